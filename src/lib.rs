@@ -1,0 +1,2 @@
+//! karenina
+pub mod math;

@@ -1,0 +1,10 @@
+//! Layer 0: numbers only. Nothing here knows what a character or a network is.
+
+pub mod activation;
+pub mod init;
+pub mod matmul;
+pub mod random;
+pub mod real;
+pub mod stopwatch;
+
+pub use real::Real;

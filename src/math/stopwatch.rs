@@ -1,0 +1,128 @@
+//! Where the time of a step goes: one counter per phase, read with two clock calls around the work.
+
+use std::time::Instant;
+
+/// The phases of a training step, in the order in which they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// First layer: the input weight's rows are gathered by character.
+    Gather,
+    /// Higher layers: X·W_ih over all time steps.
+    InputMatmul,
+    /// h·W_hh, once per time step.
+    RecurrentMatmul,
+    /// The gates' pass, once per time step.
+    Gates,
+    /// Masking a layer's output.
+    Dropout,
+    /// Y·W + b, the logits.
+    Projection,
+    /// Softmax, loss and the logits' gradient.
+    Softmax,
+    /// The projection's gradient to its input.
+    ProjectionBackward,
+    /// The mask applied to the gradient.
+    DropoutBackward,
+    /// The gates' derivative, once per time step.
+    GatesBackward,
+    /// dz·W_hhᵀ, once per time step.
+    RecurrentBackward,
+    /// dZ·W_ihᵀ over all time steps.
+    InputBackward,
+    /// Sums over time and rows: every weight's and bias's gradient.
+    ParameterGradients,
+    /// The global norm.
+    Clip,
+    /// Adam's update.
+    Adam,
+    /// Weights laid out for the matmul kernels.
+    Pack,
+}
+
+impl Phase {
+    /// How many phases there are.
+    pub const COUNT: usize = Self::Pack as usize + 1;
+    /// All of them in order.
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Gather,
+        Self::InputMatmul,
+        Self::RecurrentMatmul,
+        Self::Gates,
+        Self::Dropout,
+        Self::Projection,
+        Self::Softmax,
+        Self::ProjectionBackward,
+        Self::DropoutBackward,
+        Self::GatesBackward,
+        Self::RecurrentBackward,
+        Self::InputBackward,
+        Self::ParameterGradients,
+        Self::Clip,
+        Self::Adam,
+        Self::Pack,
+    ];
+
+    /// The phase's name in a table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gather => "gather",
+            Self::InputMatmul => "input matmul",
+            Self::RecurrentMatmul => "recurrent matmul",
+            Self::Gates => "gates",
+            Self::Dropout => "dropout",
+            Self::Projection => "projection",
+            Self::Softmax => "softmax",
+            Self::ProjectionBackward => "projection backward",
+            Self::DropoutBackward => "dropout backward",
+            Self::GatesBackward => "gates backward",
+            Self::RecurrentBackward => "recurrent backward",
+            Self::InputBackward => "input backward",
+            Self::ParameterGradients => "dW",
+            Self::Clip => "clip",
+            Self::Adam => "Adam",
+            Self::Pack => "pack",
+        }
+    }
+}
+
+/// Seconds and calls per phase. Each shard owns one, so that no thread waits for another's clock.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stopwatch {
+    nanoseconds: [u64; Phase::COUNT],
+    calls: [u64; Phase::COUNT],
+}
+
+impl Stopwatch {
+    /// Runs `work` and adds its wall time to `phase`.
+    #[inline]
+    pub fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.nanoseconds[phase as usize] += start.elapsed().as_nanos() as u64;
+        self.calls[phase as usize] += 1;
+        result
+    }
+
+    /// Seconds spent in `phase`.
+    pub fn seconds(&self, phase: Phase) -> f64 {
+        self.nanoseconds[phase as usize] as f64 * 1e-9
+    }
+
+    /// How often `phase` was measured.
+    pub fn calls(&self, phase: Phase) -> u64 {
+        self.calls[phase as usize]
+    }
+
+    /// Adds another stopwatch's figures to this one's.
+    pub fn add(&mut self, other: &Self) {
+        for k in 0..Phase::COUNT {
+            self.nanoseconds[k] += other.nanoseconds[k];
+            self.calls[k] += other.calls[k];
+        }
+    }
+
+    /// Sets every counter to zero.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
