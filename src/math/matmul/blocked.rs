@@ -1,0 +1,263 @@
+//! The loops around the register tile: what is kept in which cache.
+
+use std::cell::RefCell;
+use std::ops::Range;
+
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+
+use super::Rows;
+use super::kernel::{Kernel, Operands, ROW_STRIDE};
+use super::packed::{Aligned, Packed};
+
+/// Longest sum done in one go: a panel of B of that depth (32 KB) stays in the first-level cache.
+pub(super) const DEPTH: usize = 256;
+/// Rows of A copied together (221 KB): they stay in the second-level cache.
+const ROWS: usize = 208;
+/// Rows of dW that one task sums up, and columns: the copies of X and dZ of one depth take 256 and
+/// 512 KB.
+const TASK: (usize, usize) = (256, 512);
+/// Numbers copied at once when columns of X are gathered: at least a tile's rows.
+const COPY: usize = 16;
+
+thread_local! {
+    /// Copies of A and B, kept from call to call so that a product allocates nothing.
+    static SCRATCH: RefCell<[Aligned<f32>; 2]> =
+        const { RefCell::new([Aligned::new(), Aligned::new()]) };
+}
+
+/// `0..n` in parts of at most `most`, as even as can be: 50 in parts of 13 is 13 + 13 + 12 + 12.
+fn even_parts(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
+    let parts = n.div_ceil(most);
+    let (short, longer) = if parts == 0 { (0, 0) } else { (n / parts, n % parts) };
+    (0..parts).map(move |i| {
+        let start = i * short + i.min(longer);
+        start..start + short + usize::from(i < longer)
+    })
+}
+
+/// C ← C + A·B: see [`super::matmul_packed`], which has checked the shapes.
+pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2<f32>) {
+    // A single row lies in one piece already; nor would it gain from blocks.
+    let one_row = a.nrows() == 1;
+    let depth = if one_row { b.rows() } else { DEPTH };
+    let c_stride = c.strides()[0] as usize;
+    SCRATCH.with_borrow_mut(|[copy, _]| {
+        copy.grow(ROWS * ROW_STRIDE, 0.0);
+        for rows in even_parts(a.nrows(), ROWS) {
+            for ks in even_parts(b.rows(), depth) {
+                let a = if one_row {
+                    a.as_ptr()
+                } else {
+                    let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
+                    for (to, row) in copies.zip(rows.clone()) {
+                        let from = a.row(row).to_slice().expect("rows of A are contiguous");
+                        to[..ks.len()].copy_from_slice(&from[ks.clone()]);
+                    }
+                    copy.as_slice().as_ptr()
+                };
+                let block = Block {
+                    rows: rows.len(),
+                    columns: b.columns(),
+                    depth: ks.len(),
+                    a: A::ByRows(a),
+                    b: b.panels()[ks.start * b.width()..].as_ptr(),
+                    panel_stride: b.rows() * b.width(),
+                    c: c.row_mut(rows.start).as_mut_ptr(),
+                    c_stride,
+                };
+                // SAFETY: the block is a part of the operands, whose shapes agree.
+                unsafe { block.run(b.kernel()) };
+            }
+        }
+    });
+}
+
+/// dW ← dW + Xᵀ·dZ: see [`super::accumulate_transposed`], which has checked the shapes.
+pub(super) fn accumulate(
+    kernel: &'static Kernel,
+    x: &impl Rows<f32>,
+    dz: &impl Rows<f32>,
+    mut dw: ArrayViewMut2<f32>,
+) {
+    // Parallel: tiles of dW share nothing but what they read. The sum over k is never split: its
+    // order would then depend on the number of threads.
+    dw.axis_chunks_iter_mut(Axis(0), TASK.0).into_par_iter().enumerate().for_each(
+        |(i, mut band)| {
+            band.axis_chunks_iter_mut(Axis(1), TASK.1).into_par_iter().enumerate().for_each(
+                |(j, mut tile)| {
+                    SCRATCH.with_borrow_mut(|[a, b]| {
+                        let ms = i * TASK.0..i * TASK.0 + tile.nrows();
+                        let ns = j * TASK.1..j * TASK.1 + tile.ncols();
+                        for ks in even_parts(x.count(), DEPTH) {
+                            let tile_stride = gather_columns(a, kernel, x, ks.clone(), ms.clone());
+                            gather_panels(b, kernel, dz, ks.clone(), ns.clone());
+                            let block = Block {
+                                rows: tile.nrows(),
+                                columns: tile.ncols(),
+                                depth: ks.len(),
+                                a: A::ByColumns(a.as_slice().as_ptr(), tile_stride),
+                                b: b.as_slice().as_ptr(),
+                                panel_stride: ks.len() * kernel.panel,
+                                c: tile.as_mut_ptr(),
+                                c_stride: tile.strides()[0] as usize,
+                            };
+                            // SAFETY: A and B were copied just now, in the sizes given.
+                            unsafe { block.run(kernel) };
+                        }
+                    });
+                },
+            );
+        },
+    );
+}
+
+/// Copies columns `ms` of rows `ks` of X, for each tile k after k; returns how far tiles are apart.
+fn gather_columns(
+    a: &mut Aligned<f32>,
+    kernel: &Kernel,
+    x: &impl Rows<f32>,
+    ks: Range<usize>,
+    ms: Range<usize>,
+) -> usize {
+    let tiles = even_parts(ms.len(), kernel.rows());
+    let tile_stride = ks.len() * kernel.rows() + COPY;
+    a.grow(tiles.clone().count() * tile_stride, 0.0);
+    let a = a.as_mut_slice();
+    for (k, row) in ks.map(|k| &x.row(k)[ms.clone()]).enumerate() {
+        for (index, tile) in tiles.clone().enumerate() {
+            let to = &mut a[index * tile_stride + k * tile.len()..];
+            match row.get(tile.start..tile.start + COPY) {
+                // A copy of fixed length is two instructions. What it writes too much is written
+                // over by the next k, and falls into the gap between tiles after the last.
+                Some(from) => to[..COPY].copy_from_slice(from),
+                None => to[..tile.len()].copy_from_slice(&row[tile]),
+            }
+        }
+    }
+    tile_stride
+}
+
+/// Copies columns `ns` of rows `ks` of dZ into panels.
+fn gather_panels(
+    b: &mut Aligned<f32>,
+    kernel: &Kernel,
+    dz: &impl Rows<f32>,
+    ks: Range<usize>,
+    ns: Range<usize>,
+) {
+    let (depth, width) = (ks.len(), kernel.panel);
+    b.grow(ns.len().div_ceil(width) * width * depth, 0.0);
+    let b = b.as_mut_slice();
+    for (k, row) in ks.map(|k| &dz.row(k)[ns.clone()]).enumerate() {
+        for (panel, from) in row.chunks(width).enumerate() {
+            b[(panel * depth + k) * width..][..from.len()].copy_from_slice(from);
+        }
+    }
+}
+
+/// A of a [`Block`], in one of the two [`Layout`](super::kernel::Layout)s.
+#[derive(Clone, Copy)]
+enum A {
+    ByRows(*const f32),
+    /// And how far tiles are apart.
+    ByColumns(*const f32, usize),
+}
+
+/// A block of A, small enough for the second-level cache, times a block of B of the same depth.
+struct Block {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    a: A,
+    b: *const f32,
+    panel_stride: usize,
+    c: *mut f32,
+    c_stride: usize,
+}
+
+impl Block {
+    /// C ← C + A·B for the block.
+    ///
+    /// # Safety
+    /// The pointers must be good for the sizes, C for writing, and the kernel must be available.
+    unsafe fn run(&self, kernel: &Kernel) {
+        let width = kernel.panel;
+        let tiles = even_parts(self.rows, kernel.rows());
+        let tile_count = tiles.clone().count();
+        let mut column = 0;
+        while column < self.columns {
+            // Few rows are too few chains for a multiply-add's latency: several panels at once.
+            let wide = kernel.wide.get(self.rows - 1).filter(|(panels, _)| {
+                matches!(self.a, A::ByRows(_)) && column + panels * width <= self.columns
+            });
+            let panels = wide.map_or(1, |&(panels, _)| panels);
+            let b = self.b.wrapping_add(column / width * self.panel_stride);
+            let next_panel = b.wrapping_add(panels * self.panel_stride);
+            for (index, tile) in tiles.clone().enumerate() {
+                let (a, run) = match (self.a, wide) {
+                    (A::ByRows(a), Some(&(_, run))) => (a, run),
+                    (A::ByRows(a), None) => {
+                        (a.wrapping_add(tile.start * ROW_STRIDE), kernel.by_rows[tile.len() - 1])
+                    }
+                    (A::ByColumns(a, tile_stride), _) => {
+                        (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
+                    }
+                };
+                let next_c = if index + 1 < tile_count {
+                    self.c.wrapping_add(tile.end * self.c_stride + column)
+                } else {
+                    self.c.wrapping_add(column + panels * width)
+                };
+                let operands = Operands {
+                    depth: self.depth,
+                    a,
+                    b,
+                    panel_stride: self.panel_stride,
+                    c: self.c.wrapping_add(tile.start * self.c_stride + column),
+                    c_stride: self.c_stride,
+                    next_c,
+                    ahead: next_panel.wrapping_add(index * self.depth * width / tile_count),
+                    ahead_step: width.div_ceil(tile_count),
+                };
+                // SAFETY: the tile lies in the block.
+                unsafe {
+                    if column + panels * width <= self.columns {
+                        run(&operands);
+                    } else {
+                        run_at_edge(run, operands, tile.len(), self.columns - column, width);
+                    }
+                }
+            }
+            column += panels * width;
+        }
+    }
+}
+
+/// A tile that reaches beyond C's last column: computed in a buffer as wide as the tile.
+///
+/// # Safety
+/// As for [`TileFn`](super::kernel::TileFn), where C has `columns` columns only.
+#[cold]
+unsafe fn run_at_edge(
+    run: super::kernel::TileFn,
+    operands: Operands,
+    rows: usize,
+    columns: usize,
+    width: usize,
+) {
+    const LARGEST: usize = 16 * 32;
+    let mut buffer = [0.0_f32; LARGEST];
+    assert!(rows * width <= LARGEST);
+    // SAFETY: the caller vouches for C's rows and columns; the buffer holds the tile.
+    unsafe {
+        let c_row = |r: usize| operands.c.add(r * operands.c_stride);
+        for (r, row) in buffer.chunks_exact_mut(width).take(rows).enumerate() {
+            row[..columns].copy_from_slice(std::slice::from_raw_parts(c_row(r), columns));
+        }
+        run(&Operands { c: buffer.as_mut_ptr(), c_stride: width, ..operands });
+        for (r, row) in buffer.chunks_exact(width).take(rows).enumerate() {
+            std::slice::from_raw_parts_mut(c_row(r), columns).copy_from_slice(&row[..columns]);
+        }
+    }
+}

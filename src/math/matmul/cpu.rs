@@ -1,0 +1,65 @@
+//! What this processor can do, found out once.
+
+use std::sync::OnceLock;
+
+use super::kernel::{Kernel, portable};
+
+/// Every kernel compiled in, best first; the last runs anywhere.
+pub(super) static KERNELS: &[&Kernel] = &[
+    #[cfg(target_arch = "x86_64")]
+    &super::x86::AVX512,
+    #[cfg(target_arch = "x86_64")]
+    &super::x86::AVX2,
+    #[cfg(target_arch = "aarch64")]
+    &super::neon::NEON,
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    &portable::FUSED,
+    &portable::PLAIN,
+];
+
+/// See [`Kernel::best`].
+pub(super) fn best() -> &'static Kernel {
+    static BEST: OnceLock<&Kernel> = OnceLock::new();
+    BEST.get_or_init(|| Kernel::available().next().expect("the portable kernel runs anywhere"))
+}
+
+/// Runs `work` compiled for the widest vector instructions this processor has.
+///
+/// `work` is inlined into a function whose target features are AVX-512 or AVX2 with FMA, and with
+/// it everything it calls that is `#[inline(always)]` or small: plain loops in there become vector
+/// loops. Mark the closure `#[inline(always)]`. Rust never contracts a·b + c by itself, so the
+/// results are the same bits on every path.
+#[inline(always)]
+pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected;
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi2,fma")]
+        fn wide<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        #[target_feature(enable = "avx2,bmi2,fma")]
+        fn medium<T>(work: impl FnOnce() -> T) -> T {
+            work()
+        }
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512cd")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("bmi2")
+        {
+            // SAFETY: the processor has what `wide` is compiled for.
+            return unsafe { wide(work) };
+        }
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("fma")
+        {
+            // SAFETY: the processor has what `medium` is compiled for.
+            return unsafe { medium(work) };
+        }
+    }
+    work()
+}
