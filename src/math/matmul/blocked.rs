@@ -11,12 +11,14 @@ use super::kernel::{Kernel, Operands, ROW_STRIDE};
 use super::packed::{Aligned, Packed};
 
 /// Longest sum done in one go: a panel of B of that depth (32 KB) stays in the first-level cache.
-pub(super) const DEPTH: usize = 256;
-/// Rows of A copied together (221 KB): they stay in the second-level cache.
-const ROWS: usize = 208;
-/// Rows of dW that one task sums up, and columns: the copies of X and dZ of one depth take 256 and
-/// 512 KB.
-const TASK: (usize, usize) = (256, 512);
+const DEPTH: usize = 256;
+/// Depth of A copied together.
+pub(super) const COPIED_DEPTH: usize = 2 * DEPTH;
+/// Rows of A copied together (220 KB): they stay in the second-level cache.
+const COPIED_ROWS: usize = 104;
+/// Most rows of dW that one task sums up, and columns: the copies of X and dZ of one depth take
+/// half a megabyte each.
+const TASK: [usize; 2] = [512, 512];
 /// Numbers copied at once when columns of X are gathered: at least a tile's rows.
 const COPY: usize = 16;
 
@@ -40,14 +42,15 @@ fn even_parts(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clo
 pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2<f32>) {
     // A single row lies in one piece already; nor would it gain from blocks.
     let one_row = a.nrows() == 1;
-    let depth = if one_row { b.rows() } else { DEPTH };
+    let copied_depth = if one_row { b.rows() } else { COPIED_DEPTH };
     let c_stride = c.strides()[0] as usize;
+    let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
     SCRATCH.with_borrow_mut(|[copy, _]| {
-        copy.grow(ROWS * ROW_STRIDE, 0.0);
-        for rows in even_parts(a.nrows(), ROWS) {
-            for ks in even_parts(b.rows(), depth) {
-                let a = if one_row {
-                    a.as_ptr()
+        copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
+        for rows in even_parts(a.nrows(), COPIED_ROWS) {
+            for ks in even_parts(b.rows(), copied_depth) {
+                let a_block = if one_row {
+                    a_start
                 } else {
                     let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
                     for (to, row) in copies.zip(rows.clone()) {
@@ -60,14 +63,22 @@ pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2
                     rows: rows.len(),
                     columns: b.columns(),
                     depth: ks.len(),
-                    a: A::ByRows(a),
+                    a: A::ByRows(a_block),
                     b: b.panels()[ks.start * b.width()..].as_ptr(),
                     panel_stride: b.rows() * b.width(),
                     c: c.row_mut(rows.start).as_mut_ptr(),
                     c_stride,
                 };
+                // The part of A that is copied next.
+                let (next_row, next_k) = match ks.end < b.rows() {
+                    true => (rows.start, ks.end),
+                    false => (rows.end, 0),
+                };
+                let ahead = |row: usize, k: usize| {
+                    a_start.wrapping_offset((next_row + row) as isize * a_stride).wrapping_add(next_k + k)
+                };
                 // SAFETY: the block is a part of the operands, whose shapes agree.
-                unsafe { block.run(b.kernel()) };
+                unsafe { block.run(b.kernel(), [rows.len(), ks.len()], ahead) };
             }
         }
     });
@@ -80,36 +91,68 @@ pub(super) fn accumulate(
     dz: &impl Rows<f32>,
     mut dw: ArrayViewMut2<f32>,
 ) {
+    let [task_rows, task_columns] = task_size(dw.dim(), rayon::current_num_threads(), kernel.panel);
     // Parallel: tiles of dW share nothing but what they read. The sum over k is never split: its
     // order would then depend on the number of threads.
-    dw.axis_chunks_iter_mut(Axis(0), TASK.0).into_par_iter().enumerate().for_each(
+    dw.axis_chunks_iter_mut(Axis(0), task_rows).into_par_iter().enumerate().for_each(
         |(i, mut band)| {
-            band.axis_chunks_iter_mut(Axis(1), TASK.1).into_par_iter().enumerate().for_each(
-                |(j, mut tile)| {
-                    SCRATCH.with_borrow_mut(|[a, b]| {
-                        let ms = i * TASK.0..i * TASK.0 + tile.nrows();
-                        let ns = j * TASK.1..j * TASK.1 + tile.ncols();
-                        for ks in even_parts(x.count(), DEPTH) {
-                            let tile_stride = gather_columns(a, kernel, x, ks.clone(), ms.clone());
-                            gather_panels(b, kernel, dz, ks.clone(), ns.clone());
-                            let block = Block {
-                                rows: tile.nrows(),
-                                columns: tile.ncols(),
-                                depth: ks.len(),
-                                a: A::ByColumns(a.as_slice().as_ptr(), tile_stride),
-                                b: b.as_slice().as_ptr(),
-                                panel_stride: ks.len() * kernel.panel,
-                                c: tile.as_mut_ptr(),
-                                c_stride: tile.strides()[0] as usize,
-                            };
-                            // SAFETY: A and B were copied just now, in the sizes given.
-                            unsafe { block.run(kernel) };
-                        }
-                    });
+            let ms = i * task_rows..i * task_rows + band.nrows();
+            band.axis_chunks_iter_mut(Axis(1), task_columns).into_par_iter().enumerate().for_each(
+                |(j, dw)| {
+                    let ns = j * task_columns..j * task_columns + dw.ncols();
+                    accumulate_task(kernel, x, dz, dw, ms.clone(), ns);
                 },
             );
         },
     );
+}
+
+/// Rows and columns of dW for one task: as large as the cache allows, which reads X and dZ the
+/// fewest times, but small enough to give every thread one.
+fn task_size((m, n): (usize, usize), threads: usize, panel: usize) -> [usize; 2] {
+    let mut size = [m.min(TASK[0]), n.min(TASK[1])];
+    while m.div_ceil(size[0]) * n.div_ceil(size[1]) < threads && size[0].max(size[1]) > 64 {
+        let larger = usize::from(size[1] > size[0]);
+        size[larger] = size[larger].div_ceil(2);
+    }
+    size[1] = size[1].next_multiple_of(panel);
+    size
+}
+
+/// One task of [`accumulate`]: rows `ms` and columns `ns` of dW.
+fn accumulate_task(
+    kernel: &'static Kernel,
+    x: &impl Rows<f32>,
+    dz: &impl Rows<f32>,
+    mut dw: ArrayViewMut2<f32>,
+    ms: Range<usize>,
+    ns: Range<usize>,
+) {
+    let (count, c_stride) = (x.count(), dw.strides()[0] as usize);
+    SCRATCH.with_borrow_mut(|[a, b]| {
+        for ks in even_parts(count, DEPTH) {
+            let tile_stride = gather_columns(a, kernel, x, ks.clone(), ms.clone());
+            gather_panels(b, kernel, dz, ks.clone(), ns.clone());
+            let block = Block {
+                rows: ms.len(),
+                columns: ns.len(),
+                depth: ks.len(),
+                a: A::ByColumns(a.as_slice().as_ptr(), tile_stride),
+                b: b.as_slice().as_ptr(),
+                panel_stride: ks.len() * kernel.panel,
+                c: dw.as_mut_ptr(),
+                c_stride,
+            };
+            // The part of X and then dZ that is copied next.
+            let ahead = |k: usize, column: usize| match ks.end + k < count {
+                true if column < ms.len() => x.row(ks.end + k)[ms.start + column..].as_ptr(),
+                true => dz.row(ks.end + k)[ns.start + column - ms.len()..].as_ptr(),
+                false => dz.row(0).as_ptr(),
+            };
+            // SAFETY: A and B were copied just now, in the sizes given.
+            unsafe { block.run(kernel, [ks.len(), ms.len() + ns.len()], ahead) };
+        }
+    });
 }
 
 /// Copies columns `ms` of rows `ks` of X, for each tile k after k; returns how far tiles are apart.
@@ -177,14 +220,24 @@ struct Block {
 }
 
 impl Block {
-    /// C ← C + A·B for the block.
+    /// C ← C + A·B for the block, while the memory that the next block copies is fetched:
+    /// `next_size` rows and columns, of which `next` tells the addresses.
     ///
     /// # Safety
     /// The pointers must be good for the sizes, C for writing, and the kernel must be available.
-    unsafe fn run(&self, kernel: &Kernel) {
+    unsafe fn run(
+        &self,
+        kernel: &Kernel,
+        next_size: [usize; 2],
+        next: impl Fn(usize, usize) -> *const f32,
+    ) {
         let width = kernel.panel;
+        let depth = if self.rows == 1 { self.depth } else { DEPTH };
         let tiles = even_parts(self.rows, kernel.rows());
         let tile_count = tiles.clone().count();
+        let runs = tile_count * self.columns.div_ceil(width) * self.depth.div_ceil(depth);
+        let next_share = (next_size[0] * next_size[1]).div_ceil(runs);
+        let mut next_position = 0;
         let mut column = 0;
         while column < self.columns {
             // Few rows are too few chains for a multiply-add's latency: several panels at once.
@@ -192,40 +245,49 @@ impl Block {
                 matches!(self.a, A::ByRows(_)) && column + panels * width <= self.columns
             });
             let panels = wide.map_or(1, |&(panels, _)| panels);
-            let b = self.b.wrapping_add(column / width * self.panel_stride);
-            let next_panel = b.wrapping_add(panels * self.panel_stride);
-            for (index, tile) in tiles.clone().enumerate() {
-                let (a, run) = match (self.a, wide) {
-                    (A::ByRows(a), Some(&(_, run))) => (a, run),
-                    (A::ByRows(a), None) => {
-                        (a.wrapping_add(tile.start * ROW_STRIDE), kernel.by_rows[tile.len() - 1])
-                    }
-                    (A::ByColumns(a, tile_stride), _) => {
-                        (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
-                    }
+            for ks in even_parts(self.depth, depth) {
+                let b = self.b.wrapping_add(column / width * self.panel_stride + ks.start * width);
+                let next_b = match ks.end < self.depth {
+                    true => b.wrapping_add(ks.len() * width),
+                    false => self.b.wrapping_add((column / width + panels) * self.panel_stride),
                 };
-                let next_c = if index + 1 < tile_count {
-                    self.c.wrapping_add(tile.end * self.c_stride + column)
-                } else {
-                    self.c.wrapping_add(column + panels * width)
-                };
-                let operands = Operands {
-                    depth: self.depth,
-                    a,
-                    b,
-                    panel_stride: self.panel_stride,
-                    c: self.c.wrapping_add(tile.start * self.c_stride + column),
-                    c_stride: self.c_stride,
-                    next_c,
-                    ahead: next_panel.wrapping_add(index * self.depth * width / tile_count),
-                    ahead_step: width.div_ceil(tile_count),
-                };
-                // SAFETY: the tile lies in the block.
-                unsafe {
-                    if column + panels * width <= self.columns {
-                        run(&operands);
-                    } else {
-                        run_at_edge(run, operands, tile.len(), self.columns - column, width);
+                for (index, tile) in tiles.clone().enumerate() {
+                    let (a, run) = match (self.a, wide) {
+                        (A::ByRows(a), Some(&(_, run))) => (a.wrapping_add(ks.start), run),
+                        (A::ByRows(a), None) => {
+                            let a = a.wrapping_add(tile.start * ROW_STRIDE + ks.start);
+                            (a, kernel.by_rows[tile.len() - 1])
+                        }
+                        (A::ByColumns(a, tile_stride), _) => {
+                            (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
+                        }
+                    };
+                    let next_c = match index + 1 < tile_count {
+                        true => self.c.wrapping_add(tile.end * self.c_stride + column),
+                        false => self.c.wrapping_add(column + panels * width),
+                    };
+                    let next_a = next(next_position / next_size[1], next_position % next_size[1]);
+                    next_position += next_share;
+                    let operands = Operands {
+                        depth: ks.len(),
+                        a,
+                        b,
+                        panel_stride: self.panel_stride,
+                        c: self.c.wrapping_add(tile.start * self.c_stride + column),
+                        c_stride: self.c_stride,
+                        next_c,
+                        ahead: [
+                            (next_b.wrapping_add(index * ks.len() * width / tile_count), width.div_ceil(tile_count)),
+                            (next_a, next_share.div_ceil(ks.len())),
+                        ],
+                    };
+                    // SAFETY: the tile lies in the block.
+                    unsafe {
+                        if column + panels * width <= self.columns {
+                            run(&operands);
+                        } else {
+                            run_at_edge(run, operands, tile.len(), self.columns - column, width);
+                        }
                     }
                 }
             }

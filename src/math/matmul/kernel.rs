@@ -8,7 +8,7 @@ use std::fmt;
 /// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]): one block
 /// of k and one cache line, so that rows fall into different sets of the first-level cache. A constant, so
 /// that every row's address is one register and a displacement.
-pub(super) const ROW_STRIDE: usize = super::blocked::DEPTH + 16;
+pub(super) const ROW_STRIDE: usize = super::blocked::COPIED_DEPTH + 16;
 
 /// The registers of one instruction set.
 ///
@@ -56,12 +56,11 @@ pub(super) struct Operands {
     pub(super) c: *mut f32,
     /// From a row of C to the next.
     pub(super) c_stride: usize,
-    /// The C of the tile that comes next: the same rows and stride are fetched in advance.
+    /// C of the tile that comes next: as many rows, the same stride.
     pub(super) next_c: *const f32,
-    /// B that will be needed soon: at every k the line at `ahead` + k·`ahead_step` is fetched.
-    pub(super) ahead: *const f32,
-    /// See `ahead`.
-    pub(super) ahead_step: usize,
+    /// What will be needed soon of B and of A: at every k the lines at these addresses are asked
+    /// for, and the addresses move on by so many numbers.
+    pub(super) ahead: [(*const f32, usize); 2],
 }
 
 /// Computes one tile.
@@ -84,8 +83,7 @@ pub(super) unsafe fn tile<
 >(
     operands: &Operands,
 ) {
-    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, next_c, mut ahead, ahead_step } =
-        *operands;
+    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut next_c, mut ahead } = *operands;
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
         let mut sum = [[[V::zero(); NV]; P]; MR];
@@ -96,30 +94,38 @@ pub(super) unsafe fn tile<
                 }
             }
         }
-        for r in 0..MR {
+        let mut left = depth;
+        while left > 0 {
+            // The next tile's C is asked for row by row: all at once would fill the queue of
+            // outstanding misses and hold up A and B.
             for line in 0..(P * NV * V::LANES).div_ceil(16) {
-                V::prefetch(next_c.wrapping_add(r * c_stride + line * 16));
+                V::prefetch(next_c.wrapping_add(line * 16));
             }
-        }
-        for _ in 0..depth {
-            let mut b_k = [[V::zero(); NV]; P];
-            for p in 0..P {
-                for v in 0..NV {
-                    b_k[p][v] = V::load(b.add(p * panel_stride + v * V::LANES));
-                }
-            }
-            V::prefetch(ahead);
-            for r in 0..MR {
-                let a_rk = V::splat(a.add(if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r }));
+            next_c = next_c.wrapping_add(c_stride);
+            let part = depth.div_ceil(MR).min(left);
+            left -= part;
+            for _ in 0..part {
+                let mut b_k = [[V::zero(); NV]; P];
                 for p in 0..P {
                     for v in 0..NV {
-                        sum[r][p][v] = a_rk.mul_add(b_k[p][v], sum[r][p][v]);
+                        b_k[p][v] = V::load(b.add(p * panel_stride + v * V::LANES));
                     }
                 }
+                for (address, step) in &mut ahead {
+                    V::prefetch(*address);
+                    *address = address.wrapping_add(*step);
+                }
+                for r in 0..MR {
+                    let a_rk = V::splat(a.add(if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r }));
+                    for p in 0..P {
+                        for v in 0..NV {
+                            sum[r][p][v] = a_rk.mul_add(b_k[p][v], sum[r][p][v]);
+                        }
+                    }
+                }
+                a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
+                b = b.add(NV * V::LANES);
             }
-            a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
-            b = b.add(NV * V::LANES);
-            ahead = ahead.wrapping_add(ahead_step);
         }
         for r in 0..MR {
             for p in 0..P {
