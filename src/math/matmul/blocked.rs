@@ -68,6 +68,7 @@ pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2
                     panel_stride: b.rows() * b.width(),
                     c: c.row_mut(rows.start).as_mut_ptr(),
                     c_stride,
+                    next_c: c.as_ptr().wrapping_add(rows.end * c_stride),
                 };
                 // The part of A that is copied next.
                 let (next_row, next_k) = match ks.end < b.rows() {
@@ -142,6 +143,7 @@ fn accumulate_task(
                 panel_stride: ks.len() * kernel.panel,
                 c: dw.as_mut_ptr(),
                 c_stride,
+                next_c: dw.as_ptr(),
             };
             // The part of X and then dZ that is copied next.
             let ahead = |k: usize, column: usize| match ks.end + k < count {
@@ -217,6 +219,8 @@ struct Block {
     panel_stride: usize,
     c: *mut f32,
     c_stride: usize,
+    /// C of the next block.
+    next_c: *const f32,
 }
 
 impl Block {
@@ -262,9 +266,9 @@ impl Block {
                             (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
                         }
                     };
-                    let next_c = match index + 1 < tile_count {
-                        true => self.c.wrapping_add(tile.end * self.c_stride + column),
-                        false => self.c.wrapping_add(column + panels * width),
+                    let next_c = match column + panels * width < self.columns {
+                        true => self.c.wrapping_add(column + panels * width),
+                        false => self.next_c,
                     };
                     let next_a = next(next_position / next_size[1], next_position % next_size[1]);
                     next_position += next_share;
@@ -275,7 +279,7 @@ impl Block {
                         panel_stride: self.panel_stride,
                         c: self.c.wrapping_add(tile.start * self.c_stride + column),
                         c_stride: self.c_stride,
-                        next_c,
+                        next_c: next_c.wrapping_add(tile.start * self.c_stride),
                         ahead: [
                             (next_b.wrapping_add(index * ks.len() * width / tile_count), width.div_ceil(tile_count)),
                             (next_a, next_share.div_ceil(ks.len())),
