@@ -1,2 +1,3 @@
 //! karenina
+pub mod error;
 pub mod math;
