@@ -1,1 +1,2 @@
+//! The `karenina` command.
 fn main() {}
