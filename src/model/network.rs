@@ -92,6 +92,11 @@ impl<R: Real> Network<R> {
         }
     }
 
+    /// Runs `work` and adds its time to `phase`: for the parts of a step outside the network.
+    pub fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        self.watch.measure(phase, work)
+    }
+
     /// Lays out `parameters` for the kernels; needed after every change of them.
     pub fn pack(&mut self, parameters: &Parameters<R>) {
         let packed = &mut self.packed;
