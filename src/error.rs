@@ -90,11 +90,7 @@ pub enum Error {
 impl Error {
     /// An I/O error with its action and path; for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_path_buf(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_path_buf(), source }
     }
 
     /// A mistake in what the user typed, as against a failure of file or machine: exit code 2.
@@ -106,11 +102,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io {
-                action,
-                path,
-                source,
-            } => {
+            Self::Io { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
             Self::NotUtf8 { path, offset } => write!(
@@ -119,15 +111,8 @@ impl fmt::Display for Error {
                  name its encoding, as in --encoding windows-1251",
                 path.display()
             ),
-            Self::TextTooShort {
-                found,
-                needed,
-                fits,
-            } => {
-                write!(
-                    f,
-                    "the text has {found} characters, but one batch needs {needed}; "
-                )?;
+            Self::TextTooShort { found, needed, fits } => {
+                write!(f, "the text has {found} characters, but one batch needs {needed}; ")?;
                 match fits {
                     Some((batch, unroll)) => {
                         write!(f, "--batch {batch} --unroll {unroll} would fit")
@@ -135,11 +120,7 @@ impl fmt::Display for Error {
                     None => write!(f, "even --batch 1 --unroll 1 needs 2 characters"),
                 }
             }
-            Self::Setting {
-                name,
-                found,
-                expected,
-            } => {
+            Self::Setting { name, found, expected } => {
                 write!(f, "{name} {found} will not do: it must be {expected}")
             }
             Self::UnknownCharacter { character, nearest } => {

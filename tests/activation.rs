@@ -12,10 +12,7 @@ fn largest_error(ours: fn(f32) -> f32, exact: fn(f64) -> f64, stride: usize) -> 
             if expected > f64::from(f32::MAX) || expected.abs() < f64::from(f32::MIN_POSITIVE) {
                 // Overflow must be infinite; below the normal numbers only the size is promised.
                 let tiny = 2.0 * f64::from(f32::MIN_POSITIVE);
-                assert!(
-                    got.is_infinite() || (got - expected).abs() <= tiny,
-                    "{x:e}: {got:e}"
-                );
+                assert!(got.is_infinite() || (got - expected).abs() <= tiny, "{x:e}: {got:e}");
                 continue;
             }
             // One ulp: the spacing of f32 at the exact value.

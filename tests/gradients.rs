@@ -25,45 +25,21 @@ fn problem(sizes: Sizes, batch: usize, unroll: usize, keep: f64, seed: u64) -> P
     for a in state.h.iter_mut().chain(&mut state.c) {
         a.mapv_inplace(|_| rng.random_range(-0.9..0.9));
     }
-    let mut characters = || {
-        Array2::from_shape_fn((unroll, batch), |_| {
-            rng.random_range(0..sizes.vocabulary as u32)
-        })
-    };
+    let mut characters =
+        || Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..sizes.vocabulary as u32));
     let (inputs, targets) = (characters(), characters());
-    let dropout = (keep < 1.0).then_some(Dropout {
-        keep,
-        seed,
-        step: 3,
-    });
-    Problem {
-        parameters,
-        state,
-        inputs,
-        targets,
-        dropout,
-    }
+    let dropout = (keep < 1.0).then_some(Dropout { keep, seed, step: 3 });
+    Problem { parameters, state, inputs, targets, dropout }
 }
 
 #[track_caller]
 fn assert_gradients(sizes: [usize; 3], batch: usize, unroll: usize, keep: f64) {
     let [vocabulary, hidden, layers] = sizes;
-    let sizes = Sizes {
-        vocabulary,
-        hidden,
-        layers,
-    };
+    let sizes = Sizes { vocabulary, hidden, layers };
     let checks = check(&problem(sizes, batch, unroll, keep, 7), EPSILON, 1);
-    assert_eq!(
-        checks.len(),
-        5 * layers + 2,
-        "every tensor and every state is checked"
-    );
+    assert_eq!(checks.len(), 5 * layers + 2, "every tensor and every state is checked");
     for tensor in checks {
-        assert_eq!(
-            tensor.elements.len(),
-            tensor.shape.iter().product::<usize>()
-        );
+        assert_eq!(tensor.elements.len(), tensor.shape.iter().product::<usize>());
         let error = tensor.relative_error();
         assert!(
             error <= TOLERANCE,
@@ -115,11 +91,7 @@ fn three_layers_with_dropout() {
 #[test]
 fn every_pre_activation_of_the_first_layer() {
     let (batch, unroll) = (3, 4);
-    let sizes = Sizes {
-        vocabulary: batch * unroll,
-        hidden: 3,
-        layers: 2,
-    };
+    let sizes = Sizes { vocabulary: batch * unroll, hidden: 3, layers: 2 };
     let mut problem = problem(sizes, batch, unroll, 1.0, 11);
     problem.inputs = Array2::from_shape_fn((unroll, batch), |(t, row)| (t * batch + row) as u32);
     let checks = check(&problem, EPSILON, 1);
@@ -168,19 +140,11 @@ fn each_equation_of_the_cell() {
     for k in 0..4 * H {
         let equation = ["dz_i (B13)", "dz_f (B14)", "dz_g (B15)", "dz_o (B16)"][k / H];
         let numeric = difference(0, k);
-        assert!(
-            (dz[k] - numeric).abs() < 1e-9,
-            "{equation} unit {}: {} {numeric}",
-            k % H,
-            dz[k]
-        );
+        assert!((dz[k] - numeric).abs() < 1e-9, "{equation} unit {}: {} {numeric}", k % H, dz[k]);
     }
     for k in 0..H {
         let numeric = difference(1, k);
         let analytic = dc_prev[k];
-        assert!(
-            (analytic - numeric).abs() < 1e-9,
-            "dc_prev (B12) unit {k}: {analytic} {numeric}"
-        );
+        assert!((analytic - numeric).abs() < 1e-9, "dc_prev (B12) unit {k}: {analytic} {numeric}");
     }
 }

@@ -32,11 +32,8 @@ fn compare(path: &Path) {
     let fixture: Value = serde_json::from_str(&text).unwrap();
     let config = &fixture["config"];
     let number = |name: &str| config[name].as_u64().unwrap() as usize;
-    let sizes = Sizes {
-        vocabulary: number("vocab"),
-        hidden: number("hidden"),
-        layers: number("layers"),
-    };
+    let sizes =
+        Sizes { vocabulary: number("vocab"), hidden: number("hidden"), layers: number("layers") };
     let (batch, unroll) = (number("batch"), number("steps"));
 
     let mut parameters = pytorch_parameters(&fixture["parameters"], sizes);
@@ -45,13 +42,7 @@ fn compare(path: &Path) {
         c: layers(&fixture["initial_c"], sizes.layers, batch),
     };
     let learning_rate = config["lr"].as_f64().unwrap();
-    let mut adam = Adam::new(
-        AdamConfig {
-            learning_rate,
-            ..AdamConfig::default()
-        },
-        sizes,
-    );
+    let mut adam = Adam::new(AdamConfig { learning_rate, ..AdamConfig::default() }, sizes);
     let mut network = Network::new(sizes, batch, unroll, 2);
     let mut gradients = Parameters::zeros(sizes);
 
@@ -71,17 +62,10 @@ fn compare(path: &Path) {
         );
 
         let loss = network.gradients(&mut gradients, &parameters, x, y, &mut state, None);
-        assert_close(
-            &what("loss"),
-            &[loss],
-            &[expected["loss"].as_f64().unwrap()],
-        );
+        assert_close(&what("loss"), &[loss], &[expected["loss"].as_f64().unwrap()]);
         assert_tensors(&what("gradient"), &gradients, &expected["gradients"], sizes);
         for (name, ours) in [("final_h", &state.h), ("final_c", &state.c)] {
-            for (l, expected) in layers(&expected[name], sizes.layers, batch)
-                .iter()
-                .enumerate()
-            {
+            for (l, expected) in layers(&expected[name], sizes.layers, batch).iter().enumerate() {
                 assert_close(
                     &what(&format!("{name} of layer {l}")),
                     ours[l].as_slice().unwrap(),
@@ -90,18 +74,9 @@ fn compare(path: &Path) {
             }
         }
         let norm = clip_by_global_norm(&mut gradients, config["clip"].as_f64().unwrap());
-        assert_close(
-            &what("norm"),
-            &[norm],
-            &[expected["global_norm"].as_f64().unwrap()],
-        );
+        assert_close(&what("norm"), &[norm], &[expected["global_norm"].as_f64().unwrap()]);
         adam.update(&mut parameters, &gradients);
-        assert_tensors(
-            &what("after Adam,"),
-            &parameters,
-            &expected["parameters_after"],
-            sizes,
-        );
+        assert_tensors(&what("after Adam,"), &parameters, &expected["parameters_after"], sizes);
     }
 }
 
@@ -111,33 +86,22 @@ fn assert_close(what: &str, ours: &[f64], theirs: &[f64]) {
     let largest = theirs.iter().fold(0.0f64, |max, x| max.max(x.abs()));
     for (k, (a, b)) in ours.iter().zip(theirs).enumerate() {
         let error = (a - b).abs() / largest;
-        assert!(
-            error <= TOLERANCE,
-            "{what}[{k}]: ours {a}, PyTorch's {b}, error {error:.1e}"
-        );
+        assert!(error <= TOLERANCE, "{what}[{k}]: ours {a}, PyTorch's {b}, error {error:.1e}");
     }
 }
 
 #[track_caller]
 fn assert_tensors(what: &str, ours: &Parameters<f64>, theirs: &Value, sizes: Sizes) {
     let theirs = pytorch_parameters(theirs, sizes);
-    for ((name, ours), theirs) in sizes
-        .tensor_names()
-        .iter()
-        .zip(ours.tensors())
-        .zip(theirs.tensors())
+    for ((name, ours), theirs) in
+        sizes.tensor_names().iter().zip(ours.tensors()).zip(theirs.tensors())
     {
         assert_close(&format!("{what} {name}"), ours, theirs);
     }
 }
 
 fn numbers(tensor: &Value) -> Vec<f64> {
-    tensor["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|x| x.as_f64().unwrap())
-        .collect()
+    tensor["data"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
 /// A PyTorch weight [rows, columns], transposed: PyTorch computes x·Wᵀ, we x·W.
@@ -166,9 +130,7 @@ fn layers(tensor: &Value, layers: usize, batch: usize) -> Vec<Array2<f64>> {
     let data = numbers(tensor);
     let hidden = data.len() / layers / batch;
     let split = data.chunks(batch * hidden);
-    split
-        .map(|l| Array2::from_shape_vec((batch, hidden), l.to_vec()).unwrap())
-        .collect()
+    split.map(|l| Array2::from_shape_vec((batch, hidden), l.to_vec()).unwrap()).collect()
 }
 
 /// A batch [B, T] as ours, [T, B].

@@ -54,23 +54,13 @@ impl Dropout {
         let key = [self.seed as u32, (self.seed >> 32) as u32];
         let mut words = [0u32; BLOCK];
         for lane in 0..LANES {
-            let counter = [
-                (block * LANES + lane) as u32,
-                position as u32,
-                layer as u32,
-                self.step as u32,
-            ];
+            let counter =
+                [(block * LANES + lane) as u32, position as u32, layer as u32, self.step as u32];
             let four = philox(counter, key);
             for (word, value) in four.into_iter().enumerate() {
                 words[word * LANES + lane] = value;
             }
         }
-        words.map(|word| {
-            if u64::from(word) < threshold {
-                scale
-            } else {
-                R::zero()
-            }
-        })
+        words.map(|word| if u64::from(word) < threshold { scale } else { R::zero() })
     }
 }

@@ -49,10 +49,7 @@ fn maximum<R: Real>(row: &[R]) -> R {
             *lane = if x > *lane { x } else { *lane };
         }
     }
-    lanes
-        .iter()
-        .chain(rest)
-        .fold(row[0], |max, &x| if x > max { x } else { max })
+    lanes.iter().chain(rest).fold(row[0], |max, &x| if x > max { x } else { max })
 }
 
 #[inline(always)]

@@ -39,16 +39,9 @@ pub struct PackedLstm<R> {
 impl<R: Real> PackedLstm<R> {
     /// Room for a layer of `hidden` cells; the first layer packs no input weight.
     pub fn zeros(hidden: usize, is_first: bool) -> Self {
-        let pair = [
-            Packed::zeros(hidden, 4 * hidden),
-            Packed::zeros(4 * hidden, hidden),
-        ];
+        let pair = [Packed::zeros(hidden, 4 * hidden), Packed::zeros(4 * hidden, hidden)];
         let [w_hh, w_hh_transposed] = pair.clone();
-        Self {
-            w_ih: (!is_first).then_some(pair),
-            w_hh,
-            w_hh_transposed,
-        }
+        Self { w_ih: (!is_first).then_some(pair), w_hh, w_hh_transposed }
     }
 
     /// Lays out `parameters`.
@@ -158,9 +151,7 @@ pub fn forward<R: Real>(
         let (h_past, mut h_rest) = tape.h.view_mut().split_at(Axis(0), t + 1);
         let (c_prev, h_prev) = (c_past.index_axis(Axis(0), t), h_past.index_axis(Axis(0), t));
         if let Input::Characters(ids) = input {
-            watch.measure(Phase::Gather, || {
-                gather(z.view_mut(), ids.row(t), parameters)
-            });
+            watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters));
         }
         watch.measure(Phase::RecurrentMatmul, || {
             matmul_packed(h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
@@ -177,7 +168,11 @@ pub fn forward<R: Real>(
 }
 
 /// z = W_ih[character] + b for each row: Eq. F1's x_t·W_ih where x_t is one-hot.
-fn gather<R: Real>(mut z: ArrayViewMut2<R>, ids: ArrayView1<u32>, parameters: &LstmParameters<R>) {
+pub(crate) fn gather<R: Real>(
+    mut z: ArrayViewMut2<R>,
+    ids: ArrayView1<u32>,
+    parameters: &LstmParameters<R>,
+) {
     let b = contiguous(parameters.b.as_slice());
     for (mut z, &id) in z.rows_mut().into_iter().zip(ids) {
         let z = contiguous(z.as_slice_mut());
@@ -189,7 +184,7 @@ fn gather<R: Real>(mut z: ArrayViewMut2<R>, ids: ArrayView1<u32>, parameters: &L
 }
 
 /// The cells of all rows at one time step; see [`cell::forward`].
-fn cells_forward<R: Real>(
+pub(crate) fn cells_forward<R: Real>(
     mut z: ArrayViewMut2<R>,
     c_prev: ArrayView2<R>,
     mut c: ArrayViewMut2<R>,
@@ -229,10 +224,7 @@ pub fn backward<R: Real>(
         let (mut dy_before, dy_rest) = dy.view_mut().split_at(Axis(0), t);
         let dh = dy_rest.index_axis(Axis(0), 0); // whole: step t + 1 has added its share below
         watch.measure(Phase::GatesBackward, || {
-            let (c_prev, c) = (
-                tape.c.index_axis(Axis(0), t),
-                tape.c.index_axis(Axis(0), t + 1),
-            );
+            let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
             cells_backward(gates_to_dz.view_mut(), c_prev, c, dh, carry);
         });
         watch.measure(Phase::RecurrentBackward, || {
@@ -281,8 +273,7 @@ fn cells_backward<R: Real>(
 /// [T, b, N] as the [T·b, N] matrix it is in memory.
 pub(crate) fn flatten<R>(x: ArrayView3<R>) -> ArrayView2<R> {
     let (unroll, rows, width) = x.dim();
-    x.into_shape_with_order((unroll * rows, width))
-        .expect("time-major arrays are contiguous")
+    x.into_shape_with_order((unroll * rows, width)).expect("time-major arrays are contiguous")
 }
 
 /// [`flatten`] for writing.

@@ -42,28 +42,30 @@ impl<R: Real> PackedProjection<R> {
 /// Forward: logits = y·W + b (Eq. F9).
 ///
 /// * `y` [N, H], N = T·b rows of all time steps
+/// * `w` [H, V], `b` [V]
 /// * `logits` [N, V], overwritten
 pub fn forward<R: Real>(
     y: ArrayView2<R>,
-    packed: &PackedProjection<R>,
+    w: &Packed<R>,
     b: &Array1<R>,
     mut logits: ArrayViewMut2<R>,
 ) {
     logits.assign(b);
-    matmul_packed(y, &packed.w, logits); // Eq. F9
+    matmul_packed(y, w, logits); // Eq. F9
 }
 
 /// Backward to the input: dy = dlogits·Wᵀ (Eq. B4). The gradients of W and b are sums over all
 /// shards (Eq. B2, B3) and are taken by the model.
 ///
 /// * `dlogits` [N, V]
+/// * `w_transposed` [V, H]
 /// * `dy` [N, H], overwritten
 pub fn backward<R: Real>(
     dlogits: ArrayView2<R>,
-    packed: &PackedProjection<R>,
+    w_transposed: &Packed<R>,
     mut dy: ArrayViewMut2<R>,
 ) {
     // F9: logits = y·W + b
     dy.fill(R::zero());
-    matmul_packed(dlogits, &packed.w_transposed, dy); // Eq. B4
+    matmul_packed(dlogits, w_transposed, dy); // Eq. B4
 }

@@ -40,9 +40,7 @@ pub struct GlorotUniform {
 impl GlorotUniform {
     /// For a weight that maps `fan_in` numbers to `fan_out`.
     pub fn new(fan_in: usize, fan_out: usize) -> Self {
-        Self {
-            limit: (6.0 / (fan_in + fan_out) as f64).sqrt(),
-        }
+        Self { limit: (6.0 / (fan_in + fan_out) as f64).sqrt() }
     }
 
     /// a, the largest magnitude.

@@ -19,12 +19,8 @@ pub fn philox(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     for _ in 0..10 {
         let p0 = u64::from(MULTIPLIERS[0]) * u64::from(x0);
         let p1 = u64::from(MULTIPLIERS[1]) * u64::from(x2);
-        [x0, x1, x2, x3] = [
-            (p1 >> 32) as u32 ^ x1 ^ k0,
-            p1 as u32,
-            (p0 >> 32) as u32 ^ x3 ^ k1,
-            p0 as u32,
-        ];
+        [x0, x1, x2, x3] =
+            [(p1 >> 32) as u32 ^ x1 ^ k0, p1 as u32, (p0 >> 32) as u32 ^ x3 ^ k1, p0 as u32];
         k0 = k0.wrapping_add(WEYL[0]);
         k1 = k1.wrapping_add(WEYL[1]);
     }
@@ -39,10 +35,7 @@ mod tests {
     #[test]
     fn philox_gives_the_published_answers() {
         let pi = [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344];
-        assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]

@@ -28,9 +28,7 @@ pub(crate) struct PackedWeights<R> {
 impl<R: Real> PackedWeights<R> {
     pub fn zeros(sizes: Sizes) -> Self {
         Self {
-            lstm: (0..sizes.layers)
-                .map(|l| PackedLstm::zeros(sizes.hidden, l == 0))
-                .collect(),
+            lstm: (0..sizes.layers).map(|l| PackedLstm::zeros(sizes.hidden, l == 0)).collect(),
             projection: PackedProjection::zeros(sizes.hidden, sizes.vocabulary),
         }
     }
@@ -62,12 +60,7 @@ impl<R: Real> Network<R> {
             .step_by(rows)
             .map(|first| Shard::new(sizes, first..(first + rows).min(batch), batch, unroll))
             .collect();
-        Self {
-            sizes,
-            packed: PackedWeights::zeros(sizes),
-            shards,
-            watch: Stopwatch::default(),
-        }
+        Self { sizes, packed: PackedWeights::zeros(sizes), shards, watch: Stopwatch::default() }
     }
 
     /// The shards with all intermediate values of the last pass, for those who study them.
@@ -177,12 +170,7 @@ impl<R: Real> Network<R> {
         let mut positions = 0;
         for t in 0..unroll {
             for shard in &self.shards {
-                sum += shard
-                    .losses
-                    .row(t)
-                    .iter()
-                    .map(|loss| loss.to_f64())
-                    .sum::<f64>();
+                sum += shard.losses.row(t).iter().map(|loss| loss.to_f64()).sum::<f64>();
                 positions += shard.losses.ncols();
             }
         }
@@ -197,25 +185,13 @@ impl<R: Real> Network<R> {
 
 /// Phase two: the gradients of all parameters from what the shards left behind.
 fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>], sizes: Sizes) {
-    let Sizes {
-        vocabulary,
-        hidden,
-        layers,
-    } = sizes;
+    let Sizes { vocabulary, hidden, layers } = sizes;
     let outputs = |l: usize| {
-        OverShards::new(shards, hidden, move |shard| {
-            contiguous(shard.layers[l].y().to_slice())
-        })
+        OverShards::new(shards, hidden, move |shard| contiguous(shard.layers[l].y().to_slice()))
     };
     // F9: logits = y·W + b
-    let dlogits = OverShards::new(shards, vocabulary, |shard| {
-        contiguous(shard.dlogits.as_slice())
-    });
-    accumulate_transposed(
-        &outputs(layers - 1),
-        &dlogits,
-        gradients.projection.w.view_mut(),
-    ); // Eq. B2
+    let dlogits = OverShards::new(shards, vocabulary, |shard| contiguous(shard.dlogits.as_slice()));
+    accumulate_transposed(&outputs(layers - 1), &dlogits, gradients.projection.w.view_mut()); // Eq. B2
     column_sums(&dlogits, &mut gradients.projection.b); // Eq. B3
     for (l, gradient) in gradients.lstm.iter_mut().enumerate() {
         // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
@@ -237,10 +213,7 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
 
 /// db = Σ over the batch's rows of each row's own sum over time.
 fn bias_sums<R: Real>(shards: &[Shard<R>], l: usize, db: &mut Array1<R>) {
-    for row in shards
-        .iter()
-        .flat_map(|shard| shard.layers[l].carry.db_rows.rows())
-    {
+    for row in shards.iter().flat_map(|shard| shard.layers[l].carry.db_rows.rows()) {
         *db += &row;
     }
 }
@@ -268,9 +241,7 @@ const SCATTER_COLUMNS: usize = 256;
 /// Split over columns, since several positions share a row.
 fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayViewMut2<R>) {
     let characters = OverShards::new(shards, 1, |shard| contiguous(shard.inputs.as_slice()));
-    let columns = dw
-        .axis_chunks_iter_mut(Axis(1), SCATTER_COLUMNS)
-        .into_par_iter();
+    let columns = dw.axis_chunks_iter_mut(Axis(1), SCATTER_COLUMNS).into_par_iter();
     columns.enumerate().for_each(|(chunk, mut dw)| {
         let first = chunk * SCATTER_COLUMNS;
         let range = first..first + dw.ncols();
@@ -305,13 +276,7 @@ struct OverShards<'a, R, F> {
 impl<'a, R: Real, E: 'a, F: Fn(&'a Shard<R>) -> &'a [E]> OverShards<'a, R, F> {
     fn new(shards: &'a [Shard<R>], width: usize, array: F) -> Self {
         let batch = shards.iter().map(|shard| shard.range.len()).sum();
-        Self {
-            shards,
-            batch,
-            rows: shards[0].range.len(),
-            width,
-            array,
-        }
+        Self { shards, batch, rows: shards[0].range.len(), width, array }
     }
 }
 

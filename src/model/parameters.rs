@@ -28,9 +28,8 @@ impl Sizes {
 
     /// Numbers in all parameters together.
     pub fn parameters(&self) -> usize {
-        let lstm: usize = (0..self.layers)
-            .map(|l| 4 * self.hidden * (self.input(l) + self.hidden + 1))
-            .sum();
+        let lstm: usize =
+            (0..self.layers).map(|l| 4 * self.hidden * (self.input(l) + self.hidden + 1)).sum();
         lstm + self.vocabulary * (self.hidden + 1)
     }
 
@@ -47,22 +46,15 @@ impl Sizes {
     pub fn tensor_names(&self) -> Vec<String> {
         let lstm =
             (0..self.layers).flat_map(|l| ["w_ih", "w_hh", "b"].map(|name| format!("{name}_l{l}")));
-        lstm.chain(["projection.w", "projection.b"].map(String::from))
-            .collect()
+        lstm.chain(["projection.w", "projection.b"].map(String::from)).collect()
     }
 
     /// Shapes of all tensors, in the order of [`Parameters::tensors`]; a bias has one dimension.
     pub fn tensor_shapes(&self) -> Vec<Vec<usize>> {
         let gates = 4 * self.hidden;
-        let lstm = (0..self.layers).flat_map(|l| {
-            [
-                vec![self.input(l), gates],
-                vec![self.hidden, gates],
-                vec![gates],
-            ]
-        });
-        lstm.chain([vec![self.hidden, self.vocabulary], vec![self.vocabulary]])
-            .collect()
+        let lstm = (0..self.layers)
+            .flat_map(|l| [vec![self.input(l), gates], vec![self.hidden, gates], vec![gates]]);
+        lstm.chain([vec![self.hidden, self.vocabulary], vec![self.vocabulary]]).collect()
     }
 }
 
@@ -131,39 +123,25 @@ impl<R: Real> Parameters<R> {
     /// The sizes these parameters have.
     pub fn sizes(&self) -> Sizes {
         let (hidden, vocabulary) = self.projection.w.dim();
-        Sizes {
-            vocabulary,
-            hidden,
-            layers: self.lstm.len(),
-        }
+        Sizes { vocabulary, hidden, layers: self.lstm.len() }
     }
 
     /// Every tensor as a row-major slice: w_ih, w_hh, b of each layer, then the projection's w, b.
     pub fn tensors(&self) -> impl Iterator<Item = &[R]> {
-        let lstm = self
-            .lstm
-            .iter()
-            .flat_map(|l| [l.w_ih.as_slice(), l.w_hh.as_slice(), l.b.as_slice()]);
+        let lstm =
+            self.lstm.iter().flat_map(|l| [l.w_ih.as_slice(), l.w_hh.as_slice(), l.b.as_slice()]);
         let projection = [self.projection.w.as_slice(), self.projection.b.as_slice()];
-        lstm.chain(projection)
-            .map(|tensor| tensor.expect("parameters are row-major"))
+        lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
     }
 
     /// [`Parameters::tensors`] for writing.
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut [R]> {
-        let lstm = self.lstm.iter_mut().flat_map(|l| {
-            [
-                l.w_ih.as_slice_mut(),
-                l.w_hh.as_slice_mut(),
-                l.b.as_slice_mut(),
-            ]
-        });
-        let projection = [
-            self.projection.w.as_slice_mut(),
-            self.projection.b.as_slice_mut(),
-        ];
-        lstm.chain(projection)
-            .map(|tensor| tensor.expect("parameters are row-major"))
+        let lstm = self
+            .lstm
+            .iter_mut()
+            .flat_map(|l| [l.w_ih.as_slice_mut(), l.w_hh.as_slice_mut(), l.b.as_slice_mut()]);
+        let projection = [self.projection.w.as_slice_mut(), self.projection.b.as_slice_mut()];
+        lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
     }
 
     /// Sets every number to zero.
@@ -187,10 +165,7 @@ impl<R: Real> State<R> {
     /// The state at the start of a text.
     pub fn zeros(sizes: Sizes, rows: usize) -> Self {
         let zeros = vec![Array2::zeros((rows, sizes.hidden)); sizes.layers];
-        Self {
-            h: zeros.clone(),
-            c: zeros,
-        }
+        Self { h: zeros.clone(), c: zeros }
     }
 
     /// Forgets everything read so far.

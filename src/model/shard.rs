@@ -32,11 +32,7 @@ pub struct LayerTape<R> {
 impl<R: Real> LayerTape<R> {
     /// What the layer above reads: y_1 … y_T, [T, b, H].
     pub fn y(&self) -> ArrayView3<'_, R> {
-        if self.is_dropped {
-            self.dropped.view()
-        } else {
-            self.lstm.outputs()
-        }
+        if self.is_dropped { self.dropped.view() } else { self.lstm.outputs() }
     }
 }
 
@@ -95,16 +91,8 @@ impl<R: Real> Shard<R> {
         self.inputs.assign(&inputs.slice(s![.., rows.clone()]));
         self.targets.assign(&targets.slice(s![.., rows.clone()]));
         for (l, layer) in self.layers.iter_mut().enumerate() {
-            layer
-                .lstm
-                .h
-                .index_axis_mut(Axis(0), 0)
-                .assign(&state.h[l].slice(s![rows.clone(), ..]));
-            layer
-                .lstm
-                .c
-                .index_axis_mut(Axis(0), 0)
-                .assign(&state.c[l].slice(s![rows.clone(), ..]));
+            layer.lstm.h.index_axis_mut(Axis(0), 0).assign(&state.h[l].slice(s![rows.clone(), ..]));
+            layer.lstm.c.index_axis_mut(Axis(0), 0).assign(&state.c[l].slice(s![rows.clone(), ..]));
         }
     }
 
@@ -114,12 +102,8 @@ impl<R: Real> Shard<R> {
         for (l, layer) in self.layers.iter().enumerate() {
             let last = layer.lstm.h.len_of(Axis(0)) - 1;
             let (h, c) = (&layer.lstm.h, &layer.lstm.c);
-            state.h[l]
-                .slice_mut(s![rows.clone(), ..])
-                .assign(&h.index_axis(Axis(0), last));
-            state.c[l]
-                .slice_mut(s![rows.clone(), ..])
-                .assign(&c.index_axis(Axis(0), last));
+            state.h[l].slice_mut(s![rows.clone(), ..]).assign(&h.index_axis(Axis(0), last));
+            state.c[l].slice_mut(s![rows.clone(), ..]).assign(&c.index_axis(Axis(0), last));
         }
     }
 
@@ -138,22 +122,11 @@ impl<R: Real> Shard<R> {
                 Some(below) => Input::Sequence(below.y()),
             };
             let weights = (&parameters.lstm[l], &packed.lstm[l]);
-            lstm::forward(
-                &mut layer.lstm,
-                input,
-                weights.0,
-                weights.1,
-                &mut self.watch,
-            );
+            lstm::forward(&mut layer.lstm, input, weights.0, weights.1, &mut self.watch);
             layer.is_dropped = dropout.is_some_and(|d| d.is_active());
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
-                let place = Place {
-                    layer: l,
-                    first_row: self.range.start,
-                    batch: self.batch,
-                };
-                self.watch
-                    .measure(Phase::Dropout, || layer.drop_out(dropout, place));
+                let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
+                self.watch.measure(Phase::Dropout, || layer.drop_out(dropout, place));
             }
         }
         let y = self.layers.last().expect("at least one layer").y();
@@ -161,8 +134,8 @@ impl<R: Real> Shard<R> {
             swap(&mut self.p, &mut self.dlogits);
         }
         self.watch.measure(Phase::Projection, || {
-            let (weight, b) = (&packed.projection, &parameters.projection.b);
-            projection::forward(flatten(y), weight, b, flatten_mut(&mut self.p));
+            let (w, b) = (&packed.projection.w, &parameters.projection.b);
+            projection::forward(flatten(y), w, b, flatten_mut(&mut self.p));
         });
         self.watch.measure(Phase::Softmax, || {
             losses(flatten_mut(&mut self.p), &self.targets, &mut self.losses);
@@ -187,28 +160,22 @@ impl<R: Real> Shard<R> {
         });
         self.watch.measure(Phase::ProjectionBackward, || {
             let dlogits = flatten(self.dlogits.view());
-            projection::backward(dlogits, &packed.projection, flatten_mut(&mut self.dy));
+            projection::backward(
+                dlogits,
+                &packed.projection.w_transposed,
+                flatten_mut(&mut self.dy),
+            );
         });
         for (l, layer) in self.layers.iter_mut().enumerate().rev() {
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
-                let place = Place {
-                    layer: l,
-                    first_row: self.range.start,
-                    batch: self.batch,
-                };
+                let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
                 self.watch.measure(Phase::DropoutBackward, || {
                     mask(dropout, place, &mut self.dy, |_, _, _| ()); // Eq. B5
                 });
             }
             layer.carry.reset();
             let carry = &mut layer.carry;
-            lstm::backward(
-                &mut layer.lstm,
-                &mut self.dy,
-                carry,
-                &packed.lstm[l],
-                &mut self.watch,
-            );
+            lstm::backward(&mut layer.lstm, &mut self.dy, carry, &packed.lstm[l], &mut self.watch);
         }
     }
 }

@@ -24,12 +24,7 @@ pub struct AdamConfig {
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self {
-            learning_rate: 1e-3,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
-        }
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
 }
 
@@ -49,12 +44,7 @@ pub struct Adam<R> {
 impl<R: Real> Adam<R> {
     /// Moments at zero.
     pub fn new(config: AdamConfig, sizes: Sizes) -> Self {
-        Self {
-            config,
-            m: Parameters::zeros(sizes),
-            v: Parameters::zeros(sizes),
-            updates: 0,
-        }
+        Self { config, m: Parameters::zeros(sizes), v: Parameters::zeros(sizes), updates: 0 }
     }
 
     /// One update of `parameters` against `gradients`, in one pass split over elements.
@@ -62,11 +52,7 @@ impl<R: Real> Adam<R> {
         self.updates += 1;
         let rates = Rates::new(self.config, self.updates);
         let moments = self.m.tensors_mut().zip(self.v.tensors_mut());
-        for ((theta, g), (m, v)) in parameters
-            .tensors_mut()
-            .zip(gradients.tensors())
-            .zip(moments)
-        {
+        for ((theta, g), (m, v)) in parameters.tensors_mut().zip(gradients.tensors()).zip(moments) {
             let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
             theta
                 .par_chunks_mut(CHUNK)

@@ -44,10 +44,7 @@ impl Element {
 
     /// |analytic − numeric| / (|analytic| + |numeric|), 0 where both are 0.
     pub fn relative_error(&self) -> f64 {
-        ratio(
-            self.absolute_error(),
-            self.analytic.abs() + self.numeric.abs(),
-        )
+        ratio(self.absolute_error(), self.analytic.abs() + self.numeric.abs())
     }
 }
 
@@ -65,24 +62,14 @@ pub struct TensorCheck {
 impl TensorCheck {
     /// ‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖) over the compared elements.
     pub fn relative_error(&self) -> f64 {
-        let norm = |f: fn(&Element) -> f64| {
-            self.elements
-                .iter()
-                .map(|e| f(e) * f(e))
-                .sum::<f64>()
-                .sqrt()
-        };
-        ratio(
-            norm(Element::absolute_error),
-            norm(|e| e.analytic) + norm(|e| e.numeric),
-        )
+        let norm =
+            |f: fn(&Element) -> f64| self.elements.iter().map(|e| f(e) * f(e)).sum::<f64>().sqrt();
+        ratio(norm(Element::absolute_error), norm(|e| e.analytic) + norm(|e| e.numeric))
     }
 
     /// The element with the largest absolute error.
     pub fn worst(&self) -> Option<&Element> {
-        self.elements
-            .iter()
-            .max_by(|a, b| a.absolute_error().total_cmp(&b.absolute_error()))
+        self.elements.iter().max_by(|a, b| a.absolute_error().total_cmp(&b.absolute_error()))
     }
 }
 
@@ -112,18 +99,10 @@ pub fn check<R: Real>(problem: &Problem<R>, epsilon: f64, stride: usize) -> Vec<
             tensor_mut(&mut place.parameters, k)[index] = before;
             loss
         });
-        checks.push(TensorCheck {
-            name,
-            shape,
-            elements,
-        });
+        checks.push(TensorCheck { name, shape, elements });
     }
     for (kind, pick, gradient) in [
-        (
-            "h",
-            (|state| &mut state.h) as fn(&mut State<R>) -> &mut Vec<Array2<R>>,
-            &d_state.h,
-        ),
+        ("h", (|state| &mut state.h) as fn(&mut State<R>) -> &mut Vec<Array2<R>>, &d_state.h),
         ("c", |state| &mut state.c, &d_state.c),
     ] {
         for (l, gradient) in gradient.iter().enumerate() {
@@ -138,11 +117,7 @@ pub fn check<R: Real>(problem: &Problem<R>, epsilon: f64, stride: usize) -> Vec<
                 loss
             });
             let shape = vec![gradient.nrows(), gradient.ncols()];
-            checks.push(TensorCheck {
-                name: format!("{kind}_0 of layer {l}"),
-                shape,
-                elements,
-            });
+            checks.push(TensorCheck { name: format!("{kind}_0 of layer {l}"), shape, elements });
         }
     }
     checks
@@ -170,10 +145,7 @@ fn compare<R: Real>(
 
 /// The `k`-th tensor.
 fn tensor_mut<R: Real>(parameters: &mut Parameters<R>, k: usize) -> &mut [R] {
-    parameters
-        .tensors_mut()
-        .nth(k)
-        .expect("as many tensors as names")
+    parameters.tensors_mut().nth(k).expect("as many tensors as names")
 }
 
 /// A network that measures loss and gradients of nearby problems.
@@ -185,22 +157,13 @@ struct Probe<'a, R> {
 impl<'a, R: Real> Probe<'a, R> {
     fn new(problem: &'a Problem<R>) -> Self {
         let (unroll, batch) = problem.inputs.dim();
-        Self {
-            problem,
-            network: Network::new(problem.parameters.sizes(), batch, unroll, 1),
-        }
+        Self { problem, network: Network::new(problem.parameters.sizes(), batch, unroll, 1) }
     }
 
     fn loss(&mut self, at: &Problem<R>) -> f64 {
         self.network.pack(&at.parameters);
         let (x, y) = (self.problem.inputs.view(), self.problem.targets.view());
-        self.network.loss(
-            &at.parameters,
-            x,
-            y,
-            &mut at.state.clone(),
-            self.problem.dropout,
-        )
+        self.network.loss(&at.parameters, x, y, &mut at.state.clone(), self.problem.dropout)
     }
 
     /// Gradients of the parameters and of the initial state.
@@ -210,8 +173,7 @@ impl<'a, R: Real> Probe<'a, R> {
         self.network.pack(&p.parameters);
         let (x, y) = (p.inputs.view(), p.targets.view());
         let state = &mut p.state.clone();
-        self.network
-            .gradients(&mut gradients, &p.parameters, x, y, state, p.dropout);
+        self.network.gradients(&mut gradients, &p.parameters, x, y, state, p.dropout);
         (gradients, self.network.state_gradient())
     }
 }

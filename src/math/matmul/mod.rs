@@ -19,9 +19,7 @@ pub struct Packed<R> {
 impl<R: Element> Packed<R> {
     /// Room for a right operand [k, n], all zero.
     pub fn zeros(k: usize, n: usize) -> Self {
-        Self {
-            b: Array2::zeros((k, n)),
-        }
+        Self { b: Array2::zeros((k, n)) }
     }
 
     /// Lays out `b` [K, N]; any strides, so a transposed view is packed without a copy between.
@@ -52,17 +50,14 @@ pub fn accumulate_transposed<R: Element>(
     dz: &impl Rows<R>,
     mut dw: ArrayViewMut2<R>,
 ) {
-    dw.axis_iter_mut(Axis(0))
-        .into_par_iter()
-        .enumerate()
-        .for_each(|(m, mut dw_row)| {
-            for k in 0..x.count() {
-                let factor = x.row(k)[m];
-                for (d, &z) in dw_row.iter_mut().zip(dz.row(k)) {
-                    *d = *d + factor * z;
-                }
+    dw.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(m, mut dw_row)| {
+        for k in 0..x.count() {
+            let factor = x.row(k)[m];
+            for (d, &z) in dw_row.iter_mut().zip(dz.row(k)) {
+                *d = *d + factor * z;
             }
-        });
+        }
+    });
 }
 
 /// Runs `work` compiled for the widest vector instructions this processor has.
