@@ -70,7 +70,7 @@ pub fn evaluate<R: Real>(
 }
 
 /// A network whose memory fits the piece of text in work.
-struct Reader<'a, R> {
+struct Reader<'a, R: Real> {
     parameters: &'a Parameters<R>,
     shards: usize,
     network: Option<((usize, usize), Network<R>)>,

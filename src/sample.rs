@@ -82,7 +82,7 @@ impl Picker {
 ///
 /// It computes what the training forward pass computes with T = 1 and no dropout, with the same
 /// kernels in the same order: the same bits.
-pub struct Generator<R> {
+pub struct Generator<R: Real> {
     parameters: Parameters<R>,
     /// W_ih (but of the first layer) and W_hh of every layer.
     lstm: Vec<(Option<Packed<R>>, Packed<R>)>,

@@ -27,7 +27,7 @@ pub struct LstmParameters<R> {
 
 /// A layer's weights laid out for the kernels, once per training step.
 #[derive(Clone, Debug)]
-pub struct PackedLstm<R> {
+pub struct PackedLstm<R: Real> {
     /// W_ih [D, 4H] and its transpose; absent in the first layer, which gathers rows instead.
     pub w_ih: Option<[Packed<R>; 2]>,
     /// W_hh [H, 4H]

@@ -16,7 +16,7 @@ pub struct ProjectionParameters<R> {
 
 /// The projection's weight laid out for the kernels, once per training step.
 #[derive(Clone, Debug)]
-pub struct PackedProjection<R> {
+pub struct PackedProjection<R: Real> {
     /// W [H, V]
     pub w: Packed<R>,
     /// Wᵀ [V, H]

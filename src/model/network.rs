@@ -20,7 +20,7 @@ use crate::model::shard::Shard;
 
 /// All weights laid out for the kernels.
 #[derive(Clone, Debug)]
-pub(crate) struct PackedWeights<R> {
+pub(crate) struct PackedWeights<R: Real> {
     pub lstm: Vec<PackedLstm<R>>,
     pub projection: PackedProjection<R>,
 }
@@ -43,7 +43,7 @@ impl<R: Real> PackedWeights<R> {
 
 /// The memory of a training step, allocated once and reused by every step.
 #[derive(Clone, Debug)]
-pub struct Network<R> {
+pub struct Network<R: Real> {
     sizes: Sizes,
     packed: PackedWeights<R>,
     shards: Vec<Shard<R>>,

@@ -149,7 +149,7 @@ fn tensor_mut<R: Real>(parameters: &mut Parameters<R>, k: usize) -> &mut [R] {
 }
 
 /// A network that measures loss and gradients of nearby problems.
-struct Probe<'a, R> {
+struct Probe<'a, R: Real> {
     problem: &'a Problem<R>,
     network: Network<R>,
 }
