@@ -7,8 +7,8 @@
 
 use crate::math::Real;
 
-/// Units per block: one cache line or more of every array, a multiple of all vector widths.
-const LANES: usize = 32;
+/// Units per block: one vector of 512 bits, two of 256. Longer blocks only spill registers.
+const LANES: usize = 16;
 
 /// Forward: z (turned into the gates' activations), c_prev → c, h.
 ///
@@ -139,7 +139,8 @@ fn store<R: Real, const N: usize>(to: &mut [R], at: usize, block: [R; N]) {
 /// The units at..at+N of each of the four gates in a row [4H].
 #[inline(always)]
 fn load_gates<R: Real, const N: usize>(row: &[R], hidden: usize, at: usize) -> [[R; N]; 4] {
-    [0, 1, 2, 3].map(|gate| load(row, gate * hidden + at))
+    let [i, f, g, o] = [at, hidden + at, 2 * hidden + at, 3 * hidden + at];
+    [load(row, i), load(row, f), load(row, g), load(row, o)]
 }
 
 #[inline(always)]
@@ -147,9 +148,10 @@ fn store_gates<R: Real, const N: usize>(
     row: &mut [R],
     hidden: usize,
     at: usize,
-    gates: [[R; N]; 4],
+    [i, f, g, o]: [[R; N]; 4],
 ) {
-    for (gate, block) in gates.into_iter().enumerate() {
-        store(row, gate * hidden + at, block);
-    }
+    store(row, at, i);
+    store(row, hidden + at, f);
+    store(row, 2 * hidden + at, g);
+    store(row, 3 * hidden + at, o);
 }
