@@ -14,10 +14,10 @@ use super::packed::Panels;
 const BLOCK_ROWS: usize = 112;
 
 /// Columns of dW that one task adds up.
-const TASK_COLUMNS: usize = 512;
+const TASK_COLUMNS: usize = 1024;
 
 /// Positions whose rows of X and dZ are packed at once.
-const TASK_DEPTH: usize = 256;
+const TASK_DEPTH: usize = 512;
 
 /// Most numbers of a tile of any kernel.
 const LARGEST_TILE: usize = 14 * 32;
@@ -117,10 +117,11 @@ fn multiply_blocks(
     for (panel, b) in packed_b.chunks_exact(depth * columns).enumerate() {
         let first = panel * columns;
         let width = columns.min(n - first);
-        let tile_count = m.div_ceil(kernel.rows);
-        let mut fetched = b.as_ptr().wrapping_add(b.len());
-        for rows in tiles(kernel, m) {
+        let last_tiles = m.div_ceil(kernel.rows).saturating_sub(4);
+        for (count, rows) in tiles(kernel, m).enumerate() {
             let height = rows.len();
+            // The last four tiles fetch a quarter of the next panel each.
+            let quarter = count.checked_sub(last_tiles).map_or(0, |q| b.len() + q * b.len() / 4);
             let corner = c.as_mut_ptr().wrapping_add(rows.start * stride + first);
             let tile = Tile {
                 k: depth,
@@ -128,7 +129,7 @@ fn multiply_blocks(
                 b: b.as_ptr(),
                 c: corner,
                 stride,
-                next: fetched,
+                next: b.as_ptr().wrapping_add(quarter),
             };
             // SAFETY: by the assertions above A and B hold the tile's operands, and C [m, n] contains its
             // `height` rows and, but for the last panel, `columns` columns.
@@ -138,7 +139,6 @@ fn multiply_blocks(
                     false => edge_tile(kernel, height, width, tile),
                 }
             }
-            fetched = fetched.wrapping_add(b.len() / tile_count.min(4));
         }
     }
 }
