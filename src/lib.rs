@@ -7,3 +7,4 @@ pub mod model;
 pub mod optim;
 pub mod sample;
 pub mod study;
+pub mod text;
