@@ -27,11 +27,32 @@ pub enum Error {
         /// Offset of the first byte that is no UTF-8.
         offset: usize,
     },
-    /// A text is too short for one batch.
+    /// A text holds bytes that mean nothing in the encoding that it was read in.
+    Malformed {
+        /// Where the text came from.
+        path: PathBuf,
+        /// The encoding's name.
+        encoding: &'static str,
+        /// Offset of the first byte that has no meaning.
+        offset: usize,
+    },
+    /// A folder stands where a text was expected.
+    TextIsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A text has no characters.
+    EmptyText {
+        /// Where the text came from.
+        path: PathBuf,
+    },
+    /// A text is too short for the batches it must hold.
     TextTooShort {
         /// Characters in the text.
         found: usize,
-        /// Characters that one batch of the asked size needs.
+        /// Batches it must hold: one to train on, and those held back for validation.
+        batches: usize,
+        /// Characters that so many batches of the asked size need.
         needed: usize,
         /// Batch and unroll that would fit, if any does.
         fits: Option<(usize, usize)>,
@@ -51,6 +72,15 @@ pub enum Error {
         character: char,
         /// Characters of the vocabulary nearest to it.
         nearest: Vec<char>,
+    },
+    /// A list of characters that is no vocabulary, since it does not ascend.
+    VocabularyOrder {
+        /// Id of the first character that is not above the one before it.
+        id: usize,
+        /// The character before it.
+        before: char,
+        /// The character.
+        character: char,
     },
     /// A file that is no checkpoint, or a damaged one.
     Checkpoint {
@@ -111,13 +141,27 @@ impl fmt::Display for Error {
                  name its encoding, as in --encoding windows-1251",
                 path.display()
             ),
-            Self::TextTooShort { found, needed, fits } => {
-                write!(f, "the text has {found} characters, but one batch needs {needed}; ")?;
+            Self::Malformed { path, encoding, offset } => write!(
+                f,
+                "{} is not {encoding}: byte {offset} does not belong to any character",
+                path.display()
+            ),
+            Self::TextIsFolder { path } => {
+                write!(f, "{} is a folder; name the text files in it", path.display())
+            }
+            Self::EmptyText { path } => write!(f, "{} holds no text", path.display()),
+            Self::TextTooShort { found, batches, needed, fits } => {
+                let s = if *found == 1 { "" } else { "s" };
+                write!(f, "the text has {found} character{s}, but ")?;
+                match batches {
+                    1 => write!(f, "one batch needs {needed}; ")?,
+                    n => write!(f, "{n} batches (validation included) need {needed}; ")?,
+                }
                 match fits {
                     Some((batch, unroll)) => {
                         write!(f, "--batch {batch} --unroll {unroll} would fit")
                     }
-                    None => write!(f, "even --batch 1 --unroll 1 needs 2 characters"),
+                    None => write!(f, "even --batch 1 --unroll 1 would not fit"),
                 }
             }
             Self::Setting { name, found, expected } => {
@@ -126,13 +170,16 @@ impl fmt::Display for Error {
             Self::UnknownCharacter { character, nearest } => {
                 write!(f, "the model does not know the character {character:?}")?;
                 if !nearest.is_empty() {
-                    write!(f, "; its nearest are")?;
-                    for c in nearest {
-                        write!(f, " {c:?}")?;
-                    }
+                    let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
+                    write!(f, "; nearest to it are {}", nearest.join(", "))?;
                 }
                 write!(f, "; --skip-unknown leaves unknown characters out")
             }
+            Self::VocabularyOrder { id, before, character } => write!(
+                f,
+                "the characters of a vocabulary must ascend, but number {id} is {character:?} \
+                 after {before:?}"
+            ),
             Self::Checkpoint { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::NoCheckpoint { path } => write!(
                 f,
