@@ -49,4 +49,3 @@ pub mod optim;
 pub mod sample;
 pub mod study;
 pub mod text;
-pub mod train;

@@ -116,7 +116,8 @@ fn unsafe_code_lives_in_the_matmul_alone() {
     for file in rust_files(Path::new("src")) {
         let source = fs::read_to_string(&file).unwrap();
         let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-        let uses = code.filter(|line| line.contains("unsafe ") || line.contains("unsafe_code")).count();
+        let uses =
+            code.filter(|line| line.contains("unsafe ") || line.contains("unsafe_code")).count();
         let allowed = file.starts_with("src/math/matmul");
         assert!(allowed || uses == 0, "{} uses unsafe", file.display());
     }

@@ -142,9 +142,8 @@ fn each_equation_of_the_cell() {
         let numeric = difference(0, k);
         assert!((dz[k] - numeric).abs() < 1e-9, "{equation} unit {}: {} {numeric}", k % H, dz[k]);
     }
-    for k in 0..H {
+    for (k, analytic) in dc_prev.into_iter().enumerate() {
         let numeric = difference(1, k);
-        let analytic = dc_prev[k];
         assert!((analytic - numeric).abs() < 1e-9, "dc_prev (B12) unit {k}: {analytic} {numeric}");
     }
 }

@@ -8,10 +8,9 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::evaluate::evaluate;
 use karenina::text::vocabulary::Vocabulary;
-use karenina::train::run::load_any;
 use rayon::ThreadPoolBuilder;
 
-use super::{input, output_error, threads};
+use super::{input, load, output_error, threads};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -44,7 +43,7 @@ impl Eval {
     /// Prints loss, perplexity and bits per character.
     pub fn run(self) -> Result<ExitCode> {
         let threads = threads(self.threads)?;
-        let checkpoint = load_any(&self.checkpoint)?;
+        let checkpoint = load(&self.checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
         let ids: Vec<u32> = match self.skip_unknown {

@@ -5,13 +5,17 @@ mod eval;
 mod input;
 mod progress;
 mod sample;
+mod signals;
 mod train;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use karenina::error::{Error, Result};
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::load_any;
 
 /// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
 #[derive(Parser)]
@@ -58,6 +62,15 @@ pub fn main() -> ExitCode {
 /// Names standard output in an error about it.
 fn output_error(source: io::Error) -> Error {
     Error::Io { action: "write to", path: "standard output".into(), source }
+}
+
+/// The checkpoint in a file, or the newest good one in a folder; says which broken ones it passed over.
+fn load(path: &Path) -> Result<Checkpoint> {
+    let loaded = load_any(path)?;
+    for error in loaded.broken {
+        let _ = writeln!(io::stderr(), "karenina: {error}; passed over");
+    }
+    Ok(loaded.checkpoint)
 }
 
 /// As many threads as the machine offers, unless the user names a number.

@@ -73,6 +73,11 @@ impl Screen {
         self.recent.iter().sum::<f64>() / self.recent.len().max(1) as f64
     }
 
+    /// Whether no step was shown yet.
+    pub fn is_empty(&self) -> bool {
+        self.recent.is_empty()
+    }
+
     /// Prints something that stays above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {

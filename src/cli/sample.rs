@@ -1,7 +1,7 @@
 //! `karenina sample`.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,11 +9,10 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::sample::{Generator, Picker};
 use karenina::text::vocabulary::Vocabulary;
-use karenina::train::run::load_any;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-use super::{input, output_error};
+use super::{input, load, output_error};
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]
@@ -80,7 +79,7 @@ impl Sample {
                 expected: "at least 1".into(),
             });
         }
-        let checkpoint = load_any(&self.checkpoint)?;
+        let checkpoint = load(&self.checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let prime = self.prime_text()?;
         let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
@@ -201,9 +200,4 @@ pub fn short_sample(
             vocabulary.character(id)
         })
         .collect()
-}
-
-/// Whether `path` is where runs go unless the user names another folder.
-pub fn is_default_folder(path: &Path) -> bool {
-    path == Path::new("checkpoints")
 }

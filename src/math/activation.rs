@@ -68,7 +68,7 @@ pub fn tanh(x: f32) -> f32 {
     let p = p * s + 2.063_908_8e-2;
     let p = p * s - 5.373_971_5e-2;
     let p = p * s + 1.333_144_2e-1;
-    let p = p * s - 3.333_328_2e-1;
+    let p = p * s - 3.333_328e-1;
     let near = p * s * magnitude + magnitude;
 
     let tanh = if magnitude < 0.625 { near } else { far };

@@ -5,6 +5,7 @@
 //! computes loss and gradients in two phases, rows then parameters.
 
 mod network;
+mod packed;
 mod parameters;
 mod shard;
 

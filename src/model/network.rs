@@ -10,36 +10,13 @@ use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use crate::layers::dropout::Dropout;
-use crate::layers::lstm::{PackedLstm, contiguous};
-use crate::layers::projection::PackedProjection;
+use crate::layers::lstm::contiguous;
 use crate::math::Real;
 use crate::math::matmul::{Rows, accumulate_transposed, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::model::shard::Shard;
-
-/// All weights laid out for the kernels.
-#[derive(Clone, Debug)]
-pub(crate) struct PackedWeights<R: Real> {
-    pub lstm: Vec<PackedLstm<R>>,
-    pub projection: PackedProjection<R>,
-}
-
-impl<R: Real> PackedWeights<R> {
-    pub fn zeros(sizes: Sizes) -> Self {
-        Self {
-            lstm: (0..sizes.layers).map(|l| PackedLstm::zeros(sizes.hidden, l == 0)).collect(),
-            projection: PackedProjection::zeros(sizes.hidden, sizes.vocabulary),
-        }
-    }
-
-    pub fn pack(&mut self, parameters: &Parameters<R>) {
-        for (packed, lstm) in self.lstm.iter_mut().zip(&parameters.lstm) {
-            packed.pack(lstm);
-        }
-        self.projection.pack(&parameters.projection);
-    }
-}
 
 /// The memory of a training step, allocated once and reused by every step.
 #[derive(Clone, Debug)]
@@ -153,7 +130,7 @@ impl<R: Real> Network<R> {
         for shard in &self.shards {
             for (l, layer) in shard.layers.iter().enumerate() {
                 let rows = s![shard.range.clone(), ..];
-                d_state.h[l].slice_mut(rows.clone()).assign(&layer.carry.dh);
+                d_state.h[l].slice_mut(rows).assign(&layer.carry.dh);
                 d_state.c[l].slice_mut(rows).assign(&layer.carry.dc);
             }
         }

@@ -13,7 +13,7 @@ use crate::layers::{loss, projection};
 use crate::math::Real;
 use crate::math::matmul::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::network::PackedWeights;
+use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 
 /// One layer's memory in a shard.
