@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The result of everything that may fail through input, files or the machine.
@@ -114,6 +115,8 @@ pub enum Error {
         step: u64,
         /// What was not finite, as in "the loss" or "the gradient of w_hh_l0".
         what: String,
+        /// Which characters of the text the batch has in each of its rows.
+        text: Vec<Range<usize>>,
     },
 }
 
@@ -190,10 +193,16 @@ impl fmt::Display for Error {
                 write!(f, "cannot resume from {}: {reason}", path.display())
             }
             Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::NotFinite { step, what } => write!(
-                f,
-                "step {step}: {what} is not finite; a lower --learning-rate or --clip would help"
-            ),
+            Self::NotFinite { step, what, text } => {
+                write!(f, "step {step}: {what} is not finite in the batch of characters")?;
+                for range in text.iter().take(3) {
+                    write!(f, " {}-{}", range.start, range.end)?;
+                }
+                if text.len() > 3 {
+                    write!(f, " … ({} rows)", text.len())?;
+                }
+                write!(f, "; a lower --learning-rate or --clip would help, or --on-nan skip")
+            }
         }
     }
 }

@@ -49,3 +49,4 @@ pub mod optim;
 pub mod sample;
 pub mod study;
 pub mod text;
+pub mod train;

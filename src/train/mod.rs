@@ -2,8 +2,11 @@
 
 pub mod checkpoint;
 mod config;
+mod files;
+mod log;
 pub mod run;
 mod trainer;
 
 pub use config::TrainConfig;
-pub use trainer::{LogRow, StepReport, Trainer};
+pub use log::LogRow;
+pub use trainer::{StepReport, Trainer};

@@ -6,7 +6,6 @@ use ndarray::Array2;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
@@ -19,25 +18,7 @@ use crate::text::corpus::Corpus;
 use crate::text::vocabulary::Vocabulary;
 use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
-
-/// One line of the log: what the run's history keeps of a step.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LogRow {
-    /// Updates made so far, this one included.
-    pub step: u64,
-    /// Pass through the text, from 1.
-    pub epoch: u64,
-    /// Mean training loss of the batch in nats per character.
-    pub loss: f64,
-    /// Mean loss over the validation tail in nats per character, where it was evaluated.
-    pub validation: Option<f64>,
-    /// Global norm of the gradients before clipping.
-    pub norm: f64,
-    /// Adam's α.
-    pub learning_rate: f64,
-    /// Wall time of the step, in seconds.
-    pub seconds: f64,
-}
+use crate::train::log::LogRow;
 
 /// What [`Trainer`] yields for each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,11 +47,11 @@ pub struct Trainer {
     state_before: State<f32>,
     inputs: Array2<u32>,
     targets: Array2<u32>,
-    /// Updates made.
+    /// Steps made, skipped batches included.
     step: u64,
     /// Full passes made through the text.
     epoch: u64,
-    /// Batches of this pass that were trained on.
+    /// Batches of this pass that are behind.
     batch: usize,
     history: Vec<LogRow>,
 }
@@ -121,6 +102,13 @@ impl Trainer {
                 expected: format!("a number the system can start ({error})"),
             }
         })?;
+        let Checkpoint { step, epoch, batch, .. } = checkpoint;
+        let count = batches.len();
+        let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));
+        if batch >= count || behind != Some(step) {
+            let reason = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
+            return Err(Error::Mismatch { path: "the checkpoint".into(), reason });
+        }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
         let shards = pool.current_num_threads();
@@ -163,7 +151,7 @@ impl Trainer {
 
     /// The step after which training ends.
     pub fn last_step(&self) -> u64 {
-        let all = self.config.epochs * self.batches.len() as u64;
+        let all = self.config.epochs.saturating_mul(self.batches.len() as u64);
         self.config.steps.map_or(all, |steps| steps.min(all))
     }
 
@@ -178,8 +166,7 @@ impl Trainer {
         }
         self.batches.fill(self.batch, &mut self.inputs, &mut self.targets);
         self.state_before.clone_from(&self.state);
-        let dropout =
-            Dropout { keep: self.config.keep, seed: self.config.seed, step: self.step };
+        let dropout = Dropout { keep: self.config.keep, seed: self.config.seed, step: self.step };
         let Self { pool, network, parameters, gradients, adam, state, .. } = self;
         let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), self.config.clip);
         let (loss, norm) = pool.install(|| {
@@ -211,6 +198,12 @@ impl Trainer {
         Ok(StepReport { row, characters_per_second: self.inputs.len() as f64 / seconds })
     }
 
+    /// Leaves out the next batch, as if it had been a step without an update: parameters, moments and
+    /// state stay as they are.
+    pub fn skip_batch(&mut self) {
+        self.count_step();
+    }
+
     /// Moves on to the next batch, after the last one to the next epoch.
     fn count_step(&mut self) {
         self.step += 1;
@@ -230,7 +223,9 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {}", names[tensor]),
             None => "the gradients' norm".into(),
         };
-        Error::NotFinite { step: self.step + 1, what }
+        let rows = 0..self.config.batch;
+        let text = rows.map(|row| self.batches.position(self.batch, row)).collect();
+        Error::NotFinite { step: self.step + 1, what, text }
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
@@ -279,7 +274,7 @@ impl Trainer {
         &self.parameters
     }
 
-    /// Updates made.
+    /// Steps made, skipped batches included.
     pub fn step(&self) -> u64 {
         self.step
     }
