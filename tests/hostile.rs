@@ -164,13 +164,14 @@ fn shapes_whose_product_overflows_are_refused() {
 #[test]
 fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(usize, &[u8], &str); 16] = [
+    let cases: [(usize, &[u8], &str); 17] = [
         (44, &0_u64.to_le_bytes(), "a size is zero"),
         (44, &4_u64.to_le_bytes(), "28 tensors where 50 were expected"),
         (44, &2_000_u64.to_le_bytes(), "at most 1024"),
         (52, &9_u64.to_le_bytes(), "a choice that does not exist"),
         (100, &nan, "--learning-rate"),
-        (108, &nan, "a constant of Adam"),
+        (108, &nan, "beta1"),
+        (260, &nan, "a constant of Adam"),
         (132, &2.0_f64.to_le_bytes(), "--keep 2"),
         (140, &nan, "--clip"),
         (148, &0_u64.to_le_bytes(), "--save-every"),

@@ -51,6 +51,9 @@ impl TrainConfig {
     /// Names of the presets, for messages.
     pub const PRESETS: [&'static str; 2] = ["article", "quick"];
 
+    /// Most layers of a network, so that the size of a checkpoint bounds what it takes to read.
+    pub const MAX_LAYERS: usize = 1024;
+
     /// The article's network and schedule, exactly.
     pub fn article() -> Self {
         Self {
@@ -122,8 +125,23 @@ impl TrainConfig {
         for (name, value) in whole {
             check(value >= 1, name, value, at_least_one)?;
         }
-        let rate = self.adam.learning_rate;
-        check(rate.is_finite() && rate > 0.0, "--learning-rate", rate, positive)?;
+        check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
+        let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
+        check(
+            learning_rate.is_finite() && learning_rate > 0.0,
+            "--learning-rate",
+            learning_rate,
+            positive,
+        )?;
+        for (name, beta) in [("Adam's beta1", beta1), ("Adam's beta2", beta2)] {
+            check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
+        }
+        check(
+            epsilon.is_finite() && epsilon >= 0.0,
+            "Adam's epsilon",
+            epsilon,
+            "a finite number of at least 0",
+        )?;
         check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
         check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf clips nothing)")?;
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {

@@ -1,6 +1,6 @@
 //! Everything that must hold in a record before memory is given to it.
 
-use super::record::{Head, MAX_LAYERS, Numbers, ROW, Record, Rows, row_from};
+use super::record::{Head, Numbers, ROW, Record, Rows, row_from};
 use super::tensors;
 use crate::math::Real;
 use crate::model::Sizes;
@@ -36,7 +36,6 @@ pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let config = head.config.config(sizes);
     let config = config.ok_or("damaged: its configuration has a choice that does not exist")?;
     config.validate().map_err(|error| format!("damaged: {error}"))?;
-    adam(config.adam)?;
     adam(head.adam)?;
     progress(head)?;
     history(head)?;
@@ -47,7 +46,8 @@ pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
 fn sizes(head: &Head<'_>, length: u64) -> Check<Sizes> {
     let [vocabulary, hidden, layers] = head.sizes;
     ensure(vocabulary >= 1 && hidden >= 1 && layers >= 1, || "a size is zero".into())?;
-    ensure(layers <= MAX_LAYERS, || format!("{layers} layers, at most {MAX_LAYERS} are allowed"))?;
+    let most = TrainConfig::MAX_LAYERS as u64;
+    ensure(layers <= most, || format!("{layers} layers, at most {most} are allowed"))?;
     let room = length / 4; // numbers
     ensure(vocabulary <= room && hidden <= room / 4, || {
         format!("{hidden} cells for {vocabulary} characters have no room in {length} bytes")

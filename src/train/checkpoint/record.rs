@@ -17,10 +17,9 @@ use crate::text::batches::Validation;
 use crate::train::TrainConfig;
 use crate::train::log::LogRow;
 
-/// Most layers that a checkpoint may have.
-pub const MAX_LAYERS: u64 = 1024;
-/// Tensors of that many layers: three of each and two of the projection, three times; h and c.
-const MAX_TENSORS: usize = 3 * (3 * MAX_LAYERS as usize + 2) + 2 * MAX_LAYERS as usize;
+/// Most tensors that a checkpoint may have: three of each layer and two of the projection, three times;
+/// h and c.
+const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConfig::MAX_LAYERS;
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but vocabulary, history and tensors, generously.

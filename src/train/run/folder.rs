@@ -114,8 +114,8 @@ impl RunFolder {
         checkpoint.save(&path)?;
         self.newest = Some((checkpoint.step, path.clone()));
         self.doomed.retain(|doomed| *doomed != path);
-        self.doomed.extend(self.excess(checkpoint)?);
-        // What cannot be deleted now is tried again after the next save.
+        // What cannot be found or deleted now is tried again after the next save.
+        self.doomed.extend(self.excess(checkpoint).unwrap_or_default());
         self.doomed.retain(|doomed| fs::remove_file(doomed).is_err() && doomed.exists());
         Ok(path)
     }
