@@ -164,7 +164,7 @@ fn shapes_whose_product_overflows_are_refused() {
 #[test]
 fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(usize, &[u8], &str); 17] = [
+    let cases: [(usize, &[u8], &str); 18] = [
         (44, &0_u64.to_le_bytes(), "a size is zero"),
         (44, &4_u64.to_le_bytes(), "28 tensors where 50 were expected"),
         (44, &2_000_u64.to_le_bytes(), "at most 1024"),
@@ -175,6 +175,7 @@ fn each_lie_is_named() {
         (132, &2.0_f64.to_le_bytes(), "--keep 2"),
         (140, &nan, "--clip"),
         (148, &0_u64.to_le_bytes(), "--save-every"),
+        (164, &nan, "--validation"),
         (228, &3_u64.to_le_bytes(), "contradict"),
         (244, &9_u64.to_le_bytes(), "contradict"),
         (292, "bжa".as_bytes(), "damaged"),

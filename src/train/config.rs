@@ -144,6 +144,9 @@ impl TrainConfig {
         )?;
         check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
         check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf clips nothing)")?;
+        if let Validation::Share(share) = self.validation {
+            check(share > 0.0 && share < 1.0, "--validation", share, "above 0 and below 1")?;
+        }
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {
             check(sd.is_finite() && sd > 0.0, "--init-sd", sd, positive)?;
         }
