@@ -43,7 +43,15 @@ impl Checkpoints {
         writeln!(
             out,
             "{:>9} {:>6} {:>9} {:>10}  {:<10} {:<9} {:>5}  {:<16} {:>9}",
-            "step", "epoch", "loss", "validation", "network", "batch", "chars", "date (UTC)", "size"
+            "step",
+            "epoch",
+            "loss",
+            "validation",
+            "network",
+            "batch",
+            "chars",
+            "date (UTC)",
+            "size"
         )?;
         for (at, (path, summary)) in summaries.iter().enumerate() {
             match summary {

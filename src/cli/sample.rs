@@ -86,7 +86,8 @@ impl Sample {
         let mut generator = Generator::new(checkpoint.parameters, self.samples);
         generator.read(&primed);
         let seed = self.seed.unwrap_or_else(seed_from_clock);
-        let writer = Writer { vocabulary: &vocabulary, picker, prime, length: self.length, stop: self.stop };
+        let writer =
+            Writer { vocabulary: &vocabulary, picker, prime, length: self.length, stop: self.stop };
         let mut out = io::stdout().lock();
         match self.samples {
             1 => writer.stream(&mut generator, seed, &mut out),
@@ -131,7 +132,12 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     /// One text, each character printed as soon as it is drawn.
-    fn stream(&self, generator: &mut Generator<f32>, seed: u64, out: &mut impl Write) -> io::Result<()> {
+    fn stream(
+        &self,
+        generator: &mut Generator<f32>,
+        seed: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut text = String::new();
         write!(out, "{}", self.prime.as_deref().unwrap_or(""))?;
@@ -151,7 +157,12 @@ impl Writer<'_> {
     }
 
     /// Several texts side by side, printed one after the other when all are complete.
-    fn batch(&self, generator: &mut Generator<f32>, seed: u64, out: &mut impl Write) -> io::Result<()> {
+    fn batch(
+        &self,
+        generator: &mut Generator<f32>,
+        seed: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let rows = generator.logits().nrows();
         // Each text has its own stream, so the first is the same whatever their number.
         let mut rngs: Vec<_> =

@@ -135,7 +135,8 @@ impl Train {
             _ => Mode::New,
         };
         let preset = self.preset.as_deref().map(TrainConfig::preset).transpose()?;
-        let default = if self.texts.is_empty() { TrainConfig::quick() } else { TrainConfig::article() };
+        let default =
+            if self.texts.is_empty() { TrainConfig::quick() } else { TrainConfig::article() };
         let fresh = self.settings.on_top_of(preset.clone().unwrap_or(default));
         fresh.validate()?;
         let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
@@ -213,7 +214,11 @@ impl Train {
             if let Some(signal) = signals.received() {
                 let path = run.stop()?;
                 screen.finish();
-                note(&format!("stopped; {} is saved. To go on: {}", path.display(), self.resume_command()));
+                note(&format!(
+                    "stopped; {} is saved. To go on: {}",
+                    path.display(),
+                    self.resume_command()
+                ));
                 return Ok(ExitCode::from(128 + signal as u8));
             }
         }
@@ -311,9 +316,10 @@ impl Asked {
     /// What differs from `config`, if anything does.
     fn compare(&self, config: &TrainConfig) -> std::result::Result<(), String> {
         let found = [config.hidden, config.layers, config.batch, config.unroll];
-        let sizes = self.sizes.iter().zip(found).map(|(&(name, asked), found)| {
-            (name, asked.map(|n| n.to_string()), found.to_string())
-        });
+        let sizes =
+            self.sizes.iter().zip(found).map(|(&(name, asked), found)| {
+                (name, asked.map(|n| n.to_string()), found.to_string())
+            });
         let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
         let validation = self.validation.map(|v| format!("{v:?}"));
         let validation = ("--validation", validation, format!("{:?}", config.validation));
