@@ -1,1 +1,217 @@
-//! e
+//! What can go wrong through no fault of the program, each with its data: which file, what was
+//! found, what would work. A programmer's mistake is an assertion instead.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// The result of everything that may fail through input, files or the machine.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A failure that the user can do something about.
+#[derive(Debug)]
+pub enum Error {
+    /// The operating system refused an action on a file or stream.
+    Io {
+        /// What was being done, as in "read" or "rename".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A text is not valid UTF-8.
+    NotUtf8 {
+        /// Where the text came from.
+        path: PathBuf,
+        /// Offset of the first byte that is no UTF-8.
+        offset: usize,
+    },
+    /// A text holds bytes that mean nothing in the encoding that it was read in.
+    Malformed {
+        /// Where the text came from.
+        path: PathBuf,
+        /// The encoding's name.
+        encoding: &'static str,
+        /// Offset of the first byte that has no meaning.
+        offset: usize,
+    },
+    /// A folder stands where a text was expected.
+    TextIsFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A text has no characters.
+    EmptyText {
+        /// Where the text came from.
+        path: PathBuf,
+    },
+    /// A text is too short for the batches it must hold.
+    TextTooShort {
+        /// Characters in the text.
+        found: usize,
+        /// Batches it must hold: one to train on, and those held back for validation.
+        batches: usize,
+        /// Characters that so many batches of the asked size need.
+        needed: usize,
+        /// Batch and unroll that would fit, if any does.
+        fits: Option<(usize, usize)>,
+    },
+    /// A hyper-parameter has a value outside its range.
+    Setting {
+        /// Its name as the user writes it.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What would work.
+        expected: String,
+    },
+    /// A character that the vocabulary lacks.
+    UnknownCharacter {
+        /// The character.
+        character: char,
+        /// Characters of the vocabulary nearest to it.
+        nearest: Vec<char>,
+    },
+    /// A list of characters that is no vocabulary, since it does not ascend.
+    VocabularyOrder {
+        /// Id of the first character that is not above the one before it.
+        id: usize,
+        /// The character before it.
+        before: char,
+        /// The character.
+        character: char,
+    },
+    /// A file that is no checkpoint, or a damaged one.
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what would work.
+        reason: String,
+    },
+    /// A folder holds no checkpoint that can be used.
+    NoCheckpoint {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run cannot go on from a checkpoint: another text, other sizes.
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// A run folder cannot be used as asked.
+    RunFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why, and what would work.
+        reason: String,
+    },
+    /// The loss or a gradient is no longer a finite number.
+    NotFinite {
+        /// The step that was being computed.
+        step: u64,
+        /// What was not finite, as in "the loss" or "the gradient of w_hh_l0".
+        what: String,
+        /// Which characters of the text the batch has in each of its rows.
+        text: Vec<Range<usize>>,
+    },
+}
+
+impl Error {
+    /// An I/O error with its action and path; for `map_err`.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// A mistake in what the user typed, as against a failure of file or machine: exit code 2.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Setting { .. })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { action, path, source } => {
+                write!(f, "cannot {action} {}: {source}", path.display())
+            }
+            Self::NotUtf8 { path, offset } => write!(
+                f,
+                "{} is not UTF-8: byte {offset} does not belong to any character; \
+                 name its encoding, as in --encoding windows-1251",
+                path.display()
+            ),
+            Self::Malformed { path, encoding, offset } => write!(
+                f,
+                "{} is not {encoding}: byte {offset} does not belong to any character",
+                path.display()
+            ),
+            Self::TextIsFolder { path } => {
+                write!(f, "{} is a folder; name the text files in it", path.display())
+            }
+            Self::EmptyText { path } => write!(f, "{} holds no text", path.display()),
+            Self::TextTooShort { found, batches, needed, fits } => {
+                let s = if *found == 1 { "" } else { "s" };
+                write!(f, "the text has {found} character{s}, but ")?;
+                match batches {
+                    1 => write!(f, "one batch needs {needed}; ")?,
+                    n => write!(f, "{n} batches (validation included) need {needed}; ")?,
+                }
+                match fits {
+                    Some((batch, unroll)) => {
+                        write!(f, "--batch {batch} --unroll {unroll} would fit")
+                    }
+                    None => write!(f, "even --batch 1 --unroll 1 would not fit"),
+                }
+            }
+            Self::Setting { name, found, expected } => {
+                write!(f, "{name} {found} will not do: it must be {expected}")
+            }
+            Self::UnknownCharacter { character, nearest } => {
+                write!(f, "the model does not know the character {character:?}")?;
+                if !nearest.is_empty() {
+                    let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
+                    write!(f, "; nearest to it are {}", nearest.join(", "))?;
+                }
+                write!(f, "; --skip-unknown leaves unknown characters out")
+            }
+            Self::VocabularyOrder { id, before, character } => write!(
+                f,
+                "the characters of a vocabulary must ascend, but number {id} is {character:?} \
+                 after {before:?}"
+            ),
+            Self::Checkpoint { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::NoCheckpoint { path } => write!(
+                f,
+                "{} holds no checkpoint (i*_l*.ckpt); `karenina train` writes one",
+                path.display()
+            ),
+            Self::Mismatch { path, reason } => {
+                write!(f, "cannot resume from {}: {reason}", path.display())
+            }
+            Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::NotFinite { step, what, text } => {
+                write!(f, "step {step}: {what} is not finite in the batch of characters")?;
+                for range in text.iter().take(3) {
+                    write!(f, " {}-{}", range.start, range.end)?;
+                }
+                if text.len() > 3 {
+                    write!(f, " … ({} rows)", text.len())?;
+                }
+                write!(f, "; a lower --learning-rate or --clip would help, or --on-nan skip")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

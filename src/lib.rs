@@ -1,2 +1,52 @@
-//! karenina
+//! Character-level LSTM language models on the CPU, every forward and backward pass written by hand.
+//!
+//! # A tour in reading order
+//!
+//! Text becomes a trained network along one straight way, and each stage is a module of its name:
+//!
+//! 1. [`text::corpus`] → [`text::vocabulary`] → [`text::batches`]: characters become numbers, numbers
+//!    become batches of inputs and next characters.
+//! 2. [`layers::lstm`] and, inside it, [`layers::cell`]: the recurrence, forward and back through time.
+//!    [`layers::dropout`], [`layers::projection`] and [`layers::loss`] lead from its outputs to one number.
+//! 3. [`model`]: the stack of layers. [`model::Network::gradients`] is a whole training step's loss and
+//!    gradients: read it first if you read one function.
+//! 4. [`optim::clip`] and [`optim::adam`]: from gradients to a change of the parameters.
+//! 5. [`train`]: the loop, checkpoints and the run folder. [`sample`] and [`evaluate`]: what a trained
+//!    network is for.
+//! 6. [`study`]: instruments that look at a network from outside.
+//!
+//! [`math`] holds what all of them stand on: the number type, the matrix products, activation functions,
+//! random numbers. `docs/derivation.md` derives every equation; the line that computes one cites its label,
+//! as in `// Eq. B8`.
+//!
+//! # Symbols
+//!
+//! Used everywhere in this crate; every array states its shape in these letters.
+//!
+//! | symbol | meaning |
+//! |---|---|
+//! | B, b | rows (sequences) of a batch; of one shard |
+//! | T | time steps of a batch |
+//! | D | input size of a layer |
+//! | H | hidden size: LSTM cells in a layer |
+//! | V | vocabulary size |
+//! | L | layers |
+//!
+//! The four gates stand in the order **i, f, g, o** (PyTorch's). A gradient of the loss is named with a `d`
+//! prefix: `dh`, `dc`, `dw_hh`. Arrays of a batch are time-major, [T, B, …].
+//!
+//! # The layers of the house
+//!
+//! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
+//! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`] and [`error`]. A test keeps it so.
+
+pub mod error;
+pub mod evaluate;
+pub mod layers;
 pub mod math;
+pub mod model;
+pub mod optim;
+pub mod sample;
+pub mod study;
+pub mod text;
+pub mod train;

@@ -2,9 +2,9 @@
 //! into vector instructions: no branch, no table, no call.
 //!
 //! Every operation is a plain IEEE multiplication, addition or division, never a fused one, so the
-//! results are the same bits on every processor. The largest errors over all finite inputs, which
-//! `tests/activation.rs` measures exhaustively, are 2 ulp for each of the three (where the result
-//! is a normal number; below that eˣ is flushed to zero).
+//! results are the same bits on every processor. Largest errors, measured by `tests/activation.rs`
+//! over all exponents: eˣ 1 ulp, tanh 1.3 ulp, σ 2.1 ulp (where the result is a normal number;
+//! below that eˣ is flushed to zero).
 
 /// eˣ = 2ⁿ · eʳ with n = round(x / ln 2) and r = x − n ln 2, |r| ≤ ln 2 / 2.
 ///
@@ -61,17 +61,18 @@ pub fn sigmoid(x: f32) -> f32 {
 #[inline(always)]
 pub fn tanh(x: f32) -> f32 {
     let magnitude = x.abs();
-    let far = (1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0)).copysign(x);
+    let far = 1.0 - 2.0 / (exp(2.0 * magnitude) + 1.0);
 
-    let s = x * x;
+    let s = magnitude * magnitude;
     let p = -5.704_988_7e-3;
     let p = p * s + 2.063_908_8e-2;
     let p = p * s - 5.373_971_5e-2;
     let p = p * s + 1.333_144_2e-1;
-    let p = p * s - 3.333_328_2e-1;
-    let near = p * s * x + x;
+    let p = p * s - 3.333_328e-1;
+    let near = p * s * magnitude + magnitude;
 
-    if magnitude < 0.625 { near } else { far }
+    let tanh = if magnitude < 0.625 { near } else { far };
+    tanh.copysign(x)
 }
 
 #[cfg(test)]

@@ -1,0 +1,168 @@
+//! The texts that the user names.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use encoding_rs::{DecoderResult, Encoding, UTF_8};
+use karenina::error::{Error, Result};
+use karenina::text::corpus::Corpus;
+
+/// Reads the files `paths` as one text; `-` is standard input, and no path at all the text that is
+/// built in.
+///
+/// * `encoding`: label of the files' encoding; UTF-8 without. A byte-order mark in a file outranks it.
+///
+/// # Errors
+/// One sentence each for a label that nobody knows, a file that is missing, a folder or empty, and
+/// bytes that mean nothing in the encoding.
+pub fn read_text(paths: &[PathBuf], encoding: Option<&str>) -> Result<Corpus> {
+    let encoding = encoding.map_or(Ok(UTF_8), find_encoding)?;
+    if paths.is_empty() {
+        return Ok(Corpus::embedded());
+    }
+    let parts = paths.iter().map(|path| read_one(path, encoding)).collect::<Result<_>>()?;
+    Ok(Corpus::join(parts))
+}
+
+/// The encoding that `label` names on the web.
+fn find_encoding(label: &str) -> Result<&'static Encoding> {
+    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| Error::Setting {
+        name: "--encoding",
+        found: label.into(),
+        expected: "a label of the WHATWG Encoding Standard, such as utf-8, utf-16le, windows-1251, \
+                   koi8-r, ibm866, iso-8859-5, latin1, windows-1252, macintosh, shift_jis, gbk or big5"
+            .into(),
+    })
+}
+
+fn read_one(path: &Path, encoding: &'static Encoding) -> Result<Corpus> {
+    if path == Path::new("-") {
+        let name = Path::new("standard input");
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("read", name))?;
+        return decode(name, bytes, encoding);
+    }
+    if path.is_dir() {
+        return Err(Error::TextIsFolder { path: path.into() });
+    }
+    decode(path, fs::read(path).map_err(Error::io("read", path))?, encoding)
+}
+
+/// The text that `bytes`, which came from `name`, hold.
+fn decode(name: &Path, bytes: Vec<u8>, encoding: &'static Encoding) -> Result<Corpus> {
+    let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
+    let corpus = match marked.unwrap_or(encoding) {
+        encoding if encoding == UTF_8 => Corpus::from_bytes(name, bytes)?,
+        encoding => Corpus::from_str(&decode_other(name, &bytes, encoding)?),
+    };
+    match corpus.is_empty() {
+        true => Err(Error::EmptyText { path: name.into() }),
+        false => Ok(corpus),
+    }
+}
+
+/// Decodes an encoding that is not UTF-8, and stops at the first malformed byte.
+fn decode_other(name: &Path, bytes: &[u8], encoding: &'static Encoding) -> Result<String> {
+    let mut decoder = encoding.new_decoder_with_bom_removal();
+    let mut text = String::new();
+    let mut offset = 0;
+    loop {
+        let rest = &bytes[offset..];
+        // It cannot overflow: the bytes are in memory, and no encoding grows more than threefold.
+        text.reserve(decoder.max_utf8_buffer_length_without_replacement(rest.len()).unwrap_or(0));
+        let (result, read) = decoder.decode_to_string_without_replacement(rest, &mut text, true);
+        offset += read;
+        match result {
+            DecoderResult::InputEmpty => return Ok(text),
+            DecoderResult::OutputFull => {}
+            DecoderResult::Malformed(bad, after) => {
+                return Err(Error::Malformed {
+                    path: name.into(),
+                    encoding: encoding.name(),
+                    offset: offset - usize::from(bad) - usize::from(after),
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `bytes` of a file "f".
+    fn read(bytes: &[u8], label: &str) -> std::result::Result<String, String> {
+        find_encoding(label)
+            .and_then(|encoding| decode(Path::new("f"), bytes.to_vec(), encoding))
+            .map(|corpus| corpus.text().to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn other_encodings_are_decoded() {
+        assert_eq!(read(b"\xc0\xed\xed\xe0\r\n", "windows-1251").unwrap(), "Анна\n");
+        assert_eq!(read(b"\xe1\xce\xce\xc1", "koi8-r").unwrap(), "Анна");
+        assert_eq!(read(b"caf\xe9", "latin1").unwrap(), "café");
+        assert_eq!(read(b"\x10\x04=\x04=\x040\x04", "utf-16le").unwrap(), "Анна");
+    }
+
+    #[test]
+    fn a_byte_order_mark_outranks_the_label() {
+        assert_eq!(read(b"\xef\xbb\xbfcaf\xc3\xa9", "windows-1251").unwrap(), "café");
+        assert_eq!(read(b"\xfe\xff\x04\x10", "utf-8").unwrap(), "А");
+        assert_eq!(read(b"\xff\xfe\x10\x04", "utf-16le").unwrap(), "А");
+    }
+
+    #[test]
+    fn malformed_bytes_are_named_with_their_offset() {
+        let place = |n| format!("byte {n} does not belong to any character");
+        assert!(read(b"caf\xe9", "utf-8").unwrap_err().contains(&place(3)));
+        assert_eq!(
+            read(b"ab\xd2c", "windows-1253").unwrap_err(),
+            format!("f is not windows-1253: {}", place(2))
+        );
+        assert!(read(b"\x82\xa0\x82!", "shift_jis").unwrap_err().ends_with(&place(2)));
+        assert!(read(b"\xff\xfea\0b", "utf-16le").unwrap_err().ends_with(&place(4)));
+        assert!(read(b"a\0\0\xd8b\0", "utf-16le").unwrap_err().ends_with(&place(2)));
+    }
+
+    #[test]
+    fn an_unknown_label_is_a_usage_error_that_lists_some() {
+        let error = read_text(&[], Some("klingon")).unwrap_err();
+        assert!(error.is_usage());
+        let message = error.to_string();
+        assert!(message.starts_with("--encoding klingon will not do: it must be a label"));
+        for label in message.split("such as ").nth(1).unwrap().replace(" or ", ", ").split(", ") {
+            find_encoding(label).unwrap();
+        }
+    }
+
+    #[test]
+    fn files_are_read_as_one_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = [("a", "\u{feff}one\r"), ("b", "\ntwo")].map(|(name, text)| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        });
+        assert_eq!(read_text(&paths, None).unwrap().text(), "one\ntwo");
+        assert_eq!(read_text(&[], None).unwrap(), Corpus::embedded());
+    }
+
+    #[test]
+    fn folders_missing_and_empty_files_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |name: &str| {
+            let path = folder.path().join(name);
+            let message = read_text(&[path], None).unwrap_err().to_string();
+            message.replace(&folder.path().display().to_string(), "DIR")
+        };
+        fs::write(folder.path().join("empty"), "").unwrap();
+        fs::write(folder.path().join("mark"), "\u{feff}").unwrap();
+        assert_eq!(message(""), "DIR/ is a folder; name the text files in it");
+        assert!(message("none").starts_with("cannot read DIR/none: "));
+        assert_eq!(message("empty"), "DIR/empty holds no text");
+        assert_eq!(message("mark"), "DIR/mark holds no text");
+    }
+}

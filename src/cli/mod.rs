@@ -1,0 +1,87 @@
+//! Layer 5: arguments, printing, and the files that the user names. Thin: the work is the library's.
+
+mod checkpoints;
+mod eval;
+mod input;
+mod progress;
+mod sample;
+mod signals;
+mod train;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use karenina::error::{Error, Result};
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::load_any;
+
+/// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
+#[derive(Parser)]
+#[command(name = "karenina", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a network on a text and save checkpoints
+    Train(train::Train),
+    /// Write text with a trained network
+    Sample(sample::Sample),
+    /// Measure how well a trained network predicts a text
+    Eval(eval::Eval),
+    /// List the checkpoints of a run
+    Checkpoints(checkpoints::Checkpoints),
+}
+
+/// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(train) => train.run(),
+        Command::Sample(sample) => sample.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Checkpoints(checkpoints) => checkpoints.run(),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has seen enough: nothing is wrong.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // If standard error is gone too there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "karenina: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Names standard output in an error about it.
+fn output_error(source: io::Error) -> Error {
+    Error::Io { action: "write to", path: "standard output".into(), source }
+}
+
+/// The checkpoint in a file, or the newest good one in a folder; says which broken ones it passed over.
+fn load(path: &Path) -> Result<Checkpoint> {
+    let loaded = load_any(path)?;
+    for error in loaded.broken {
+        let _ = writeln!(io::stderr(), "karenina: {error}; passed over");
+    }
+    Ok(loaded.checkpoint)
+}
+
+/// As many threads as the machine offers, unless the user names a number.
+fn threads(asked: Option<usize>) -> Result<usize> {
+    match asked {
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        Some(0) => Err(Error::Setting {
+            name: "--threads",
+            found: "0".into(),
+            expected: "at least 1".into(),
+        }),
+        Some(threads) => Ok(threads),
+    }
+}

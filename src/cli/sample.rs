@@ -1,0 +1,214 @@
+//! `karenina sample`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::sample::{Generator, Picker};
+use karenina::text::vocabulary::Vocabulary;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+use super::{input, load, output_error};
+
+/// Arguments of `karenina sample`.
+#[derive(Args)]
+pub struct Sample {
+    /// A checkpoint, or a folder whose newest one is taken
+    #[arg(long, value_name = "FILE or DIR", default_value = "checkpoints")]
+    checkpoint: PathBuf,
+    /// Text that the network reads before it writes
+    #[arg(long, value_name = "TEXT", conflicts_with = "prime_file")]
+    prime: Option<String>,
+    /// A file with the text that the network reads before it writes
+    #[arg(long, value_name = "FILE")]
+    prime_file: Option<PathBuf>,
+    /// Characters to write
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    length: usize,
+    /// Texts to write at once
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    samples: usize,
+    #[command(flatten)]
+    picker: PickerArgs,
+    /// Stop as soon as this has been written
+    #[arg(long, value_name = "TEXT")]
+    stop: Option<String>,
+    /// Leave out characters of the prime that the network does not know
+    #[arg(long)]
+    skip_unknown: bool,
+    /// Makes the text reproducible [default: another text each time]
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+/// The arguments that make a [`Picker`].
+#[derive(Args)]
+pub struct PickerArgs {
+    /// Draw only from the N most probable characters; 0 means from all
+    #[arg(long, value_name = "N", default_value_t = Picker::default().top_n)]
+    top_n: usize,
+    /// Draw only from the most probable characters that together reach this probability
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    top_p: f64,
+    /// Below 1 bolder, above 1 freer
+    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    temperature: f64,
+}
+
+impl PickerArgs {
+    fn picker(&self) -> Result<Picker> {
+        let Self { top_n, top_p, temperature } = *self;
+        let picker = Picker { top_n, top_p, temperature };
+        picker.validate()?;
+        Ok(picker)
+    }
+}
+
+impl Sample {
+    /// Streams the text to standard output.
+    pub fn run(self) -> Result<ExitCode> {
+        let picker = self.picker.picker()?;
+        if self.samples == 0 {
+            return Err(Error::Setting {
+                name: "--samples",
+                found: "0".into(),
+                expected: "at least 1".into(),
+            });
+        }
+        let checkpoint = load(&self.checkpoint)?;
+        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
+        let prime = self.prime_text()?;
+        let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
+        let mut generator = Generator::new(checkpoint.parameters, self.samples);
+        generator.read(&primed);
+        let seed = self.seed.unwrap_or_else(seed_from_clock);
+        let writer =
+            Writer { vocabulary: &vocabulary, picker, prime, length: self.length, stop: self.stop };
+        let mut out = io::stdout().lock();
+        match self.samples {
+            1 => writer.stream(&mut generator, seed, &mut out),
+            _ => writer.batch(&mut generator, seed, &mut out),
+        }
+        .map_err(output_error)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn prime_text(&self) -> Result<Option<String>> {
+        match &self.prime_file {
+            None => Ok(self.prime.clone()),
+            Some(file) => Ok(Some(input::read_text(&[file.clone()], None)?.text().to_string())),
+        }
+    }
+}
+
+/// The prime's ids; without a prime a line break, with which most texts begin anew.
+fn encode(vocabulary: &Vocabulary, prime: Option<&str>, skip_unknown: bool) -> Result<Vec<u32>> {
+    let known = |text: &str| text.chars().filter_map(|c| vocabulary.id(c)).collect::<Vec<_>>();
+    let ids = match prime {
+        None => known("\n"),
+        Some(text) if skip_unknown => known(text),
+        Some(text) => vocabulary.encode(text)?,
+    };
+    // Something must be read before something can be written.
+    Ok(if ids.is_empty() { vec![0] } else { ids })
+}
+
+fn seed_from_clock() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+}
+
+/// What is written, and until when.
+struct Writer<'a> {
+    vocabulary: &'a Vocabulary,
+    picker: Picker,
+    prime: Option<String>,
+    length: usize,
+    stop: Option<String>,
+}
+
+impl Writer<'_> {
+    /// One text, each character printed as soon as it is drawn.
+    fn stream(
+        &self,
+        generator: &mut Generator<f32>,
+        seed: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let mut text = String::new();
+        write!(out, "{}", self.prime.as_deref().unwrap_or(""))?;
+        for _ in 0..self.length {
+            let id = self.picker.pick(generator.logits().row(0), &mut rng);
+            let character = self.vocabulary.character(id);
+            write!(out, "{character}")?;
+            out.flush()?;
+            text.push(character);
+            if self.is_complete(&text) {
+                break;
+            }
+            generator.step(&[id]);
+        }
+        writeln!(out)?;
+        out.flush()
+    }
+
+    /// Several texts side by side, printed one after the other when all are complete.
+    fn batch(
+        &self,
+        generator: &mut Generator<f32>,
+        seed: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let rows = generator.logits().nrows();
+        // Each text has its own stream, so the first is the same whatever their number.
+        let mut rngs: Vec<_> =
+            (0..rows).map(|row| Pcg64::seed_from_u64(seed.wrapping_add(row as u64))).collect();
+        let mut texts = vec![String::new(); rows];
+        let mut ids = vec![0; rows];
+        for _ in 0..self.length {
+            for row in 0..rows {
+                ids[row] = self.picker.pick(generator.logits().row(row), &mut rngs[row]);
+                if !self.is_complete(&texts[row]) {
+                    texts[row].push(self.vocabulary.character(ids[row]));
+                }
+            }
+            if texts.iter().all(|text| self.is_complete(text)) {
+                break;
+            }
+            generator.step(&ids);
+        }
+        for (row, text) in texts.iter().enumerate() {
+            let prime = self.prime.as_deref().unwrap_or("");
+            writeln!(out, "--- {} of {rows}\n{prime}{text}", row + 1)?;
+        }
+        out.flush()
+    }
+
+    fn is_complete(&self, text: &str) -> bool {
+        self.stop.as_deref().is_some_and(|stop| !stop.is_empty() && text.ends_with(stop))
+    }
+}
+
+/// A short text for the training screen: `length` characters after a line break.
+pub fn short_sample(
+    parameters: &karenina::model::Parameters<f32>,
+    vocabulary: &Vocabulary,
+    length: usize,
+    seed: u64,
+) -> String {
+    let mut generator = Generator::new(parameters.clone(), 1);
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let start = encode(vocabulary, None, true).expect("nothing unknown is left");
+    generator.read(&start);
+    (0..length)
+        .map(|_| {
+            let id = Picker::default().pick(generator.logits().row(0), &mut rng);
+            generator.step(&[id]);
+            vocabulary.character(id)
+        })
+        .collect()
+}

@@ -1,0 +1,341 @@
+//! `karenina train`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::text::batches::Validation;
+use karenina::text::corpus::Corpus;
+use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder};
+use karenina::train::{TrainConfig, Trainer};
+
+use super::progress::Screen;
+use super::sample::short_sample;
+use super::signals::Signals;
+use super::{input, output_error, threads};
+
+/// Characters of the sample that is shown whenever a checkpoint is saved.
+const SHORT_SAMPLE: usize = 240;
+/// Characters of the text that the finished network writes.
+const LAST_SAMPLE: usize = 600;
+
+/// Arguments of `karenina train`.
+#[derive(Args)]
+pub struct Train {
+    /// Texts to learn, read as one; `-` is standard input [default: the embedded text]
+    #[arg(value_name = "TEXT")]
+    texts: Vec<PathBuf>,
+    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// article: two layers of 512, B = T = 100, 20 epochs; quick: a small network for a first look
+    /// [default: quick for the embedded text, article for yours]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Folder for checkpoints and log
+    #[arg(long, value_name = "DIR", default_value = "checkpoints")]
+    checkpoints: PathBuf,
+    /// Go on with the run in the folder
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Replace the run in the folder
+    #[arg(long)]
+    overwrite: bool,
+    /// Checkpoints to keep beside the best by validation [default: all]
+    #[arg(long, value_name = "N")]
+    keep_checkpoints: Option<usize>,
+    /// What to do with a batch whose loss or gradient is not finite: stop, or skip up to N of them
+    #[arg(long, value_name = "stop|skip|skip=N", default_value = "stop", value_parser = on_nan)]
+    on_nan: OnNan,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Show no samples while training
+    #[arg(long)]
+    no_samples: bool,
+}
+
+/// Hyper-parameters that the user may set on top of the preset.
+#[derive(Args)]
+struct Settings {
+    /// LSTM cells in a layer
+    #[arg(long, value_name = "H")]
+    hidden: Option<usize>,
+    /// LSTM layers
+    #[arg(long, value_name = "L")]
+    layers: Option<usize>,
+    /// Rows of a batch
+    #[arg(long, value_name = "B")]
+    batch: Option<usize>,
+    /// Time steps of a batch
+    #[arg(long, value_name = "T")]
+    unroll: Option<usize>,
+    /// Passes through the text
+    #[arg(long, value_name = "N")]
+    epochs: Option<u64>,
+    /// Stop when the step counter stands at N, resumed or not
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Adam's step size
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    learning_rate: Option<f64>,
+    /// Probability that dropout keeps an output; 1 drops nothing
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    keep: Option<f64>,
+    /// Largest global norm of the gradients; inf clips nothing
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    clip: Option<f64>,
+    /// Steps between checkpoints
+    #[arg(long, value_name = "N")]
+    save_every: Option<u64>,
+    /// Held back for validation: a share such as 0.1, or a number of batches such as 3
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = validation)]
+    validation: Option<Validation>,
+    /// Seed of the initial weights and of dropout
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+}
+
+/// How many batches with numbers that are not finite may be left out; none means stop at the first.
+type OnNan = Skips;
+
+/// See [`Train::on_nan`].
+#[derive(Clone, Copy)]
+pub struct Skips(Option<u64>);
+
+fn on_nan(text: &str) -> std::result::Result<Skips, String> {
+    match text.split_once('=') {
+        None if text == "stop" => Ok(Skips(None)),
+        None if text == "skip" => Ok(Skips(Some(10))),
+        Some(("skip", n)) => n.parse().map(|n| Skips(Some(n))).map_err(|e| e.to_string()),
+        _ => Err("use stop, skip (up to 10 batches) or skip=N".into()),
+    }
+}
+
+/// A number with a point is a share, one without a number of batches.
+fn validation(text: &str) -> std::result::Result<Validation, String> {
+    if let Ok(batches) = text.parse() {
+        return Ok(Validation::Batches(batches));
+    }
+    let share = text.parse().map_err(|_| "use a share such as 0.1, or a number of batches")?;
+    Ok(Validation::Share(share))
+}
+
+impl Train {
+    /// Trains to the end, or until a signal asks to stop.
+    pub fn run(self) -> Result<ExitCode> {
+        let threads = threads(self.threads)?;
+        let mode = match (self.resume, self.overwrite) {
+            (true, _) => Mode::Resume,
+            (_, true) => Mode::Overwrite,
+            _ => Mode::New,
+        };
+        let preset = self.preset.as_deref().map(TrainConfig::preset).transpose()?;
+        let default =
+            if self.texts.is_empty() { TrainConfig::quick() } else { TrainConfig::article() };
+        let fresh = self.settings.on_top_of(preset.clone().unwrap_or(default));
+        fresh.validate()?;
+        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+
+        let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.checkpoints, mode)?;
+        folder.keep = self.keep_checkpoints;
+        for warning in &warnings {
+            note(&format!("karenina: {warning}"));
+        }
+        let trainer = match checkpoint {
+            None => Trainer::new(&corpus, fresh, threads)?,
+            Some(mut checkpoint) => {
+                let path = folder.newest().expect("it was loaded from a file").1.to_path_buf();
+                let mismatch = |reason| Error::Mismatch { path: path.clone(), reason };
+                if checkpoint.text_sha256 != corpus.sha256() {
+                    return Err(mismatch(format!(
+                        "it was trained on another text than {}; name that text, or another folder \
+                         with --checkpoints",
+                        self.text_names()
+                    )));
+                }
+                let asked = self.settings.asked(preset.as_ref());
+                asked.compare(&checkpoint.config).map_err(mismatch)?;
+                checkpoint.config = self.settings.on_top_of(checkpoint.config);
+                checkpoint.config.validate()?;
+                checkpoint.adam.config = checkpoint.config.adam;
+                note(&format!("going on from {} at step {}", path.display(), checkpoint.step));
+                Trainer::from_checkpoint(checkpoint, &corpus, threads)?
+            }
+        };
+        self.introduce(&corpus, &trainer, threads);
+        let mut run = Run::new(trainer, folder)?;
+        run.on_nan = self.on_nan.0;
+        self.train(run)
+    }
+
+    fn text_names(&self) -> String {
+        let names: Vec<_> = self.texts.iter().map(|path| path.display().to_string()).collect();
+        if names.is_empty() { Corpus::embedded_name().into() } else { names.join(", ") }
+    }
+
+    /// Says what will be done.
+    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, threads: usize) {
+        let (config, sizes) = (trainer.config(), trainer.sizes());
+        note(&format!(
+            "{}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
+             characters an epoch, {} {}",
+            self.text_names(),
+            corpus.len(),
+            sizes.vocabulary,
+            sizes.layers,
+            if sizes.layers == 1 { "layer" } else { "layers" },
+            sizes.hidden,
+            sizes.parameters(),
+            trainer.batches_per_epoch(),
+            config.batch,
+            config.unroll,
+            threads,
+            if threads == 1 { "thread" } else { "threads" },
+        ));
+    }
+
+    /// The loop: shows what the run reports, and stops it when a signal came.
+    fn train(&self, mut run: Run) -> Result<ExitCode> {
+        let signals = Signals::register();
+        let (trainer, config) = (run.trainer(), run.trainer().config());
+        let mut screen = Screen::new(trainer.step(), trainer.last_step(), config.epochs);
+        while let Some(event) = run.next() {
+            match event? {
+                RunEvent::Step(report) => screen.step(&report),
+                RunEvent::Saved(path) => self.show_saved(&run, &screen, &path),
+                RunEvent::Skipped(error) => screen.line(&format!("left out: {error}")),
+                RunEvent::Warning(warning) => screen.line(&format!("karenina: {warning}")),
+            }
+            if let Some(signal) = signals.received() {
+                let path = run.stop()?;
+                screen.finish();
+                note(&format!(
+                    "stopped; {} is saved. To go on: {}",
+                    path.display(),
+                    self.resume_command()
+                ));
+                return Ok(ExitCode::from(128 + signal as u8));
+            }
+        }
+        screen.finish();
+        self.conclude(&run, &screen)
+    }
+
+    /// A line about the new checkpoint, and what the network writes now.
+    fn show_saved(&self, run: &Run, screen: &Screen, path: &std::path::Path) {
+        let trainer = run.trainer();
+        let validation = trainer.history().last().and_then(|row| row.validation);
+        let validation = validation.map_or(String::new(), |nats| {
+            let bits = nats / std::f64::consts::LN_2;
+            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", nats.exp())
+        });
+        let (step, loss) = (trainer.step(), screen.mean_loss());
+        screen.line(&format!("step {step}: loss {loss:.4}{validation}; saved {}", path.display()));
+        if !self.no_samples && step < trainer.last_step() {
+            let (parameters, vocabulary) = (trainer.parameters(), trainer.vocabulary());
+            let text = short_sample(parameters, vocabulary, SHORT_SAMPLE, step);
+            screen.line(&format!("\n{}\n", text.trim()));
+        }
+    }
+
+    /// The end of a finished run: where it lies, how to use it, and what it writes.
+    fn conclude(&self, run: &Run, screen: &Screen) -> Result<ExitCode> {
+        let trainer = run.trainer();
+        let newest = run.folder().newest().map(|(_, path)| path.display().to_string());
+        let file = newest.unwrap_or_else(|| self.checkpoints.display().to_string());
+        if trainer.history().is_empty() || screen.is_empty() {
+            note(&format!("nothing to do: step {} is reached ({file})", trainer.step()));
+        } else {
+            note(&format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()));
+        }
+        let (parameters, vocabulary) = (trainer.parameters(), trainer.vocabulary());
+        let text = short_sample(parameters, vocabulary, LAST_SAMPLE, trainer.step());
+        let mut out = io::stdout().lock();
+        writeln!(out, "{}", text.trim()).and_then(|()| out.flush()).map_err(output_error)?;
+        note(&format!("\nmore of it: karenina sample --checkpoint {file}"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The command that goes on with this run.
+    fn resume_command(&self) -> String {
+        let arguments = std::env::args().skip(1);
+        let kept = arguments.filter(|a| a != "--resume" && a != "--overwrite");
+        let words = kept.map(|a| if a.contains(' ') { format!("'{a}'") } else { a });
+        format!("karenina {} --resume", words.collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl Settings {
+    /// `base` with everything the user has set.
+    fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
+        let mut config = base;
+        config.hidden = self.hidden.unwrap_or(config.hidden);
+        config.layers = self.layers.unwrap_or(config.layers);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.unroll = self.unroll.unwrap_or(config.unroll);
+        config.epochs = self.epochs.unwrap_or(config.epochs);
+        config.steps = self.steps.or(config.steps);
+        config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);
+        config.keep = self.keep.unwrap_or(config.keep);
+        config.clip = self.clip.unwrap_or(config.clip);
+        config.save_every = self.save_every.unwrap_or(config.save_every);
+        config.validation = self.validation.unwrap_or(config.validation);
+        config.seed = self.seed.unwrap_or(config.seed);
+        config
+    }
+
+    /// What the user asks for that a run cannot change any more.
+    fn asked(&self, preset: Option<&TrainConfig>) -> Asked {
+        let of = |flag: Option<usize>, preset: Option<usize>| flag.or(preset);
+        Asked {
+            sizes: [
+                ("--hidden", of(self.hidden, preset.map(|p| p.hidden))),
+                ("--layers", of(self.layers, preset.map(|p| p.layers))),
+                ("--batch", of(self.batch, preset.map(|p| p.batch))),
+                ("--unroll", of(self.unroll, preset.map(|p| p.unroll))),
+            ],
+            seed: self.seed,
+            validation: self.validation,
+        }
+    }
+}
+
+/// Settings that must be the checkpoint's where the user names them.
+struct Asked {
+    sizes: [(&'static str, Option<usize>); 4],
+    seed: Option<u64>,
+    validation: Option<Validation>,
+}
+
+impl Asked {
+    /// What differs from `config`, if anything does.
+    fn compare(&self, config: &TrainConfig) -> std::result::Result<(), String> {
+        let found = [config.hidden, config.layers, config.batch, config.unroll];
+        let sizes =
+            self.sizes.iter().zip(found).map(|(&(name, asked), found)| {
+                (name, asked.map(|n| n.to_string()), found.to_string())
+            });
+        let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
+        let validation = self.validation.map(|v| format!("{v:?}"));
+        let validation = ("--validation", validation, format!("{:?}", config.validation));
+        for (name, asked, found) in sizes.chain([seed, validation]) {
+            if let Some(asked) = asked.filter(|asked| *asked != found) {
+                return Err(format!(
+                    "{name} {asked} was asked for, but the run has {found}; leave {name} out, or \
+                     name another folder with --checkpoints"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A line on standard error. If that is closed, training goes on without being watched.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

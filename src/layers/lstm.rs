@@ -1,0 +1,290 @@
+//! One LSTM layer over T time steps of a shard's b rows, and back through time.
+//!
+//! Within the layer only h·W_hh has to wait for the step before. Everything else is done for all
+//! time steps at once: X·W_ih on the way forward, dZ·W_ihᵀ on the way back, and the sums over time
+//! that are the weights' gradients (in `model`, since they run over all shards).
+
+use std::mem::swap;
+
+use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
+
+use crate::layers::cell;
+use crate::math::Real;
+use crate::math::matmul::{Packed, matmul_packed, vectorised};
+use crate::math::stopwatch::{Phase, Stopwatch};
+
+/// Weights of one layer, or their gradient. The four gates stand side by side in the columns, in
+/// the order i, f, g, o.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LstmParameters<R> {
+    /// Input to gates, [D, 4H]; D = V in the first layer, H above.
+    pub w_ih: Array2<R>,
+    /// Last output to gates, [H, 4H].
+    pub w_hh: Array2<R>,
+    /// One bias per gate, [4H].
+    pub b: Array1<R>,
+}
+
+/// A layer's weights laid out for the kernels, once per training step.
+#[derive(Clone, Debug)]
+pub struct PackedLstm<R: Real> {
+    /// W_ih [D, 4H] and its transpose; absent in the first layer, which gathers rows instead.
+    pub w_ih: Option<[Packed<R>; 2]>,
+    /// W_hh [H, 4H]
+    pub w_hh: Packed<R>,
+    /// W_hhᵀ [4H, H]
+    pub w_hh_transposed: Packed<R>,
+}
+
+impl<R: Real> PackedLstm<R> {
+    /// Room for a layer of `hidden` cells; the first layer packs no input weight.
+    pub fn zeros(hidden: usize, is_first: bool) -> Self {
+        let pair = [Packed::zeros(hidden, 4 * hidden), Packed::zeros(4 * hidden, hidden)];
+        let [w_hh, w_hh_transposed] = pair.clone();
+        Self { w_ih: (!is_first).then_some(pair), w_hh, w_hh_transposed }
+    }
+
+    /// Lays out `parameters`.
+    pub fn pack(&mut self, parameters: &LstmParameters<R>) {
+        if let Some([w_ih, w_ih_transposed]) = &mut self.w_ih {
+            w_ih.pack(parameters.w_ih.view());
+            w_ih_transposed.pack(parameters.w_ih.t());
+        }
+        self.w_hh.pack(parameters.w_hh.view());
+        self.w_hh_transposed.pack(parameters.w_hh.t());
+    }
+}
+
+/// What comes into a layer.
+#[derive(Clone, Copy)]
+pub enum Input<'a, R> {
+    /// Characters [T, b]: a one-hot row times W_ih is a row of W_ih, which is gathered.
+    Characters(&'a Array2<u32>),
+    /// The outputs of the layer below, [T, b, D].
+    Sequence(ArrayView3<'a, R>),
+}
+
+/// What the backward pass needs of the forward pass, for b rows.
+///
+/// Stored: the gates, c and h, (6H)·T·b numbers. Computed again: tanh c.
+#[derive(Clone, Debug)]
+pub struct LstmTape<R> {
+    /// After the forward pass: the activations i, f, g, o, [T, b, 4H]. Otherwise empty.
+    pub gates: Array3<R>,
+    /// After the backward pass: the gradient of the pre-activations, [T, b, 4H]. Otherwise empty:
+    /// it takes over the memory of `gates`, whose values it no longer needs.
+    pub dz: Array3<R>,
+    /// Cell states, [T+1, b, H]; `c[0]` is the state before the first step.
+    pub c: Array3<R>,
+    /// Outputs, [T+1, b, H]; `h[0]` is the state before the first step.
+    pub h: Array3<R>,
+}
+
+impl<R: Real> LstmTape<R> {
+    /// Room for `unroll` steps of `rows` rows, with the state at zero.
+    pub fn zeros(unroll: usize, rows: usize, hidden: usize) -> Self {
+        Self {
+            gates: Array3::zeros((unroll, rows, 4 * hidden)),
+            dz: Array3::zeros((0, 0, 0)),
+            c: Array3::zeros((unroll + 1, rows, hidden)),
+            h: Array3::zeros((unroll + 1, rows, hidden)),
+        }
+    }
+
+    /// The outputs h_1 … h_T, [T, b, H].
+    pub fn outputs(&self) -> ArrayView3<'_, R> {
+        self.h.slice(s![1.., .., ..])
+    }
+}
+
+/// What the backward pass carries through time beside dy.
+#[derive(Clone, Debug)]
+pub struct Carry<R> {
+    /// Gradient at `h[0]`, the output before the first step, [b, H].
+    pub dh: Array2<R>,
+    /// Gradient at c of the step in work, in the end at `c[0]`, [b, H].
+    pub dc: Array2<R>,
+    /// Σ over time of dz for each row, [b, 4H].
+    pub db_rows: Array2<R>,
+}
+
+impl<R: Real> Carry<R> {
+    /// All zero: nothing comes back from beyond the last step (that is the truncation).
+    pub fn zeros(rows: usize, hidden: usize) -> Self {
+        Self {
+            dh: Array2::zeros((rows, hidden)),
+            dc: Array2::zeros((rows, hidden)),
+            db_rows: Array2::zeros((rows, 4 * hidden)),
+        }
+    }
+
+    /// Back to zero, for the next batch.
+    pub fn reset(&mut self) {
+        self.dh.fill(R::zero());
+        self.dc.fill(R::zero());
+        self.db_rows.fill(R::zero());
+    }
+}
+
+/// Forward through time: fills `tape.gates`, `tape.c[1..]` and `tape.h[1..]` from `input` and the
+/// state in `tape.c[0]`, `tape.h[0]`.
+pub fn forward<R: Real>(
+    tape: &mut LstmTape<R>,
+    input: Input<R>,
+    parameters: &LstmParameters<R>,
+    packed: &PackedLstm<R>,
+    watch: &mut Stopwatch,
+) {
+    if tape.gates.is_empty() {
+        swap(&mut tape.gates, &mut tape.dz);
+    }
+    if let (Input::Sequence(x), Some([w_ih, _])) = (input, &packed.w_ih) {
+        watch.measure(Phase::InputMatmul, || {
+            let mut z = flatten_mut(&mut tape.gates);
+            z.assign(&parameters.b);
+            matmul_packed(flatten(x), w_ih, z); // Eq. F1: x_t·W_ih for every t at once
+        });
+    }
+    for t in 0..tape.gates.len_of(Axis(0)) {
+        let mut z = tape.gates.index_axis_mut(Axis(0), t);
+        let (c_past, mut c_rest) = tape.c.view_mut().split_at(Axis(0), t + 1);
+        let (h_past, mut h_rest) = tape.h.view_mut().split_at(Axis(0), t + 1);
+        let (c_prev, h_prev) = (c_past.index_axis(Axis(0), t), h_past.index_axis(Axis(0), t));
+        if let Input::Characters(ids) = input {
+            watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters));
+        }
+        watch.measure(Phase::RecurrentMatmul, || {
+            matmul_packed(h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
+        });
+        watch.measure(Phase::Gates, || {
+            cells_forward(
+                z,
+                c_prev,
+                c_rest.index_axis_mut(Axis(0), 0),
+                h_rest.index_axis_mut(Axis(0), 0),
+            );
+        });
+    }
+}
+
+/// z = W_ih[character] + b for each row: Eq. F1's x_t·W_ih where x_t is one-hot.
+pub(crate) fn gather<R: Real>(
+    mut z: ArrayViewMut2<R>,
+    ids: ArrayView1<u32>,
+    parameters: &LstmParameters<R>,
+) {
+    let b = contiguous(parameters.b.as_slice());
+    for (mut z, &id) in z.rows_mut().into_iter().zip(ids) {
+        let z = contiguous(z.as_slice_mut());
+        let row = parameters.w_ih.row(id as usize);
+        for ((z, &w), &b) in z.iter_mut().zip(contiguous(row.as_slice())).zip(b) {
+            *z = w + b;
+        }
+    }
+}
+
+/// The cells of all rows at one time step; see [`cell::forward`].
+pub(crate) fn cells_forward<R: Real>(
+    mut z: ArrayViewMut2<R>,
+    c_prev: ArrayView2<R>,
+    mut c: ArrayViewMut2<R>,
+    mut h: ArrayViewMut2<R>,
+) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for row in 0..z.nrows() {
+                cell::forward(
+                    contiguous(z.row_mut(row).into_slice()),
+                    contiguous(c_prev.row(row).to_slice()),
+                    contiguous(c.row_mut(row).into_slice()),
+                    contiguous(h.row_mut(row).into_slice()),
+                );
+            }
+        },
+    );
+}
+
+/// Backward through time: dy → dz, dx, and the state's gradient in `carry`.
+///
+/// * `tape`: `gates` on entry, `dz` in their memory on return
+/// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
+///   below (D = H), overwritten by dx [T, b, D]
+/// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21) and the bias's by row
+pub fn backward<R: Real>(
+    tape: &mut LstmTape<R>,
+    dy: &mut Array3<R>,
+    carry: &mut Carry<R>,
+    packed: &PackedLstm<R>,
+    watch: &mut Stopwatch,
+) {
+    swap(&mut tape.dz, &mut tape.gates);
+    for t in (0..tape.dz.len_of(Axis(0))).rev() {
+        let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);
+        let (mut dy_before, dy_rest) = dy.view_mut().split_at(Axis(0), t);
+        let dh = dy_rest.index_axis(Axis(0), 0); // whole: step t + 1 has added its share below
+        watch.measure(Phase::GatesBackward, || {
+            let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
+            cells_backward(gates_to_dz.view_mut(), c_prev, c, dh, carry);
+        });
+        watch.measure(Phase::RecurrentBackward, || {
+            // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b; and h_{t−1} feeds the layer above as well.
+            let dh_prev = match t {
+                0 => carry.dh.view_mut(),
+                _ => dy_before.index_axis_mut(Axis(0), t - 1),
+            };
+            matmul_packed(gates_to_dz.view(), &packed.w_hh_transposed, dh_prev); // Eq. B6
+        });
+    }
+    if let Some([_, w_ih_transposed]) = &packed.w_ih {
+        watch.measure(Phase::InputBackward, || {
+            // F1: z = x·W_ih + h_prev·W_hh + b
+            dy.fill(R::zero());
+            matmul_packed(flatten(tape.dz.view()), w_ih_transposed, flatten_mut(dy)); // Eq. B20
+        });
+    }
+}
+
+/// The cells of all rows at one time step; see [`cell::backward`].
+fn cells_backward<R: Real>(
+    mut gates_to_dz: ArrayViewMut2<R>,
+    c_prev: ArrayView2<R>,
+    c: ArrayView2<R>,
+    dh: ArrayView2<R>,
+    carry: &mut Carry<R>,
+) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for row in 0..gates_to_dz.nrows() {
+                cell::backward(
+                    contiguous(gates_to_dz.row_mut(row).into_slice()),
+                    contiguous(c_prev.row(row).to_slice()),
+                    contiguous(c.row(row).to_slice()),
+                    contiguous(dh.row(row).to_slice()),
+                    contiguous(carry.dc.row_mut(row).into_slice()),
+                    contiguous(carry.db_rows.row_mut(row).into_slice()),
+                );
+            }
+        },
+    );
+}
+
+/// [T, b, N] as the [T·b, N] matrix it is in memory.
+pub(crate) fn flatten<R>(x: ArrayView3<R>) -> ArrayView2<R> {
+    let (unroll, rows, width) = x.dim();
+    x.into_shape_with_order((unroll * rows, width)).expect("time-major arrays are contiguous")
+}
+
+/// [`flatten`] for writing.
+pub(crate) fn flatten_mut<R>(x: &mut Array3<R>) -> ArrayViewMut2<'_, R> {
+    let (unroll, rows, width) = x.dim();
+    x.view_mut()
+        .into_shape_with_order((unroll * rows, width))
+        .expect("time-major arrays are contiguous")
+}
+
+/// The slice of a row: rows of the engine's arrays always lie in one piece.
+pub(crate) fn contiguous<S>(row: Option<S>) -> S {
+    row.expect("rows are contiguous")
+}

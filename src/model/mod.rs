@@ -1,0 +1,14 @@
+//! Layer 2: the stack of layers.
+//!
+//! [`Parameters`] are the weights (and, in the same type, their gradients and Adam's moments);
+//! [`State`] is what one batch hands to the next; [`Network`] owns the memory of a training step and
+//! computes loss and gradients in two phases, rows then parameters.
+
+mod network;
+mod packed;
+mod parameters;
+mod shard;
+
+pub use network::Network;
+pub use parameters::{Initialisation, Parameters, Sizes, State};
+pub use shard::{LayerTape, Shard};

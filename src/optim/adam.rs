@@ -1,0 +1,103 @@
+//! Adam: steps scaled by running moments of each gradient.
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::CHUNK;
+use crate::math::Real;
+use crate::math::matmul::vectorised;
+use crate::model::{Parameters, Sizes};
+
+/// The optimiser's constants. Defaults: Kingma and Ba, "Adam" (ICLR 2015), Algorithm 1, which are
+/// the article's too.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AdamConfig {
+    /// α, the step size. Default 1e-3.
+    pub learning_rate: f64,
+    /// β₁, decay of the first moment. Default 0.9.
+    pub beta1: f64,
+    /// β₂, decay of the second moment. Default 0.999.
+    pub beta2: f64,
+    /// ε, keeps the division finite. Default 1e-8.
+    pub epsilon: f64,
+}
+
+impl Default for AdamConfig {
+    fn default() -> Self {
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+/// Adam's memory: both moments of every parameter, and how many updates were made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adam<R> {
+    /// The constants.
+    pub config: AdamConfig,
+    /// First moments, running means of the gradients.
+    pub m: Parameters<R>,
+    /// Second moments, running means of their squares.
+    pub v: Parameters<R>,
+    /// Updates made so far.
+    pub updates: u64,
+}
+
+impl<R: Real> Adam<R> {
+    /// Moments at zero.
+    pub fn new(config: AdamConfig, sizes: Sizes) -> Self {
+        Self { config, m: Parameters::zeros(sizes), v: Parameters::zeros(sizes), updates: 0 }
+    }
+
+    /// One update of `parameters` against `gradients`, in one pass split over elements.
+    pub fn update(&mut self, parameters: &mut Parameters<R>, gradients: &Parameters<R>) {
+        self.updates += 1;
+        let rates = Rates::new(self.config, self.updates);
+        let moments = self.m.tensors_mut().zip(self.v.tensors_mut());
+        for ((theta, g), (m, v)) in parameters.tensors_mut().zip(gradients.tensors()).zip(moments) {
+            let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
+            theta
+                .par_chunks_mut(CHUNK)
+                .zip(g.par_chunks(CHUNK))
+                .zip(moments)
+                .for_each(|((theta, g), (m, v))| rates.update(theta, g, m, v));
+        }
+    }
+}
+
+/// The constants of one update, the bias corrections among them.
+#[derive(Clone, Copy)]
+struct Rates<R> {
+    beta1: R,
+    beta2: R,
+    epsilon: R,
+    /// α / (1 − β₁ᵗ)
+    step_size: R,
+    /// 1 / √(1 − β₂ᵗ)
+    v_correction: R,
+}
+
+impl<R: Real> Rates<R> {
+    fn new(config: AdamConfig, updates: u64) -> Self {
+        let t = updates as f64;
+        Self {
+            beta1: R::from_f64(config.beta1),
+            beta2: R::from_f64(config.beta2),
+            epsilon: R::from_f64(config.epsilon),
+            step_size: R::from_f64(config.learning_rate / (1.0 - config.beta1.powf(t))), // Eq. U5
+            v_correction: R::from_f64(1.0 / (1.0 - config.beta2.powf(t)).sqrt()),        // Eq. U5
+        }
+    }
+
+    fn update(self, theta: &mut [R], g: &[R], m: &mut [R], v: &mut [R]) {
+        let one = R::one();
+        vectorised(
+            #[inline(always)]
+            || {
+                for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
+                    *m = self.beta1 * *m + (one - self.beta1) * g; // Eq. U3
+                    *v = self.beta2 * *v + (one - self.beta2) * g * g; // Eq. U4
+                    *theta -= self.step_size * *m / (v.sqrt() * self.v_correction + self.epsilon); // Eq. U6
+                }
+            },
+        );
+    }
+}

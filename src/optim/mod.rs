@@ -1,0 +1,7 @@
+//! Layer 2: from gradients to a change of the parameters.
+
+pub mod adam;
+pub mod clip;
+
+/// Numbers that one task handles, the same on any number of threads so that sums are too.
+const CHUNK: usize = 16_384;

@@ -1,0 +1,3 @@
+//! Layer 4: what looks at a network from outside.
+
+pub mod gradcheck;

@@ -1,0 +1,109 @@
+//! Characters and their ids.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, Result};
+use crate::text::nearest::nearest;
+
+/// The V distinct characters of a text in the order of their code points; the place of a character,
+/// from 0, is its id.
+///
+/// ```
+/// use karenina::text::vocabulary::Vocabulary;
+///
+/// let vocabulary = Vocabulary::from_text("anna");
+/// assert_eq!(vocabulary.characters(), ['a', 'n']);
+/// assert_eq!(vocabulary.encode("nan").unwrap(), [1, 0, 1]);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vocabulary {
+    /// In ascending order, each once.
+    characters: Vec<char>,
+}
+
+impl Vocabulary {
+    /// The characters that occur in `text`.
+    pub fn from_text(text: &str) -> Self {
+        Self { characters: text.chars().collect::<BTreeSet<_>>().into_iter().collect() }
+    }
+
+    /// The vocabulary of these `characters`, as a checkpoint holds them.
+    ///
+    /// # Errors
+    /// [`Error::VocabularyOrder`] if they do not ascend: ids would be ambiguous.
+    pub fn from_sorted(characters: Vec<char>) -> Result<Self> {
+        match characters.windows(2).position(|pair| pair[0] >= pair[1]) {
+            None => Ok(Self { characters }),
+            Some(at) => Err(Error::VocabularyOrder {
+                id: at + 1,
+                before: characters[at],
+                character: characters[at + 1],
+            }),
+        }
+    }
+
+    /// V, the number of characters.
+    pub fn len(&self) -> usize {
+        self.characters.len()
+    }
+
+    /// Whether it holds no character, as only that of an empty text does.
+    pub fn is_empty(&self) -> bool {
+        self.characters.is_empty()
+    }
+
+    /// All characters in the order of their ids.
+    pub fn characters(&self) -> &[char] {
+        &self.characters
+    }
+
+    /// The id of `character`, if the vocabulary holds it.
+    pub fn id(&self, character: char) -> Option<u32> {
+        self.characters.binary_search(&character).ok().map(|id| id as u32)
+    }
+
+    /// The character with this `id`.
+    ///
+    /// # Panics
+    /// If `id` is not below V.
+    pub fn character(&self, id: u32) -> char {
+        let v = self.len();
+        *self.characters.get(id as usize).unwrap_or_else(|| panic!("id {id}, but V is {v}"))
+    }
+
+    /// The ids of the characters of `text`, in [0, V).
+    ///
+    /// # Errors
+    /// [`Error::UnknownCharacter`] with the first character that the vocabulary lacks and those of
+    /// its own that a writer may have meant.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        text.chars()
+            .map(|character| {
+                self.id(character).ok_or_else(|| Error::UnknownCharacter {
+                    character,
+                    nearest: nearest(character, &self.characters),
+                })
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Vocabulary;
+
+    #[test]
+    fn ids_and_characters_are_each_others_inverse() {
+        let vocabulary = Vocabulary::from_text("Все счастливые семьи\0 🙂");
+        for id in 0..vocabulary.len() as u32 {
+            assert_eq!(vocabulary.id(vocabulary.character(id)), Some(id));
+        }
+        assert_eq!(vocabulary.id('q'), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "id 2, but V is 2")]
+    fn an_id_out_of_range_is_named() {
+        Vocabulary::from_text("ab").character(2);
+    }
+}

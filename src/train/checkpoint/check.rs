@@ -1,0 +1,177 @@
+//! Everything that must hold in a record before memory is given to it.
+
+use super::record::{Head, Numbers, ROW, Record, Rows, row_from};
+use super::tensors;
+use crate::math::Real;
+use crate::model::Sizes;
+use crate::optim::adam::AdamConfig;
+use crate::train::TrainConfig;
+use crate::train::log::LogRow;
+
+type Check<T> = Result<T, String>;
+
+/// Fails with the reason that `why` gives unless `holds`.
+fn ensure(holds: bool, why: impl FnOnce() -> String) -> Check<()> {
+    if holds { Ok(()) } else { Err(format!("damaged: {}", why())) }
+}
+
+/// Proves a record of a payload of `length` bytes.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn record(record: &Record<'_>, length: usize) -> Check<(Sizes, TrainConfig)> {
+    let (sizes, config) = head(&record.head, length as u64)?;
+    tensor_shapes(record, sizes)?;
+    tensor_numbers(record, sizes)?;
+    Ok((sizes, config))
+}
+
+/// Proves the head of a payload of `length` bytes.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
+    let sizes = sizes(head, length)?;
+    vocabulary(head.vocabulary, sizes.vocabulary)?;
+    let config = head.config.config(sizes);
+    let config = config.ok_or("damaged: its configuration has a choice that does not exist")?;
+    config.validate().map_err(|error| format!("damaged: {error}"))?;
+    adam(head.adam)?;
+    progress(head)?;
+    history(head)?;
+    Ok((sizes, config))
+}
+
+/// Sizes that cannot overflow: each is bounded by what the file has room for.
+fn sizes(head: &Head<'_>, length: u64) -> Check<Sizes> {
+    let [vocabulary, hidden, layers] = head.sizes;
+    ensure(vocabulary >= 1 && hidden >= 1 && layers >= 1, || "a size is zero".into())?;
+    let most = TrainConfig::MAX_LAYERS as u64;
+    ensure(layers <= most, || format!("{layers} layers, at most {most} are allowed"))?;
+    let room = length / 4; // numbers
+    ensure(vocabulary <= room && hidden <= room / 4, || {
+        format!("{hidden} cells for {vocabulary} characters have no room in {length} bytes")
+    })?;
+    // They fit: a payload is a slice in memory.
+    Ok(Sizes { vocabulary: vocabulary as usize, hidden: hidden as usize, layers: layers as usize })
+}
+
+fn vocabulary(characters: &str, count: usize) -> Check<()> {
+    let rising = characters.chars().zip(characters.chars().skip(1)).all(|(a, b)| a < b);
+    ensure(rising, || "its vocabulary is not sorted or not distinct".into())?;
+    let found = characters.chars().count();
+    ensure(found == count, || format!("its vocabulary has {found} characters instead of {count}"))
+}
+
+fn adam(config: AdamConfig) -> Check<()> {
+    let AdamConfig { learning_rate, beta1, beta2, epsilon } = config;
+    let decays = [beta1, beta2].iter().all(|beta| (0.0..1.0).contains(beta));
+    let rates = [learning_rate, epsilon].iter().all(|x| x.is_finite() && *x >= 0.0);
+    ensure(decays && rates, || "a constant of Adam is out of range".into())
+}
+
+/// step = epoch · n + batch for the n batches of a pass, whatever n is; only skipped steps make no update.
+fn progress(head: &Head<'_>) -> Check<()> {
+    let &Head { step, epoch, batch, updates, .. } = head;
+    let whole = step.checked_sub(batch);
+    let consistent = whole.is_some_and(|whole| match epoch {
+        0 => whole == 0,
+        _ => whole % epoch == 0 && whole / epoch > batch,
+    });
+    ensure(consistent && updates <= step, || {
+        format!(
+            "step {step}, epoch {epoch}, batch {batch} and {updates} updates contradict each other"
+        )
+    })
+}
+
+fn history(head: &Head<'_>) -> Check<()> {
+    let rows = head.history.bytes();
+    let (count, odd) = (rows.len() / ROW, rows.len() % ROW);
+    ensure(odd == 0 && count as u64 == head.updates, || {
+        format!("its history has {count} rows for {} updates", head.updates)
+    })?;
+    let (mut step, mut epoch) = (0, 1);
+    for row in rows.chunks_exact(ROW).map(row_from) {
+        let good = row.filter(|row| {
+            let finite = [row.loss, row.norm, row.learning_rate, row.seconds];
+            row.step > step
+                && row.step <= head.step
+                && row.epoch >= epoch
+                && row.epoch <= head.epoch.saturating_add(1)
+                && finite.iter().all(|x| x.is_finite())
+                && row.validation.is_none_or(f64::is_finite)
+        });
+        let row = good.ok_or_else(|| format!("damaged: the history after step {step} is wrong"))?;
+        (step, epoch) = (row.step, row.epoch);
+    }
+    Ok(())
+}
+
+fn tensor_shapes(record: &Record<'_>, sizes: Sizes) -> Check<()> {
+    let tensors = &record.tensors;
+    let expected = tensors::shapes(sizes, record.head.config.batch());
+    ensure(tensors.len() == expected.len(), || {
+        format!("{} tensors where {} were expected", tensors.len(), expected.len())
+    })?;
+    for (i, (tensor, shape)) in tensors.iter().zip(expected).enumerate() {
+        let name = || tensors::names(sizes).swap_remove(i);
+        ensure(tensor.shape == shape, || {
+            format!("{} has the shape {:?} instead of {shape:?}", name(), tensor.shape)
+        })?;
+        let bytes = shape.0.checked_mul(shape.1).and_then(|count| count.checked_mul(4));
+        ensure(bytes == Some(tensor.numbers.length()), || {
+            format!("{} has {} bytes for {shape:?} numbers", name(), tensor.numbers.length())
+        })?;
+    }
+    Ok(())
+}
+
+fn tensor_numbers(record: &Record<'_>, sizes: Sizes) -> Check<()> {
+    let weights = 3 * sizes.layers + 2;
+    let squares = 2 * weights..3 * weights; // Adam's v
+    for (i, tensor) in record.tensors.iter().enumerate() {
+        let least = if squares.contains(&i) { 0.0 } else { f32::MIN };
+        // One sum instead of a branch for each number: it is what loading spends its time on.
+        let wrong = tensor.numbers.iter().filter(|&x| !(Real::is_finite(x) && x >= least)).count();
+        ensure(wrong == 0, || {
+            let name = tensors::names(sizes).swap_remove(i);
+            format!("{name} holds {wrong} numbers that are infinite, not numbers or below zero")
+        })?;
+    }
+    Ok(())
+}
+
+impl Numbers<'_> {
+    /// Bytes in the file.
+    fn length(&self) -> u64 {
+        match self {
+            Self::Memory(numbers) => size_of_val(*numbers) as u64,
+            Self::File(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// The rows as they lie in the file.
+    ///
+    /// # Panics
+    /// If they do not come from one.
+    fn bytes(&self) -> &'a [u8] {
+        match *self {
+            Self::Memory(_) => panic!("only a record that was read is checked"),
+            Self::File(bytes) => bytes,
+        }
+    }
+
+    /// The rows of a checked history.
+    pub fn read(&self) -> Vec<LogRow> {
+        let rows = self.bytes().chunks_exact(ROW);
+        rows.map(|row| row_from(row).expect("the history was checked")).collect()
+    }
+
+    /// The newest row of a checked history.
+    pub fn newest(&self) -> Option<LogRow> {
+        self.bytes().rchunks_exact(ROW).next().and_then(row_from)
+    }
+}

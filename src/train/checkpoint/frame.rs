@@ -1,0 +1,108 @@
+//! The frame around a payload: magic, version, length, checksum.
+
+/// First bytes of a checkpoint. The first is no text; the line ends are there to be spoilt by a
+/// program that takes the file for text.
+pub const MAGIC: [u8; 12] = *b"\x89karenina\r\n\x1a";
+/// The version that this crate writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+/// Bytes before the payload.
+pub const HEADER: usize = 28;
+
+/// What stands before the payload.
+#[derive(Clone, Copy)]
+pub struct Header {
+    /// Bytes of the payload.
+    pub length: u64,
+    /// CRC-32 of the payload.
+    pub crc: u32,
+}
+
+/// The first bytes of other programs' files.
+const OTHERS: [(&[u8], &str); 6] = [
+    (b"PK\x03\x04", "a zip archive, as PyTorch writes"),
+    (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras writes"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"\x80\x02", "a Python pickle"),
+    (b"\x1f\x8b", "packed with gzip"),
+    (b"model_checkpoint_path", "an index of TensorFlow's checkpoints"),
+];
+
+impl Header {
+    /// Reads the header at the `start` of a file of `file_length` bytes.
+    ///
+    /// # Errors
+    /// The reason why it begins no checkpoint.
+    pub fn read(start: &[u8], file_length: u64) -> Result<Self, String> {
+        check_magic(start)?;
+        let header = start.get(..HEADER).ok_or_else(|| cut_short(file_length, HEADER as u64))?;
+        let version = u32::from_le_bytes(field(header, 12));
+        if version > VERSION {
+            return Err(format!(
+                "made by a newer karenina: format version {version}, this program reads up to \
+                 {VERSION}"
+            ));
+        }
+        if version == 0 {
+            return Err("damaged: there is no format version 0".into());
+        }
+        let length = u64::from_le_bytes(field(header, 16));
+        let found = file_length - HEADER as u64;
+        if found < length {
+            return Err(cut_short(file_length, length.saturating_add(HEADER as u64)));
+        }
+        if found > length {
+            return Err(format!("damaged: {} bytes follow after its end", found - length));
+        }
+        Ok(Self { length, crc: u32::from_le_bytes(field(header, 24)) })
+    }
+}
+
+fn check_magic(start: &[u8]) -> Result<(), String> {
+    if start.is_empty() {
+        return Err("empty, 0 bytes: its writing was cut off; an older checkpoint may do".into());
+    }
+    let shared = start.len().min(MAGIC.len());
+    if start[..shared] == MAGIC[..shared] {
+        return Ok(());
+    }
+    if start.starts_with(&MAGIC[..9]) {
+        return Err("damaged: its line ends were changed, as by a transfer in text mode".into());
+    }
+    let other = OTHERS.iter().find(|(magic, _)| start.starts_with(magic));
+    let other = match other {
+        Some((_, kind)) => format!(" but {kind}"),
+        None if start.get(8) == Some(&b'{') => " but what looks like safetensors".into(),
+        None => String::new(),
+    };
+    Err(format!("not a checkpoint of karenina{other}"))
+}
+
+fn cut_short(found: u64, needed: u64) -> String {
+    format!("cut short: {found} bytes of {needed}; an older checkpoint may do")
+}
+
+fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
+    header[offset..offset + N].try_into().expect("the header is long enough")
+}
+
+/// The payload in the whole file `bytes`, its checksum proven.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn unwrap(bytes: &[u8]) -> Result<&[u8], String> {
+    let header = Header::read(bytes, bytes.len() as u64)?;
+    let payload = &bytes[HEADER..];
+    if crc32fast::hash(payload) != header.crc {
+        return Err("damaged: its checksum is wrong; an older checkpoint may do".into());
+    }
+    Ok(payload)
+}
+
+/// Fills in the header that `bytes` leaves room for before the payload.
+pub fn seal(bytes: &mut [u8]) {
+    let (header, payload) = bytes.split_at_mut(HEADER);
+    header[..12].copy_from_slice(&MAGIC);
+    header[12..16].copy_from_slice(&VERSION.to_le_bytes());
+    header[16..24].copy_from_slice(&(payload.len() as u64).to_le_bytes());
+    header[24..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+}

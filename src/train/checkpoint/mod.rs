@@ -1,0 +1,174 @@
+//! Everything that a run needs to go on in the same bits, in one file.
+//!
+//! `docs/checkpoint-format.md` specifies the file. A [`Checkpoint`] is read in three steps, each of
+//! which proves what the next relies on: the frame (magic, version, length, checksum), the record that
+//! borrows from the file's bytes, and every size, shape and number in it. Only then are arrays
+//! allocated, so that a hostile file takes no more than twice its own length.
+
+mod check;
+mod frame;
+mod record;
+mod summary;
+mod tensors;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+pub use summary::Summary;
+
+use crate::error::{Error, Result};
+use crate::model::{Parameters, Sizes, State};
+use crate::optim::adam::Adam;
+use crate::train::TrainConfig;
+use crate::train::files;
+use crate::train::log::LogRow;
+
+/// A run between two steps. Nothing else is needed to go on: dropout masks and the order of batches
+/// are functions of what stands here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Hyper-parameters.
+    pub config: TrainConfig,
+    /// The V characters, sorted and distinct.
+    pub vocabulary: Vec<char>,
+    /// SHA-256 of the training text in UTF-8; zeros for a model that came from elsewhere.
+    pub text_sha256: [u8; 32],
+    /// All weights.
+    pub parameters: Parameters<f32>,
+    /// Adam's constants, moments and number of updates.
+    pub adam: Adam<f32>,
+    /// h and c after the last batch, for each layer [B, H].
+    pub state: State<f32>,
+    /// Steps made, skipped batches included.
+    pub step: u64,
+    /// Full passes made through the text.
+    pub epoch: u64,
+    /// Batches of this pass that are behind.
+    pub batch: usize,
+    /// One row for each update.
+    pub history: Vec<LogRow>,
+}
+
+impl Checkpoint {
+    /// A model without a run, as imported from another program: step 0, empty memory, moments zero.
+    ///
+    /// `config` takes the sizes of `parameters`.
+    ///
+    /// # Panics
+    /// If `vocabulary` has not the size that `parameters` has.
+    pub fn without_history(
+        config: TrainConfig,
+        vocabulary: Vec<char>,
+        parameters: Parameters<f32>,
+    ) -> Self {
+        let sizes = parameters.sizes();
+        assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
+        Self {
+            text_sha256: [0; 32],
+            adam: Adam::new(config.adam, sizes),
+            state: State::zeros(sizes, config.batch),
+            config: TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config },
+            vocabulary,
+            parameters,
+            step: 0,
+            epoch: 0,
+            batch: 0,
+            history: Vec::new(),
+        }
+    }
+
+    /// V, H and L.
+    pub fn sizes(&self) -> Sizes {
+        self.parameters.sizes()
+    }
+
+    /// The name of its file in a run folder: `i{step}_l{hidden}.ckpt`.
+    pub fn file_name(&self) -> String {
+        format!("i{}_l{}.ckpt", self.step, self.config.hidden)
+    }
+
+    /// The bytes of its file.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = record::encode(self, frame::HEADER);
+        frame::seal(&mut bytes);
+        bytes
+    }
+
+    /// Writes the bytes of its file.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        out.write_all(&self.encode())
+    }
+
+    /// The checkpoint in `bytes`, all of it proven; `path` is for the message.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for anything that is not exactly what [`Checkpoint::encode`] writes.
+    pub fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
+        read(bytes)
+            .map(|(record, sizes, config)| Self::build(&record, sizes, config))
+            .map_err(at(path))
+    }
+
+    fn build(record: &record::Record<'_>, sizes: Sizes, config: TrainConfig) -> Self {
+        let head = &record.head;
+        let (parameters, adam, state) =
+            tensors::build(&record.tensors, sizes, config.batch, head.adam, head.updates);
+        Self {
+            vocabulary: head.vocabulary.chars().collect(),
+            text_sha256: head.text_sha256,
+            parameters,
+            adam,
+            state,
+            step: head.step,
+            epoch: head.epoch,
+            batch: head.batch as usize, // below the batches of a pass, which were in memory
+            history: head.history.read(),
+            config,
+        }
+    }
+
+    /// Writes the file at `path` so that a crash at any moment leaves the old file or the new one, and
+    /// returns when it is on the disk. What is written has been read back: a file that would not load
+    /// is not written.
+    ///
+    /// # Errors
+    /// Whatever the system refuses, or [`Error::Checkpoint`] if a number is not finite.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let bytes = self.encode();
+        read(&bytes)
+            .map_err(|reason| format!("not written, for it would be {reason}"))
+            .map_err(at(path))?;
+        files::replace(path, &bytes)
+    }
+
+    /// The checkpoint in the file at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a file that is none, a damaged one, or what is no regular file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let (mut file, length) = files::open_regular(path)?;
+        // Another program's file may be huge: its first bytes are enough.
+        let mut bytes = files::read_start(&mut file, path, frame::HEADER as u64)?;
+        let header = frame::Header::read(&bytes, length).map_err(at(path))?;
+        files::read_more(&mut file, path, header.length, &mut bytes)?;
+        Self::decode(path, &bytes)
+    }
+}
+
+type Proven<'a> = (record::Record<'a>, Sizes, TrainConfig);
+
+/// The record in a whole file, proven.
+fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, String> {
+    let payload = frame::unwrap(bytes)?;
+    let record = record::decode(payload)?;
+    let (sizes, config) = check::record(&record, payload.len())?;
+    Ok((record, sizes, config))
+}
+
+/// An error about the checkpoint at `path`; for `map_err`.
+fn at(path: &Path) -> impl Fn(String) -> Error {
+    |reason| Error::Checkpoint { path: path.to_path_buf(), reason }
+}

@@ -1,0 +1,312 @@
+//! The payload as it lies in the file; `docs/checkpoint-format.md` is its specification.
+//!
+//! Vocabulary, history and numbers are borrowed from the file's bytes, and a list can only be so long:
+//! a decoded record takes next to no memory beside the file, whatever the file claims.
+
+use std::fmt;
+
+use bincode::Options;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Checkpoint;
+use crate::math::Real;
+use crate::model::{Initialisation, Sizes};
+use crate::optim::adam::AdamConfig;
+use crate::text::batches::Validation;
+use crate::train::TrainConfig;
+use crate::train::log::LogRow;
+
+/// Most tensors that a checkpoint may have: three of each layer and two of the projection, three times;
+/// h and c.
+const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConfig::MAX_LAYERS;
+/// Bytes of a history row: eight little-endian numbers.
+pub const ROW: usize = 64;
+/// Bytes of everything but vocabulary, history and tensors, generously.
+const FIXED: usize = 512;
+
+/// The whole payload.
+#[derive(Serialize, Deserialize)]
+pub struct Record<'a> {
+    #[serde(borrow)]
+    pub head: Head<'a>,
+    /// Parameters, first moments, second moments, h of every layer, c of every layer.
+    #[serde(borrow, deserialize_with = "bounded")]
+    pub tensors: Vec<Tensor<'a>>,
+}
+
+/// All that is small.
+#[derive(Serialize, Deserialize)]
+pub struct Head<'a> {
+    pub sizes: [u64; 3],
+    pub config: ConfigRecord,
+    pub text_sha256: [u8; 32],
+    pub step: u64,
+    pub epoch: u64,
+    pub batch: u64,
+    pub updates: u64,
+    /// The optimiser's constants as they stand, which a schedule may have moved.
+    pub adam: AdamConfig,
+    pub vocabulary: &'a str,
+    /// Rows of [`ROW`] bytes.
+    #[serde(serialize_with = "as_bytes")]
+    pub history: Rows<'a>,
+}
+
+/// [`TrainConfig`] without the sizes, every field of fixed width.
+#[derive(Serialize, Deserialize)]
+pub struct ConfigRecord {
+    /// 0 Glorot uniform, 1 truncated normal with this standard deviation.
+    initialisation: (u64, f64),
+    batch: u64,
+    unroll: u64,
+    epochs: u64,
+    /// 0 no limit.
+    steps: u64,
+    adam: AdamConfig,
+    keep: f64,
+    clip: f64,
+    save_every: u64,
+    /// 0 none, 1 a share, 2 a number of batches; share; batches.
+    validation: (u64, f64, u64),
+    seed: u64,
+}
+
+/// A matrix or, as one row, a vector.
+#[derive(Serialize, Deserialize)]
+pub struct Tensor<'a> {
+    pub shape: (u64, u64),
+    #[serde(borrow, serialize_with = "as_bytes")]
+    pub numbers: Numbers<'a>,
+}
+
+/// Numbers in memory when written, their little-endian bytes when read.
+pub enum Numbers<'a> {
+    Memory(&'a [f32]),
+    File(&'a [u8]),
+}
+
+/// History in memory when written, its bytes when read.
+pub enum Rows<'a> {
+    Memory(&'a [LogRow]),
+    File(&'a [u8]),
+}
+
+/// What is written as one string of bytes.
+trait Coded {
+    fn code(&self) -> Vec<u8>;
+}
+
+fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(&value.code())
+}
+
+impl Coded for Numbers<'_> {
+    fn code(&self) -> Vec<u8> {
+        match *self {
+            Self::Memory(numbers) => {
+                let mut bytes = Vec::with_capacity(4 * numbers.len());
+                numbers.iter().for_each(|x| x.write_le(&mut bytes));
+                bytes
+            }
+            Self::File(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl Coded for Rows<'_> {
+    fn code(&self) -> Vec<u8> {
+        match *self {
+            Self::Memory(rows) => rows.iter().flat_map(row_bytes).collect(),
+            Self::File(bytes) => bytes.to_vec(),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Numbers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(Self::File)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(Self::File)
+    }
+}
+
+/// A list of at most [`MAX_TENSORS`]: an empty one takes more memory than its bytes in the file.
+fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tensor<'de>>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<Tensor<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "at most {MAX_TENSORS} tensors")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut tensors = Vec::new();
+            while let Some(tensor) = list.next_element()? {
+                if tensors.len() == MAX_TENSORS {
+                    return Err(A::Error::invalid_length(MAX_TENSORS + 1, &self));
+                }
+                tensors.push(tensor);
+            }
+            Ok(tensors)
+        }
+    }
+    deserializer.deserialize_seq(List)
+}
+
+fn row_bytes(row: &LogRow) -> impl Iterator<Item = u8> + use<> {
+    let &LogRow { step, epoch, loss, validation, norm, learning_rate, seconds } = row;
+    let known = u64::from(validation.is_some());
+    let [loss, validation, norm, learning_rate, seconds] =
+        [loss, validation.unwrap_or(0.0), norm, learning_rate, seconds].map(f64::to_bits);
+    [step, epoch, loss, known, validation, norm, learning_rate, seconds]
+        .into_iter()
+        .flat_map(u64::to_le_bytes)
+}
+
+/// A row from its [`ROW`] bytes; nothing if its flag is neither 0 nor 1, or 0 before a value.
+pub fn row_from(bytes: &[u8]) -> Option<LogRow> {
+    let number = |i: usize| u64::from_le_bytes(bytes[8 * i..8 * i + 8].try_into().expect("eight"));
+    let float = |i| f64::from_bits(number(i));
+    let validation = match (number(3), number(4)) {
+        (0, 0) => None,
+        (1, _) => Some(float(4)),
+        _ => return None,
+    };
+    let (loss, norm, learning_rate, seconds) = (float(2), float(5), float(6), float(7));
+    let (step, epoch) = (number(0), number(1));
+    Some(LogRow { step, epoch, loss, validation, norm, learning_rate, seconds })
+}
+
+impl ConfigRecord {
+    fn new(config: &TrainConfig) -> Self {
+        // The sizes stand by themselves; a field that is new must get a place in a new version.
+        let &TrainConfig {
+            hidden: _,
+            layers: _,
+            initialisation,
+            batch,
+            unroll,
+            epochs,
+            steps,
+            adam,
+            keep,
+            clip,
+            save_every,
+            validation,
+            seed,
+        } = config;
+        Self {
+            initialisation: match initialisation {
+                Initialisation::Glorot => (0, 0.0),
+                Initialisation::TruncatedNormal(sd) => (1, sd),
+            },
+            batch: batch as u64,
+            unroll: unroll as u64,
+            epochs,
+            steps: steps.unwrap_or(0),
+            adam,
+            keep,
+            clip,
+            save_every,
+            validation: match validation {
+                Validation::None => (0, 0.0, 0),
+                Validation::Share(share) => (1, share, 0),
+                Validation::Batches(batches) => (2, 0.0, batches as u64),
+            },
+            seed,
+        }
+    }
+
+    /// B.
+    pub fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// The configuration of a network of these `sizes`; nothing if a choice is none of those known or
+    /// a number does not fit this machine.
+    pub fn config(&self, sizes: Sizes) -> Option<TrainConfig> {
+        let whole = |number: u64| usize::try_from(number).ok();
+        Some(TrainConfig {
+            hidden: sizes.hidden,
+            layers: sizes.layers,
+            initialisation: match self.initialisation {
+                (0, sd) if sd.to_bits() == 0 => Initialisation::Glorot,
+                (1, sd) => Initialisation::TruncatedNormal(sd),
+                _ => return None,
+            },
+            batch: whole(self.batch)?,
+            unroll: whole(self.unroll)?,
+            epochs: self.epochs,
+            steps: (self.steps != 0).then_some(self.steps),
+            adam: self.adam,
+            keep: self.keep,
+            clip: self.clip,
+            save_every: self.save_every,
+            validation: match self.validation {
+                (0, share, 0) if share.to_bits() == 0 => Validation::None,
+                (1, share, 0) => Validation::Share(share),
+                (2, share, batches) if share.to_bits() == 0 => Validation::Batches(whole(batches)?),
+                _ => return None,
+            },
+            seed: self.seed,
+        })
+    }
+}
+
+/// How the payload is coded: fixed-width little-endian integers, at most `limit` bytes.
+fn coding(limit: usize) -> impl Options {
+    bincode::DefaultOptions::new()
+        .with_fixint_encoding()
+        .with_little_endian()
+        .with_limit(limit as u64)
+}
+
+/// The record in `payload`, all of it.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn decode(payload: &[u8]) -> Result<Record<'_>, String> {
+    let record = coding(payload.len()).reject_trailing_bytes().deserialize(payload);
+    record.map_err(|error| format!("damaged: {error}"))
+}
+
+/// The head of a payload of which `start` is the first part; nothing if it needs more.
+pub fn decode_head(start: &[u8]) -> Option<Head<'_>> {
+    coding(start.len()).allow_trailing_bytes().deserialize(start).ok()
+}
+
+/// `checkpoint` coded, after `room` bytes for a header.
+pub fn encode(checkpoint: &Checkpoint, room: usize) -> Vec<u8> {
+    let Checkpoint { config, vocabulary, text_sha256, parameters, adam, state, .. } = checkpoint;
+    let &Checkpoint { step, epoch, batch, ref history, .. } = checkpoint;
+    let characters: String = vocabulary.iter().collect();
+    let Sizes { vocabulary, hidden, layers } = checkpoint.sizes();
+    let record = Record {
+        head: Head {
+            sizes: [vocabulary, hidden, layers].map(|size| size as u64),
+            config: ConfigRecord::new(config),
+            text_sha256: *text_sha256,
+            step,
+            epoch,
+            batch: batch as u64,
+            updates: adam.updates,
+            adam: adam.config,
+            vocabulary: &characters,
+            history: Rows::Memory(history),
+        },
+        tensors: super::tensors::list(parameters, adam, state),
+    };
+    let numbers: u64 = record.tensors.iter().map(|t| t.shape.0 * t.shape.1 * 4 + 24).sum();
+    let size = room + FIXED + characters.len() + ROW * history.len() + numbers as usize;
+    let mut bytes = Vec::with_capacity(size);
+    bytes.resize(room, 0);
+    let coding = bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian();
+    coding.serialize_into(&mut bytes, &record).expect("memory can be written to");
+    bytes
+}

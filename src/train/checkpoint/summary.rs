@@ -1,0 +1,74 @@
+//! What a list of checkpoints shows of each, from the start of its file alone.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::{at, check, frame, record};
+use crate::error::Result;
+use crate::model::Sizes;
+use crate::train::{TrainConfig, files};
+
+/// A checkpoint without its numbers.
+///
+/// Reading one costs some hundred kilobytes at most, however large the network. Damage further on in
+/// the file does not show here; [`Checkpoint::load`](super::Checkpoint::load) finds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Hyper-parameters: batch, unroll and all others.
+    pub config: TrainConfig,
+    /// V, H and L.
+    pub sizes: Sizes,
+    /// The V characters.
+    pub vocabulary: Vec<char>,
+    /// Steps made.
+    pub step: u64,
+    /// Full passes made through the text.
+    pub epoch: u64,
+    /// Training loss of the last step, in nats per character.
+    pub loss: Option<f64>,
+    /// Validation loss at this step, in nats per character, if it was evaluated.
+    pub validation: Option<f64>,
+    /// When the file was written, as far as the system knows.
+    pub modified: Option<SystemTime>,
+    /// Length of the file.
+    pub bytes: u64,
+}
+
+impl Summary {
+    /// The summary of the checkpoint file at `path`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`](super::Checkpoint::load), but for damage further on.
+    pub fn read(path: &Path) -> Result<Self> {
+        let (mut file, bytes) = files::open_regular(path)?;
+        let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
+        let mut start = files::read_start(&mut file, path, frame::HEADER as u64)?;
+        let header = frame::Header::read(&start, bytes).map_err(at(path))?;
+        start.clear();
+        // The head says itself where it ends: read on until it does.
+        let mut count = header.length.min(64 << 10);
+        let head = loop {
+            files::read_more(&mut file, path, count - start.len() as u64, &mut start)?;
+            if let Some(head) = record::decode_head(&start) {
+                break head;
+            }
+            if count == header.length {
+                return Err(at(path)("damaged: its head does not end".into()));
+            }
+            count = header.length.min(8 * count);
+        };
+        let (sizes, config) = check::head(&head, header.length).map_err(at(path))?;
+        let newest = head.history.newest();
+        Ok(Self {
+            config,
+            sizes,
+            vocabulary: head.vocabulary.chars().collect(),
+            step: head.step,
+            epoch: head.epoch,
+            loss: newest.map(|row| row.loss),
+            validation: newest.and_then(|row| row.validation),
+            modified,
+            bytes,
+        })
+    }
+}

@@ -1,0 +1,96 @@
+//! The tensors of a checkpoint, between arrays and records.
+
+use ndarray::Array2;
+
+use super::record::{Numbers, Tensor};
+use crate::math::Real;
+use crate::model::{Parameters, Sizes, State};
+use crate::optim::adam::{Adam, AdamConfig};
+
+/// All tensors in the file's order.
+pub fn list<'a>(
+    parameters: &'a Parameters<f32>,
+    adam: &'a Adam<f32>,
+    state: &'a State<f32>,
+) -> Vec<Tensor<'a>> {
+    let shapes = parameters_shapes(parameters.sizes());
+    let weights = [parameters, &adam.m, &adam.v].into_iter().flat_map(|p| {
+        let shaped = p.tensors().zip(&shapes);
+        shaped.map(|(numbers, &shape)| Tensor { shape, numbers: Numbers::Memory(numbers) })
+    });
+    let carried = state.h.iter().chain(&state.c).map(|a| Tensor {
+        shape: (a.nrows() as u64, a.ncols() as u64),
+        numbers: Numbers::Memory(a.as_slice().expect("a state is row-major")),
+    });
+    weights.chain(carried).collect()
+}
+
+/// Shapes of the parameters' tensors in the file: a vector is one row.
+fn parameters_shapes(sizes: Sizes) -> Vec<(u64, u64)> {
+    let two = |shape: Vec<usize>| match shape[..] {
+        [columns] => (1, columns as u64),
+        [rows, columns] => (rows as u64, columns as u64),
+        _ => unreachable!("a parameter is a vector or a matrix"),
+    };
+    sizes.tensor_shapes().into_iter().map(two).collect()
+}
+
+/// The shape of every tensor in the file.
+pub fn shapes(sizes: Sizes, batch: u64) -> Vec<(u64, u64)> {
+    let carried = (batch, sizes.hidden as u64);
+    let mut shapes = parameters_shapes(sizes).repeat(3);
+    shapes.extend(std::iter::repeat_n(carried, 2 * sizes.layers));
+    shapes
+}
+
+/// The name of every tensor in the file.
+pub fn names(sizes: Sizes) -> Vec<String> {
+    let weights = sizes.tensor_names();
+    let of = |part: &'static str| weights.iter().map(move |name| format!("{part}{name}"));
+    let carried = |part: &'static str| (0..sizes.layers).map(move |l| format!("{part}_l{l}"));
+    let moments = of("Adam's m of ").chain(of("Adam's v of "));
+    of("").chain(moments).chain(carried("h")).chain(carried("c")).collect()
+}
+
+/// The arrays that the checked `tensors` describe.
+pub fn build(
+    tensors: &[Tensor<'_>],
+    sizes: Sizes,
+    batch: usize,
+    config: AdamConfig,
+    updates: u64,
+) -> (Parameters<f32>, Adam<f32>, State<f32>) {
+    let count = 3 * sizes.layers + 2;
+    let weights = |part: usize| {
+        let mut parameters = Parameters::zeros(sizes);
+        let read = &tensors[part * count..];
+        parameters.tensors_mut().zip(read).for_each(|(to, from)| from.numbers.copy_to(to));
+        parameters
+    };
+    let carried = |part: usize| {
+        let read = &tensors[3 * count + part * sizes.layers..];
+        let array = |from: &Tensor<'_>| {
+            let mut to = Array2::zeros((batch, sizes.hidden));
+            from.numbers.copy_to(to.as_slice_mut().expect("a new array is row-major"));
+            to
+        };
+        read[..sizes.layers].iter().map(array).collect()
+    };
+    let adam = Adam { config, m: weights(1), v: weights(2), updates };
+    (weights(0), adam, State { h: carried(0), c: carried(1) })
+}
+
+impl Numbers<'_> {
+    /// All numbers, one after the other.
+    pub fn iter(&self) -> impl Iterator<Item = f32> {
+        let (memory, file): (&[f32], &[u8]) = match *self {
+            Self::Memory(numbers) => (numbers, &[]),
+            Self::File(bytes) => (&[], bytes),
+        };
+        memory.iter().copied().chain(file.chunks_exact(f32::BYTES).map(f32::read_le))
+    }
+
+    fn copy_to(&self, to: &mut [f32]) {
+        to.iter_mut().zip(self.iter()).for_each(|(to, from)| *to = from);
+    }
+}

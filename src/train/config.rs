@@ -1,0 +1,162 @@
+//! Hyper-parameters of a run.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::{Initialisation, Sizes};
+use crate::optim::adam::AdamConfig;
+use crate::text::batches::Validation;
+
+/// Everything that decides what a run computes. The number of threads is not among it: it changes
+/// no bit.
+///
+/// [`Default`] is the article's setting, [`TrainConfig::article`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// H, LSTM cells in a layer. Default 512.
+    pub hidden: usize,
+    /// L, layers. Default 2.
+    pub layers: usize,
+    /// How the LSTM kernels start. Default Glorot uniform.
+    pub initialisation: Initialisation,
+    /// B, rows of a batch. Default 100.
+    pub batch: usize,
+    /// T, time steps of a batch. Default 100.
+    pub unroll: usize,
+    /// Passes through the text. Default 20.
+    pub epochs: u64,
+    /// The step at which to stop, if before the last epoch's end. Default none.
+    pub steps: Option<u64>,
+    /// Step size and moments. Default 1e-3, 0.9, 0.999, 1e-8.
+    pub adam: AdamConfig,
+    /// Probability that dropout keeps an output. Default 0.5; 1 drops nothing.
+    pub keep: f64,
+    /// Largest global norm of the gradients. Default 5; infinity clips nothing.
+    pub clip: f64,
+    /// Steps between checkpoints. Default 200.
+    pub save_every: u64,
+    /// What is held back for validation. Default nothing.
+    pub validation: Validation,
+    /// Seed of initialisation and dropout. Default 0.
+    pub seed: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self::article()
+    }
+}
+
+impl TrainConfig {
+    /// Names of the presets, for messages.
+    pub const PRESETS: [&'static str; 2] = ["article", "quick"];
+
+    /// Most layers of a network, so that the size of a checkpoint bounds what it takes to read.
+    pub const MAX_LAYERS: usize = 1024;
+
+    /// The article's network and schedule, exactly.
+    pub fn article() -> Self {
+        Self {
+            hidden: 512,
+            layers: 2,
+            initialisation: Initialisation::Glorot,
+            batch: 100,
+            unroll: 100,
+            epochs: 20,
+            steps: None,
+            adam: AdamConfig::default(),
+            keep: 0.5,
+            clip: 5.0,
+            save_every: 200,
+            validation: Validation::None,
+            seed: 0,
+        }
+    }
+
+    /// A small network that learns the embedded text in about a minute on two cores.
+    pub fn quick() -> Self {
+        Self {
+            hidden: 192,
+            layers: 1,
+            batch: 32,
+            unroll: 64,
+            epochs: 16,
+            adam: AdamConfig { learning_rate: 4e-3, ..AdamConfig::default() },
+            keep: 0.9,
+            save_every: 250,
+            ..Self::article()
+        }
+    }
+
+    /// The preset called `name`.
+    pub fn preset(name: &str) -> Result<Self> {
+        match name {
+            "article" => Ok(Self::article()),
+            "quick" => Ok(Self::quick()),
+            _ => Err(Error::Setting {
+                name: "--preset",
+                found: name.into(),
+                expected: Self::PRESETS.join(" or "),
+            }),
+        }
+    }
+
+    /// The sizes of the network over `vocabulary` characters.
+    pub fn sizes(&self, vocabulary: usize) -> Sizes {
+        Sizes { vocabulary, hidden: self.hidden, layers: self.layers }
+    }
+
+    /// Checks every value against its range.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first value that will not do.
+    pub fn validate(&self) -> Result<()> {
+        let at_least_one = "a whole number of at least 1";
+        let positive = "a finite number above 0";
+        let whole = [
+            ("--hidden", self.hidden as u64),
+            ("--layers", self.layers as u64),
+            ("--batch", self.batch as u64),
+            ("--unroll", self.unroll as u64),
+            ("--epochs", self.epochs),
+            ("--save-every", self.save_every),
+            ("--steps", self.steps.unwrap_or(1)),
+        ];
+        for (name, value) in whole {
+            check(value >= 1, name, value, at_least_one)?;
+        }
+        check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
+        let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
+        check(
+            learning_rate.is_finite() && learning_rate > 0.0,
+            "--learning-rate",
+            learning_rate,
+            positive,
+        )?;
+        for (name, beta) in [("Adam's beta1", beta1), ("Adam's beta2", beta2)] {
+            check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
+        }
+        check(
+            epsilon.is_finite() && epsilon >= 0.0,
+            "Adam's epsilon",
+            epsilon,
+            "a finite number of at least 0",
+        )?;
+        check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
+        check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf clips nothing)")?;
+        if let Validation::Share(share) = self.validation {
+            check(share > 0.0 && share < 1.0, "--validation", share, "above 0 and below 1")?;
+        }
+        if let Initialisation::TruncatedNormal(sd) = self.initialisation {
+            check(sd.is_finite() && sd > 0.0, "--init-sd", sd, positive)?;
+        }
+        Ok(())
+    }
+}
+
+fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::Setting { name, found: found.to_string(), expected: expected.into() })
+}

@@ -1,0 +1,12 @@
+//! Layer 3: the training loop and its files. Nothing here prints.
+
+pub mod checkpoint;
+mod config;
+mod files;
+mod log;
+pub mod run;
+mod trainer;
+
+pub use config::TrainConfig;
+pub use log::LogRow;
+pub use trainer::{StepReport, Trainer};

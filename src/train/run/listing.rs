@@ -1,0 +1,98 @@
+//! The checkpoints in a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::train::checkpoint::Checkpoint;
+
+/// A file whose name is a checkpoint's, `i{step}_l{hidden}.ckpt`; what is in it has not been looked at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// The step in its name.
+    pub step: u64,
+    /// The cells in its name.
+    pub hidden: usize,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Entry {
+    /// The entry of the file at `path`, if it is named like a checkpoint.
+    pub fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (step, hidden) = name.strip_prefix('i')?.strip_suffix(".ckpt")?.split_once("_l")?;
+        let (step, hidden) = (step.parse().ok()?, hidden.parse().ok()?);
+        // Only the one spelling that is written: no sign, no leading zeros.
+        (name == format!("i{step}_l{hidden}.ckpt")).then_some(Self { step, hidden, path })
+    }
+}
+
+/// The folder's checkpoints by their names, lowest step first.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for file in fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
+        let file = file.map_err(Error::io("read the folder", folder))?;
+        entries.extend(Entry::of(file.path()));
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+/// What [`newest_good`] found.
+#[derive(Debug)]
+pub struct Newest {
+    /// The newest checkpoint that loads, and its file.
+    pub good: Option<(PathBuf, Checkpoint)>,
+    /// What is wrong with each newer one, newest first.
+    pub broken: Vec<Error>,
+}
+
+/// The newest checkpoint of `folder` that loads; broken ones are passed over and reported.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn newest_good(folder: &Path) -> Result<Newest> {
+    let mut broken = Vec::new();
+    for Entry { path, .. } in checkpoints_in(folder)?.into_iter().rev() {
+        match Checkpoint::load(&path) {
+            Ok(checkpoint) => return Ok(Newest { good: Some((path, checkpoint)), broken }),
+            Err(error) => broken.push(error),
+        }
+    }
+    Ok(Newest { good: None, broken })
+}
+
+/// What [`load_any`] loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// What was in it.
+    pub checkpoint: Checkpoint,
+    /// What is wrong with each newer file that was passed over.
+    pub broken: Vec<Error>,
+}
+
+/// The checkpoint in the file at `path`, or the newest good one in the folder at `path`.
+///
+/// # Errors
+/// The file's own; for a folder [`Error::NoCheckpoint`] if none is there, and what is wrong with the
+/// newest if none is good.
+pub fn load_any(path: &Path) -> Result<Loaded> {
+    if !path.is_dir() {
+        let checkpoint = Checkpoint::load(path)?;
+        return Ok(Loaded { path: path.to_path_buf(), checkpoint, broken: Vec::new() });
+    }
+    let Newest { good, broken } = newest_good(path)?;
+    match good {
+        Some((path, checkpoint)) => Ok(Loaded { path, checkpoint, broken }),
+        None => {
+            let none = Error::NoCheckpoint { path: path.to_path_buf() };
+            Err(broken.into_iter().next().unwrap_or(none))
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! A hostile checkpoint takes at most twice its own length and 32 MiB of memory to refuse, an honest
+//! one as much to load. The allocator of this binary counts.
+#![allow(unsafe_code)] // an allocator cannot be written without
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use karenina::model::{Parameters, State};
+use karenina::optim::adam::Adam;
+use karenina::train::TrainConfig;
+use karenina::train::checkpoint::{Checkpoint, Summary};
+use support::{row, tiny};
+
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// One measurement at a time.
+static TURN: Mutex<()> = Mutex::new(());
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The file of `bytes` loads, or does not, within its memory.
+fn assert_bounded(what: &str, bytes: Vec<u8>, loads: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i1_l1.ckpt");
+    let length = bytes.len();
+    fs::write(&path, bytes).unwrap();
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    assert_eq!(Checkpoint::load(&path).is_ok(), loads, "{what}");
+    let _ = Summary::read(&path);
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert!(peak <= 2 * length + (32 << 20), "{what}: {peak} bytes for a file of {length}");
+}
+
+fn seal(bytes: &mut [u8]) {
+    let length = (bytes.len() - 28) as u64;
+    let crc = crc32fast::hash(&bytes[28..]);
+    bytes[16..24].copy_from_slice(&length.to_le_bytes());
+    bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// The head of [`tiny`]'s file and `count` in the field at `at`, then `filling` to some 128 MiB.
+fn filled(at: usize, count: u64, filling: &[u8]) -> Vec<u8> {
+    let mut bytes = tiny().encode();
+    bytes.truncate(at);
+    bytes.extend(count.to_le_bytes());
+    bytes.extend(filling.iter().cycle().take(128 << 20));
+    seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn a_hostile_list_of_any_kind_takes_no_more_than_its_file() {
+    let _turn = TURN.lock();
+    let bytes = 128 << 20;
+    assert_bounded("a long vocabulary", filled(284, bytes, b"a"), false);
+    assert_bounded("a long history", filled(299, bytes, &[0]), false);
+    assert_bounded("many empty tensors", filled(563, bytes / 24, &[0]), false);
+    for count in [1 << 31, 1 << 63, u64::MAX] {
+        assert_bounded("a length without end", filled(284, count, &[0]), false);
+        assert_bounded("a list without end", filled(563, count, &[0]), false);
+    }
+}
+
+#[test]
+fn a_wrong_checksum_takes_no_more_than_its_file() {
+    let _turn = TURN.lock();
+    let mut bytes = filled(563, 28, &[0]);
+    *bytes.last_mut().unwrap() ^= 1;
+    assert_bounded("a flipped bit", bytes, false);
+}
+
+fn large(config: TrainConfig, rows: u64) -> Vec<u8> {
+    let sizes = config.sizes(3);
+    let mut adam = Adam::new(config.adam, sizes);
+    adam.updates = rows;
+    let checkpoint = Checkpoint {
+        parameters: Parameters::zeros(sizes),
+        adam,
+        state: State::zeros(sizes, config.batch),
+        step: rows,
+        epoch: 0,
+        batch: rows as usize,
+        history: (1..=rows).map(|step| row(step, 1)).collect(),
+        config,
+        ..tiny()
+    };
+    checkpoint.encode()
+}
+
+#[test]
+fn an_honest_file_of_any_proportions_loads_in_twice_its_length() {
+    let _turn = TURN.lock();
+    let base = tiny().config;
+    let wide = TrainConfig { hidden: 1_200, ..base.clone() };
+    assert_bounded("a wide network", large(wide, 3), true);
+    let deep = TrainConfig { hidden: 1, layers: 1_024, ..base.clone() };
+    assert_bounded("a deep network", large(deep, 3), true);
+    let rows = TrainConfig { hidden: 4, batch: 1_000_000, ..base.clone() };
+    assert_bounded("many rows of state", large(rows, 3), true);
+    assert_bounded("a long history", large(base, 2_000_000), true);
+    assert!(Checkpoint::decode(Path::new("tiny"), &tiny().encode()).is_ok());
+}

@@ -1,0 +1,46 @@
+//! A network that learns: it overfits a short text and then writes it from memory.
+
+use karenina::sample::{Generator, Picker};
+use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::{TrainConfig, Trainer};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+/// 200 characters in which no beginning of a few characters occurs twice.
+const TEXT: &str = "All the morning the old steward counted sheep by the river, and at noon he wrote \
+                    forty-one in his book; but young Tom, who lay under a willow with a dog, swore he had \
+                    seen forty-two pass over the bridge.";
+
+#[test]
+fn a_small_net_overfits_a_short_text_and_reproduces_it() {
+    let text: String = TEXT.chars().take(200).collect();
+    let corpus = Corpus::from_str(&text);
+    assert_eq!(corpus.len(), 200);
+    let config = TrainConfig {
+        hidden: 32,
+        layers: 2,
+        batch: 1,
+        unroll: 200,
+        epochs: 1500,
+        keep: 1.0,
+        adam: karenina::optim::adam::AdamConfig { learning_rate: 1e-2, ..Default::default() },
+        ..TrainConfig::article()
+    };
+    let mut trainer = Trainer::new(&corpus, config, 1).unwrap();
+    let learnt = trainer.by_ref().map(|report| report.unwrap().row.loss).find(|&loss| loss < 0.02);
+    let loss = learnt.expect("a loss below 0.02 within 1,500 steps");
+    assert!(loss < 0.05);
+
+    let vocabulary = Vocabulary::from_text(&text);
+    let mut generator = Generator::new(trainer.parameters().clone(), 1);
+    let picker = Picker { top_n: 1, ..Picker::default() };
+    let mut rng = Pcg64::seed_from_u64(0);
+    let mut id = vocabulary.encode(&text[..1]).unwrap()[0];
+    let mut written = text[..1].to_string();
+    for _ in 1..200 {
+        id = picker.pick(generator.step(&[id]).row(0), &mut rng);
+        written.push(vocabulary.character(id));
+    }
+    assert_eq!(written, text);
+}

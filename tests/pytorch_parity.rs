@@ -1,0 +1,165 @@
+//! The same network in PyTorch, in f64: logits, loss, gradients, states and three clipped Adam steps.
+//!
+//! `tests/fixtures/pytorch-lstm-2x4.json` was written by PyTorch. The environment variable
+//! `KARENINA_FIXTURE` names a further file of the same form, of any size.
+
+use std::path::Path;
+
+use karenina::model::{Network, Parameters, Sizes, State};
+use karenina::optim::adam::{Adam, AdamConfig};
+use karenina::optim::clip::clip_by_global_norm;
+use ndarray::{Array2, ArrayView2, Axis};
+use serde_json::Value;
+
+/// Differences are relative to the tensor's largest magnitude.
+const TOLERANCE: f64 = 1e-10;
+
+#[test]
+fn agrees_with_pytorch() {
+    compare(Path::new("tests/fixtures/pytorch-lstm-2x4.json"));
+}
+
+#[test]
+fn agrees_with_a_further_file_if_one_is_named() {
+    match std::env::var_os("KARENINA_FIXTURE") {
+        Some(path) => compare(Path::new(&path)),
+        None => eprintln!("KARENINA_FIXTURE names no file: nothing further compared"),
+    }
+}
+
+fn compare(path: &Path) {
+    let text = std::fs::read_to_string(path).unwrap();
+    let fixture: Value = serde_json::from_str(&text).unwrap();
+    let config = &fixture["config"];
+    let number = |name: &str| config[name].as_u64().unwrap() as usize;
+    let sizes =
+        Sizes { vocabulary: number("vocab"), hidden: number("hidden"), layers: number("layers") };
+    let (batch, unroll) = (number("batch"), number("steps"));
+
+    let mut parameters = pytorch_parameters(&fixture["parameters"], sizes);
+    let mut state = State {
+        h: layers(&fixture["initial_h"], sizes.layers, batch),
+        c: layers(&fixture["initial_c"], sizes.layers, batch),
+    };
+    let learning_rate = config["lr"].as_f64().unwrap();
+    let mut adam = Adam::new(AdamConfig { learning_rate, ..AdamConfig::default() }, sizes);
+    let mut network = Network::new(sizes, batch, unroll, 2);
+    let mut gradients = Parameters::zeros(sizes);
+
+    for (step, expected) in fixture["train"].as_array().unwrap().iter().enumerate() {
+        let what = |name: &str| format!("step {step}: {name}");
+        let inputs = characters(&fixture["inputs"][step]);
+        let targets = characters(&fixture["targets"][step]);
+        network.pack(&parameters);
+        // PyTorch's logits against ours, which the softmax overwrote: equal up to each row's own
+        // constant, so compare the probabilities.
+        let (x, y) = (inputs.view(), targets.view());
+        network.loss(&parameters, x, y, &mut state.clone(), None);
+        assert_close(
+            &what("probabilities"),
+            &probabilities(&network),
+            &softmax(&expected["logits"]),
+        );
+
+        let loss = network.gradients(&mut gradients, &parameters, x, y, &mut state, None);
+        assert_close(&what("loss"), &[loss], &[expected["loss"].as_f64().unwrap()]);
+        assert_tensors(&what("gradient"), &gradients, &expected["gradients"], sizes);
+        for (name, ours) in [("final_h", &state.h), ("final_c", &state.c)] {
+            for (l, expected) in layers(&expected[name], sizes.layers, batch).iter().enumerate() {
+                assert_close(
+                    &what(&format!("{name} of layer {l}")),
+                    ours[l].as_slice().unwrap(),
+                    expected.as_slice().unwrap(),
+                );
+            }
+        }
+        let norm = clip_by_global_norm(&mut gradients, config["clip"].as_f64().unwrap());
+        assert_close(&what("norm"), &[norm], &[expected["global_norm"].as_f64().unwrap()]);
+        adam.update(&mut parameters, &gradients);
+        assert_tensors(&what("after Adam,"), &parameters, &expected["parameters_after"], sizes);
+    }
+}
+
+#[track_caller]
+fn assert_close(what: &str, ours: &[f64], theirs: &[f64]) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let largest = theirs.iter().fold(0.0f64, |max, x| max.max(x.abs()));
+    for (k, (a, b)) in ours.iter().zip(theirs).enumerate() {
+        let error = (a - b).abs() / largest;
+        assert!(error <= TOLERANCE, "{what}[{k}]: ours {a}, PyTorch's {b}, error {error:.1e}");
+    }
+}
+
+#[track_caller]
+fn assert_tensors(what: &str, ours: &Parameters<f64>, theirs: &Value, sizes: Sizes) {
+    let theirs = pytorch_parameters(theirs, sizes);
+    for ((name, ours), theirs) in
+        sizes.tensor_names().iter().zip(ours.tensors()).zip(theirs.tensors())
+    {
+        assert_close(&format!("{what} {name}"), ours, theirs);
+    }
+}
+
+fn numbers(tensor: &Value) -> Vec<f64> {
+    tensor["data"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
+}
+
+/// A PyTorch weight [rows, columns], transposed: PyTorch computes x·Wᵀ, we x·W.
+fn transposed(tensor: &Value) -> Array2<f64> {
+    let rows = tensor["shape"][0].as_u64().unwrap() as usize;
+    let data = numbers(tensor);
+    let columns = data.len() / rows;
+    let weight = Array2::from_shape_vec((rows, columns), data).unwrap();
+    weight.t().as_standard_layout().to_owned()
+}
+
+fn pytorch_parameters(tensors: &Value, sizes: Sizes) -> Parameters<f64> {
+    let mut parameters = Parameters::zeros(sizes);
+    for (l, lstm) in parameters.lstm.iter_mut().enumerate() {
+        lstm.w_ih = transposed(&tensors[format!("weight_ih_l{l}")]);
+        lstm.w_hh = transposed(&tensors[format!("weight_hh_l{l}")]);
+        lstm.b = numbers(&tensors[format!("bias_ih_l{l}")]).into();
+    }
+    parameters.projection.w = transposed(&tensors["fc.weight"]);
+    parameters.projection.b = numbers(&tensors["fc.bias"]).into();
+    parameters
+}
+
+/// [L, B, H] as one [B, H] for each layer.
+fn layers(tensor: &Value, layers: usize, batch: usize) -> Vec<Array2<f64>> {
+    let data = numbers(tensor);
+    let hidden = data.len() / layers / batch;
+    let split = data.chunks(batch * hidden);
+    split.map(|l| Array2::from_shape_vec((batch, hidden), l.to_vec()).unwrap()).collect()
+}
+
+/// A batch [B, T] as ours, [T, B].
+fn characters(batch: &Value) -> Array2<u32> {
+    let rows = batch.as_array().unwrap();
+    let id = |row: usize, t: usize| batch[row][t].as_u64().unwrap() as u32;
+    let unroll = rows[0].as_array().unwrap().len();
+    Array2::from_shape_fn((unroll, rows.len()), |(t, row)| id(row, t))
+}
+
+/// Our probabilities in PyTorch's order [B, T, V].
+fn probabilities(network: &Network<f64>) -> Vec<f64> {
+    let mut all = Vec::new();
+    for shard in network.shards() {
+        for row in shard.p.axis_iter(Axis(1)) {
+            all.extend(row.iter());
+        }
+    }
+    all
+}
+
+fn softmax(logits: &Value) -> Vec<f64> {
+    let width = logits["shape"][2].as_u64().unwrap() as usize;
+    let data = numbers(logits);
+    let logits = ArrayView2::from_shape((data.len() / width, width), &data).unwrap();
+    let mut all = Vec::new();
+    for row in logits.rows() {
+        let sum: f64 = row.iter().map(|l| l.exp()).sum();
+        all.extend(row.iter().map(|l| l.exp() / sum));
+    }
+    all
+}

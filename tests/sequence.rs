@@ -1,0 +1,103 @@
+//! What the state carries from piece to piece.
+
+use karenina::evaluate::evaluate;
+use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+use karenina::sample::Generator;
+use ndarray::{Array2, s};
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+
+const SIZES: Sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
+
+fn random_net(seed: u64) -> (Parameters<f32>, Pcg64) {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut parameters = Parameters::initial(SIZES, Initialisation::Glorot, &mut rng);
+    for tensor in parameters.tensors_mut() {
+        tensor.fill_with(|| rng.random_range(-0.7..0.7));
+    }
+    (parameters, rng)
+}
+
+fn characters(rng: &mut Pcg64, unroll: usize, batch: usize) -> Array2<u32> {
+    Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..SIZES.vocabulary as u32))
+}
+
+/// Loss of each position, [T, B], for the network's last pass.
+fn losses(network: &Network<f32>) -> Vec<f32> {
+    network.shards().iter().flat_map(|shard| shard.losses.iter().copied()).collect()
+}
+
+#[test]
+fn chunked_sequence_equals_whole_sequence() {
+    let (parameters, mut rng) = random_net(3);
+    let (x, y) = (characters(&mut rng, 12, 4), characters(&mut rng, 12, 4));
+
+    let mut whole = Network::new(SIZES, 4, 12, 1);
+    let mut state = State::zeros(SIZES, 4);
+    whole.pack(&parameters);
+    whole.loss(&parameters, x.view(), y.view(), &mut state, None);
+
+    let mut chunk = Network::new(SIZES, 4, 3, 1);
+    let mut carried = State::zeros(SIZES, 4);
+    chunk.pack(&parameters);
+    let mut chunked = Vec::new();
+    for start in (0..12).step_by(3) {
+        let steps = s![start..start + 3, ..];
+        chunk.loss(&parameters, x.slice(steps), y.slice(steps), &mut carried, None);
+        chunked.extend(losses(&chunk));
+    }
+    assert_eq!(chunked, losses(&whole), "the same bits");
+    assert_eq!(carried, state);
+}
+
+#[test]
+fn the_generator_computes_the_training_forward_pass() {
+    let (parameters, mut rng) = random_net(4);
+    let x = characters(&mut rng, 20, 3);
+    let mut network = Network::new(SIZES, 3, 20, 2);
+    network.pack(&parameters);
+    network.loss(&parameters, x.view(), x.view(), &mut State::zeros(SIZES, 3), None);
+
+    let mut generator = Generator::new(parameters, 3);
+    for (t, row) in x.rows().into_iter().enumerate() {
+        let logits = generator.step(row.as_slice().unwrap()).clone();
+        for shard in network.shards() {
+            for (local, row) in shard.range.clone().enumerate() {
+                let mut p = logits.row(row).to_vec();
+                karenina::layers::loss::forward(&mut p, 0);
+                assert_eq!(p, shard.p.slice(s![t, local, ..]).to_vec(), "step {t} row {row}");
+            }
+        }
+    }
+}
+
+#[test]
+fn evaluation_in_one_piece_is_the_mean_of_all_losses() {
+    let (parameters, mut rng) = random_net(5);
+    let ids: Vec<u32> = characters(&mut rng, 251, 1).into_iter().collect();
+    let mut generator = Generator::new(parameters.clone(), 1);
+    let nats: f64 = ids
+        .windows(2)
+        .map(|pair| {
+            let mut p = generator.step(&pair[..1]).row(0).to_vec();
+            f64::from(karenina::layers::loss::forward(&mut p, pair[1] as usize))
+        })
+        .sum();
+    let evaluation = evaluate(&parameters, &ids, 1, 1);
+    assert_eq!(evaluation.characters, 250);
+    assert!((evaluation.nats - nats / 250.0).abs() < 1e-6, "{evaluation:?}");
+    assert!((evaluation.perplexity() - evaluation.nats.exp()).abs() < 1e-12);
+}
+
+#[test]
+fn evaluation_in_pieces_counts_every_character_once() {
+    let (parameters, mut rng) = random_net(6);
+    let ids: Vec<u32> = characters(&mut rng, 1003, 1).into_iter().collect();
+    let whole = evaluate(&parameters, &ids, 1, 1);
+    for rows in [2, 7, 10] {
+        let pieces = evaluate(&parameters, &ids, rows, 2);
+        assert_eq!(pieces.characters, whole.characters);
+        // Only the empty memory at each piece's start differs.
+        assert!((pieces.nats - whole.nats).abs() < 0.05, "{rows}: {pieces:?} {whole:?}");
+    }
+}

@@ -1,0 +1,66 @@
+//! A checkpoint small enough to be broken at every bit.
+
+use karenina::model::{Initialisation, Parameters, State};
+use karenina::optim::adam::{Adam, AdamConfig};
+use karenina::text::batches::Validation;
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::{LogRow, TrainConfig};
+
+/// Two layers of two cells over three characters, with a different value in every field.
+pub fn tiny() -> Checkpoint {
+    let config = TrainConfig {
+        hidden: 2,
+        layers: 2,
+        initialisation: Initialisation::TruncatedNormal(0.0625),
+        batch: 3,
+        unroll: 5,
+        epochs: 7,
+        steps: Some(11),
+        adam: AdamConfig { learning_rate: 0.5, beta1: 0.25, beta2: 0.75, epsilon: 0.125 },
+        keep: 0.875,
+        clip: f64::INFINITY,
+        save_every: 13,
+        validation: Validation::Share(0.375),
+        seed: 17,
+    };
+    let sizes = config.sizes(3);
+    let mut next = 0;
+    let mut eighths = || {
+        next += 1;
+        next as f32 / 8.0
+    };
+    let mut parameters = Parameters::zeros(sizes);
+    parameters.tensors_mut().flatten().for_each(|x| *x = -eighths());
+    let mut adam = Adam::new(AdamConfig { learning_rate: 0.4375, ..config.adam }, sizes);
+    adam.m.tensors_mut().flatten().for_each(|x| *x = -eighths());
+    adam.v.tensors_mut().flatten().for_each(|x| *x = eighths());
+    adam.updates = 4;
+    let mut state = State::zeros(sizes, config.batch);
+    state.h.iter_mut().chain(&mut state.c).flatten().for_each(|x| *x = -eighths());
+    Checkpoint {
+        config,
+        vocabulary: vec!['a', 'ж', '👍'],
+        text_sha256: std::array::from_fn(|i| i as u8),
+        parameters,
+        adam,
+        state,
+        step: 5,
+        epoch: 1,
+        batch: 1,
+        history: vec![row(1, 1), row(2, 1), row(3, 1), row(5, 2)],
+    }
+}
+
+/// A row of the log of which every number follows from its step.
+pub fn row(step: u64, epoch: u64) -> LogRow {
+    let x = step as f64;
+    LogRow {
+        step,
+        epoch,
+        loss: 4.0 / x,
+        validation: step.is_multiple_of(2).then_some(5.0 / x),
+        norm: x + 0.1,
+        learning_rate: 0.4375,
+        seconds: x / 64.0,
+    }
+}

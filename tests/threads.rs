@@ -1,0 +1,52 @@
+//! The same bits on any number of threads and shards.
+
+use karenina::layers::dropout::Dropout;
+use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+use karenina::optim::adam::{Adam, AdamConfig};
+use karenina::optim::clip::clip_by_global_norm;
+use ndarray::Array2;
+use rand::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::ThreadPoolBuilder;
+
+/// Losses, last gradients and parameters of 20 steps on random characters.
+fn train(threads: usize, shards: usize) -> (Vec<f64>, Parameters<f32>, Parameters<f32>) {
+    let (batch, unroll) = (11, 7);
+    let sizes = Sizes { vocabulary: 37, hidden: 45, layers: 2 };
+    let mut rng = Pcg64::seed_from_u64(1);
+    let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+    let mut gradients = Parameters::zeros(sizes);
+    let mut adam = Adam::new(AdamConfig::default(), sizes);
+    let mut network = Network::new(sizes, batch, unroll, shards);
+    let mut state = State::zeros(sizes, batch);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    let losses = (0..20).map(|step| {
+        let mut characters =
+            || Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..37u32));
+        let (x, y) = (characters(), characters());
+        let dropout = Some(Dropout { keep: 0.6, seed: 5, step });
+        pool.install(|| {
+            network.pack(&parameters);
+            let (x, y) = (x.view(), y.view());
+            let loss = network.gradients(&mut gradients, &parameters, x, y, &mut state, dropout);
+            clip_by_global_norm(&mut gradients, 0.2);
+            adam.update(&mut parameters, &gradients);
+            loss
+        })
+    });
+    (losses.collect(), gradients, parameters)
+}
+
+#[test]
+fn one_thread_equals_many() {
+    let one = train(1, 1);
+    assert!(one.0.iter().all(|loss| loss.is_finite()));
+    for threads in [2, 5] {
+        assert!(train(threads, threads) == one, "{threads} threads differ from one");
+    }
+}
+
+#[test]
+fn one_shard_equals_one_for_each_row() {
+    assert!(train(1, 11) == train(1, 1));
+}
