@@ -45,8 +45,7 @@ impl Default for View {
 /// * `ids`: the text, at least two characters
 ///
 /// # Errors
-/// [`Error::TextTooShort`] for fewer than two characters; [`Error::Setting`] for a unit, layer or step
-/// that does not exist.
+/// [`Error::Setting`] for fewer than two characters, and for a unit, layer or step that does not exist.
 ///
 /// # Panics
 /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
@@ -72,7 +71,11 @@ pub fn trace<R: Real>(
     let sizes = parameters.sizes();
     assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
     if ids.len() < 2 {
-        return Err(Error::TextTooShort { found: ids.len(), needed: 2, fits: None });
+        return Err(Error::Setting {
+            name: "the text",
+            found: format!("of length {}", ids.len()),
+            expected: "at least two characters long: one to read and one to predict".into(),
+        });
     }
     let unroll = ids.len() - 1;
     exists("--unit", view.unit, sizes.hidden)?;
