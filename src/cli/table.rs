@@ -102,7 +102,7 @@ impl Table {
                     (true, true) => painted,
                 };
             }
-            writeln!(out, "{line}").map_err(output_error)?;
+            writeln!(out, "{}", line.trim_end()).map_err(output_error)?;
         }
         Ok(())
     }
