@@ -2,10 +2,13 @@
 
 mod checkpoints;
 mod eval;
+mod gradcheck;
 mod input;
 mod progress;
 mod sample;
 mod signals;
+mod table;
+mod trace;
 mod train;
 
 use std::io::{self, Write};
@@ -35,6 +38,10 @@ enum Command {
     Eval(eval::Eval),
     /// List the checkpoints of a run
     Checkpoints(checkpoints::Checkpoints),
+    /// Check every gradient against finite differences
+    Gradcheck(gradcheck::Gradcheck),
+    /// Follow a short text through the network and its gradients back
+    Trace(trace::Trace),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -44,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Sample(sample) => sample.run(),
         Command::Eval(eval) => eval.run(),
         Command::Checkpoints(checkpoints) => checkpoints.run(),
+        Command::Gradcheck(gradcheck) => gradcheck.run(),
+        Command::Trace(trace) => trace.run(),
     };
     match result {
         Ok(code) => code,

@@ -144,6 +144,17 @@ impl<R: Real> Parameters<R> {
         lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
     }
 
+    /// The same weights in another precision: `f32` to `f64` is exact, back is rounded.
+    pub fn cast<S: Real>(&self) -> Parameters<S> {
+        let mut cast = Parameters::zeros(self.sizes());
+        for (to, from) in cast.tensors_mut().zip(self.tensors()) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = S::from_f64(from.to_f64());
+            }
+        }
+        cast
+    }
+
     /// Sets every number to zero.
     pub fn set_zero(&mut self) {
         for tensor in self.tensors_mut() {

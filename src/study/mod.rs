@@ -1,3 +1,4 @@
 //! Layer 4: what looks at a network from outside.
 
 pub mod gradcheck;
+pub mod trace;
