@@ -1,3 +1,6 @@
 //! Layer 4: what looks at a network from outside.
 
 pub mod gradcheck;
+pub mod machine;
+pub mod plan;
+pub mod profile;
