@@ -4,6 +4,8 @@ mod checkpoints;
 mod eval;
 mod gradcheck;
 mod input;
+mod plan;
+mod profile;
 mod progress;
 mod sample;
 mod signals;
@@ -36,6 +38,10 @@ enum Command {
     Sample(sample::Sample),
     /// Measure how well a trained network predicts a text
     Eval(eval::Eval),
+    /// Measure where the time of a training step goes, against what the machine can do
+    Profile(profile::Profile),
+    /// Tell what a training run would take: time, memory, disk
+    Plan(plan::Plan),
     /// List the checkpoints of a run
     Checkpoints(checkpoints::Checkpoints),
     /// Check every gradient against finite differences
@@ -50,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Profile(profile) => profile.run(),
+        Command::Plan(plan) => plan.run(),
         Command::Checkpoints(checkpoints) => checkpoints.run(),
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Trace(trace) => trace.run(),
@@ -93,4 +101,10 @@ fn threads(asked: Option<usize>) -> Result<usize> {
         }),
         Some(threads) => Ok(threads),
     }
+}
+
+/// Writes `value` to standard output as JSON for people and programs.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
+    writeln!(io::stdout().lock(), "{json}").map_err(output_error)
 }

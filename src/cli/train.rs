@@ -8,6 +8,8 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer};
 
@@ -61,7 +63,7 @@ pub struct Train {
 
 /// Hyper-parameters that the user may set on top of the preset.
 #[derive(Args)]
-struct Settings {
+pub(super) struct Settings {
     /// LSTM cells in a layer
     #[arg(long, value_name = "H")]
     hidden: Option<usize>,
@@ -140,6 +142,8 @@ impl Train {
         let fresh = self.settings.on_top_of(preset.clone().unwrap_or(default));
         fresh.validate()?;
         let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let vocabulary = Vocabulary::from_text(corpus.text()).len();
+        Memory::of(&fresh, &corpus, vocabulary).require(&fresh)?; // before the folder is touched
 
         let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.checkpoints, mode)?;
         folder.keep = self.keep_checkpoints;
@@ -272,7 +276,7 @@ impl Train {
 
 impl Settings {
     /// `base` with everything the user has set.
-    fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
+    pub(super) fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
         let mut config = base;
         config.hidden = self.hidden.unwrap_or(config.hidden);
         config.layers = self.layers.unwrap_or(config.layers);

@@ -6,6 +6,8 @@
 //!
 //! So nothing depends on how many shards or threads there are: the bits are the same.
 
+use std::time::{Duration, Instant};
+
 use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
@@ -85,8 +87,8 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let packed = &self.packed;
-        self.shards.par_iter_mut().for_each(|shard| {
+        let Self { shards, packed, watch, .. } = self;
+        side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(parameters, packed, dropout);
         });
@@ -108,9 +110,9 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let packed = &self.packed;
         let scale = R::from_f64(1.0 / inputs.len() as f64);
-        self.shards.par_iter_mut().for_each(|shard| {
+        let Self { shards, packed, watch, .. } = self;
+        side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(parameters, packed, dropout);
             shard.backward(packed, dropout, scale);
@@ -158,6 +160,23 @@ impl<R: Real> Network<R> {
     pub fn sizes(&self) -> Sizes {
         self.sizes
     }
+}
+
+/// Phase one: `work` on every shard, one task each. All of their time that is not work is waiting.
+fn side_by_side<R: Real>(
+    shards: &mut [Shard<R>],
+    watch: &mut Stopwatch,
+    work: impl Fn(&mut Shard<R>) + Sync,
+) {
+    let start = Instant::now();
+    let at_once = shards.len().min(rayon::current_num_threads()) as u32;
+    let tasks = shards.par_iter_mut().map(|shard| {
+        let start = Instant::now();
+        work(shard);
+        start.elapsed()
+    });
+    let busy: Duration = tasks.sum();
+    watch.add_time(Phase::Waiting, (start.elapsed() * at_once).saturating_sub(busy));
 }
 
 /// Phase two: the gradients of all parameters from what the shards left behind.

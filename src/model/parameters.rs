@@ -164,12 +164,24 @@ impl<R: Real> Parameters<R> {
 }
 
 /// h and c of every layer between two batches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct State<R> {
     /// Outputs, for each layer [B, H].
     pub h: Vec<Array2<R>>,
     /// Cell states, for each layer [B, H].
     pub c: Vec<Array2<R>>,
+}
+
+impl<R: Clone> Clone for State<R> {
+    fn clone(&self) -> Self {
+        Self { h: self.h.clone(), c: self.c.clone() }
+    }
+
+    /// Copies the numbers into the memory that is there, where the derived one would allocate.
+    fn clone_from(&mut self, source: &Self) {
+        self.h.clone_from(&source.h);
+        self.c.clone_from(&source.c);
+    }
 }
 
 impl<R: Real> State<R> {

@@ -1,4 +1,7 @@
 //! Layer 4: what looks at a network from outside.
 
 pub mod gradcheck;
+pub mod machine;
+pub mod plan;
+pub mod profile;
 pub mod trace;

@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod config;
 mod files;
 mod log;
+pub mod memory;
 pub mod run;
 mod trainer;
 

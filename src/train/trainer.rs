@@ -19,6 +19,7 @@ use crate::text::vocabulary::Vocabulary;
 use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
+use crate::train::memory::Memory;
 
 /// What [`Trainer`] yields for each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +29,9 @@ pub struct StepReport {
     /// Characters trained on in a second.
     pub characters_per_second: f64,
 }
+
+/// Rows of the history for which room is made at once, so that no step has to.
+const ROWS_AHEAD: u64 = 1 << 14;
 
 /// A network in training.
 ///
@@ -65,6 +69,7 @@ impl Trainer {
         config.validate()?;
         let vocabulary = Vocabulary::from_text(corpus.text());
         let sizes = config.sizes(vocabulary.len());
+        Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let start = Checkpoint {
             vocabulary: vocabulary.characters().to_vec(),
@@ -112,7 +117,7 @@ impl Trainer {
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
         let shards = pool.current_num_threads();
-        Ok(Self {
+        let mut trainer = Self {
             network: Network::new(sizes, config.batch, config.unroll, shards),
             gradients: Parameters::zeros(sizes),
             parameters: checkpoint.parameters,
@@ -130,7 +135,10 @@ impl Trainer {
             text_sha256,
             batches,
             pool,
-        })
+        };
+        let steps_left = trainer.last_step() - trainer.step.min(trainer.last_step());
+        trainer.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
+        Ok(trainer)
     }
 
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.
@@ -287,6 +295,11 @@ impl Trainer {
     /// All log rows since the run began.
     pub fn history(&self) -> &[LogRow] {
         &self.history
+    }
+
+    /// How many of the network's shards run side by side.
+    pub fn shards_at_once(&self) -> usize {
+        self.network.shards().len().min(self.pool.current_num_threads())
     }
 
     /// Seconds by phase; see [`Network::watch`].

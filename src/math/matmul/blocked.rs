@@ -76,7 +76,9 @@ pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2
                     false => (rows.end, 0),
                 };
                 let ahead = |row: usize, k: usize| {
-                    a_start.wrapping_offset((next_row + row) as isize * a_stride).wrapping_add(next_k + k)
+                    a_start
+                        .wrapping_offset((next_row + row) as isize * a_stride)
+                        .wrapping_add(next_k + k)
                 };
                 // SAFETY: the block is a part of the operands, whose shapes agree.
                 unsafe { block.run(b.kernel(), [rows.len(), ks.len()], ahead) };
@@ -281,7 +283,10 @@ impl Block {
                         c_stride: self.c_stride,
                         next_c: next_c.wrapping_add(tile.start * self.c_stride),
                         ahead: [
-                            (next_b.wrapping_add(index * ks.len() * width / tile_count), width.div_ceil(tile_count)),
+                            (
+                                next_b.wrapping_add(index * ks.len() * width / tile_count),
+                                width.div_ceil(tile_count),
+                            ),
                             (next_a, next_share.div_ceil(ks.len())),
                         ],
                     };

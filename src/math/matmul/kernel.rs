@@ -83,7 +83,8 @@ pub(super) unsafe fn tile<
 >(
     operands: &Operands,
 ) {
-    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut next_c, mut ahead } = *operands;
+    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut next_c, mut ahead } =
+        *operands;
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
         let mut sum = [[[V::zero(); NV]; P]; MR];
@@ -116,7 +117,8 @@ pub(super) unsafe fn tile<
                     *address = address.wrapping_add(*step);
                 }
                 for r in 0..MR {
-                    let a_rk = V::splat(a.add(if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r }));
+                    let a_rk =
+                        V::splat(a.add(if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r }));
                     for p in 0..P {
                         for v in 0..NV {
                             sum[r][p][v] = a_rk.mul_add(b_k[p][v], sum[r][p][v]);
