@@ -96,18 +96,18 @@ fn backward_units<R: Real, const N: usize>(
     let one = R::one();
     let [i, f, g, o] = load_gates::<R, N>(gates_to_dz, hidden, at);
     let (c_prev, c): ([R; N], [R; N]) = (load(c_prev, at), load(c, at));
-    let (dh, mut dc_row): ([R; N], [R; N]) = (load(dh, at), load(dc, at));
+    let (dh, mut carried): ([R; N], [R; N]) = (load(dh, at), load(dc, at));
     let [mut dz_i, mut dz_f, mut dz_g, mut dz_o] = [[R::zero(); N]; 4];
     for n in 0..N {
         let tanh_c = c[n].tanh();
         // F7: h = o · tanh c
         let d_o = dh[n] * tanh_c; // Eq. B7
-        let dc = dc_row[n] + dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8
+        let dc = carried[n] + dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8
         // F6: c = f · c_prev + i · g
         let d_i = dc * g[n]; // Eq. B9
         let d_f = dc * c_prev[n]; // Eq. B10
         let d_g = dc * i[n]; // Eq. B11
-        dc_row[n] = dc * f[n]; // Eq. B12
+        carried[n] = dc * f[n]; // Eq. B12
         // F2, F3, F5: σ' = σ (1 − σ); F4: tanh' = 1 − tanh²
         dz_i[n] = d_i * i[n] * (one - i[n]); // Eq. B13
         dz_f[n] = d_f * f[n] * (one - f[n]); // Eq. B14
@@ -123,7 +123,7 @@ fn backward_units<R: Real, const N: usize>(
     }
     store_gates(db, hidden, at, db_row);
     store_gates(gates_to_dz, hidden, at, dz);
-    store(dc, at, dc_row);
+    store(dc, at, carried);
 }
 
 #[inline(always)]

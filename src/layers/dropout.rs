@@ -41,7 +41,7 @@ impl Dropout {
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let mask = self.mask(layer, position, block, scale);
             for (y, m) in y.iter_mut().zip(mask) {
-                *y *= m; // Eq. F8, Eq. B5
+                *y *= m; // Eq. F8, B5
             }
         }
     }

@@ -32,7 +32,9 @@ pub fn forward<R: Real>(logits_to_p: &mut [R], target: usize) -> R {
 /// * `p_to_dlogits` [V]: probabilities on entry, the logits' gradient on return
 #[inline(always)]
 pub fn backward<R: Real>(p_to_dlogits: &mut [R], target: usize, scale: R) {
-    // F11: loss = −ln p[target], F10: p = softmax(logits)
+    // F10: p = softmax(logits)
+    // F11: loss = −ln p[target]
+    // F12: the mean of all positions' losses: scale = 1 / (B·T)
     p_to_dlogits[target] -= R::one();
     for d in p_to_dlogits.iter_mut() {
         *d *= scale; // Eq. B1

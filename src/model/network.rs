@@ -132,14 +132,15 @@ impl<R: Real> Network<R> {
         for shard in &self.shards {
             for (l, layer) in shard.layers.iter().enumerate() {
                 let rows = s![shard.range.clone(), ..];
-                d_state.h[l].slice_mut(rows).assign(&layer.carry.dh);
-                d_state.c[l].slice_mut(rows).assign(&layer.carry.dc);
+                d_state.h[l].slice_mut(rows).assign(&layer.carry.dh); // Eq. B21
+                d_state.c[l].slice_mut(rows).assign(&layer.carry.dc); // Eq. B21
             }
         }
         d_state
     }
 
-    /// Collects state and loss from the shards: the losses in the order (time step, row).
+    /// Collects state and loss from the shards: the mean of the losses (Eq. F12), added in the order
+    /// (time step, row).
     fn finish(&self, state: &mut State<R>) -> f64 {
         for shard in &self.shards {
             shard.store_state(state);
@@ -153,7 +154,7 @@ impl<R: Real> Network<R> {
                 positions += shard.losses.ncols();
             }
         }
-        sum / positions as f64
+        sum / positions as f64 // Eq. F12
     }
 
     /// V, H and L.
@@ -207,10 +208,10 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
     }
 }
 
-/// db = Σ over the batch's rows of each row's own sum over time.
+/// db ← db + Σ over the batch's rows of each row's own sum over time.
 fn bias_sums<R: Real>(shards: &[Shard<R>], l: usize, db: &mut Array1<R>) {
     for row in shards.iter().flat_map(|shard| shard.layers[l].carry.db_rows.rows()) {
-        *db += &row;
+        *db += &row; // Eq. B17
     }
 }
 
@@ -222,7 +223,7 @@ fn column_sums<R: Real>(dz: &impl Rows<R>, db: &mut Array1<R>) {
         || {
             for k in 0..dz.count() {
                 for (sum, &d) in db.iter_mut().zip(dz.row(k)) {
-                    *sum += d;
+                    *sum += d; // Eq. B3
                 }
             }
         },
@@ -248,7 +249,7 @@ fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayVie
                     let mut dw = dw.row_mut(characters.row(k)[0] as usize);
                     let dw = contiguous(dw.as_slice_mut());
                     for (dw, &dz) in dw.iter_mut().zip(&dz.row(k)[range.clone()]) {
-                        *dw += dz;
+                        *dw += dz; // Eq. B19
                     }
                 }
             },
