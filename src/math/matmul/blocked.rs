@@ -7,7 +7,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use super::Rows;
-use super::kernel::{Kernel, Operands, ROW_STRIDE};
+use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn};
 use super::packed::{Aligned, Packed};
 
 /// Longest sum done in one go: a panel of B of that depth (32 KB) stays in the first-level cache.
@@ -31,7 +31,8 @@ thread_local! {
 /// `0..n` in parts of at most `most`, as even as can be: 50 in parts of 13 is 13 + 13 + 12 + 12.
 fn even_parts(n: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let parts = n.div_ceil(most);
-    let (short, longer) = if parts == 0 { (0, 0) } else { (n / parts, n % parts) };
+    let short = n.checked_div(parts).unwrap_or(0);
+    let longer = n - short * parts;
     (0..parts).map(move |i| {
         let start = i * short + i.min(longer);
         start..start + short + usize::from(i < longer)
@@ -47,7 +48,9 @@ pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2
     let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
     SCRATCH.with_borrow_mut(|[copy, _]| {
         copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
+        // LOOP 1: rows of A. Not parallel: the caller's shards already are.
         for rows in even_parts(a.nrows(), COPIED_ROWS) {
+            // LOOP 2: parts of the sum, in order.
             for ks in even_parts(b.rows(), copied_depth) {
                 let a_block = if one_row {
                     a_start
@@ -234,65 +237,53 @@ impl Block {
     unsafe fn run(
         &self,
         kernel: &Kernel,
-        next_size: [usize; 2],
+        [next_rows, next_columns]: [usize; 2],
         next: impl Fn(usize, usize) -> *const f32,
     ) {
         let width = kernel.panel;
         let depth = if self.rows == 1 { self.depth } else { DEPTH };
         let tiles = even_parts(self.rows, kernel.rows());
         let tile_count = tiles.clone().count();
-        let runs = tile_count * self.columns.div_ceil(width) * self.depth.div_ceil(depth);
-        let next_share = (next_size[0] * next_size[1]).div_ceil(runs);
+        let tiles_in_all = tile_count * self.columns.div_ceil(width) * self.depth.div_ceil(depth);
+        let next_share = (next_rows * next_columns).div_ceil(tiles_in_all);
         let mut next_position = 0;
         let mut column = 0;
+        // LOOP 3: panels of B, which the tiles below share in the first-level cache.
         while column < self.columns {
-            // Few rows are too few chains for a multiply-add's latency: several panels at once.
-            let wide = kernel.wide.get(self.rows - 1).filter(|(panels, _)| {
-                matches!(self.a, A::ByRows(_)) && column + panels * width <= self.columns
-            });
-            let panels = wide.map_or(1, |&(panels, _)| panels);
+            let wide = self.several_panels(kernel, column);
+            let end = column + width * wide.map_or(1, |(panels, _)| panels);
+            let next_c = if end < self.columns { self.c.wrapping_add(end) } else { self.next_c };
+            // LOOP 4: parts of the sum, so that the panel does fit there; C stays near meanwhile.
             for ks in even_parts(self.depth, depth) {
-                let b = self.b.wrapping_add(column / width * self.panel_stride + ks.start * width);
+                let b = self.b_at(column / width, ks.start, width);
                 let next_b = match ks.end < self.depth {
-                    true => b.wrapping_add(ks.len() * width),
-                    false => self.b.wrapping_add((column / width + panels) * self.panel_stride),
+                    true => self.b_at(column / width, ks.end, width),
+                    false => self.b_at(end / width, 0, width),
                 };
+                // LOOP 5: tiles of rows. Not parallel, like all here: a block is a fraction of a
+                // millisecond, and the caller's shards or tasks keep the other processors busy.
                 for (index, tile) in tiles.clone().enumerate() {
-                    let (a, run) = match (self.a, wide) {
-                        (A::ByRows(a), Some(&(_, run))) => (a.wrapping_add(ks.start), run),
-                        (A::ByRows(a), None) => {
-                            let a = a.wrapping_add(tile.start * ROW_STRIDE + ks.start);
-                            (a, kernel.by_rows[tile.len() - 1])
-                        }
-                        (A::ByColumns(a, tile_stride), _) => {
-                            (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
-                        }
-                    };
-                    let next_c = match column + panels * width < self.columns {
-                        true => self.c.wrapping_add(column + panels * width),
-                        false => self.next_c,
-                    };
-                    let next_a = next(next_position / next_size[1], next_position % next_size[1]);
+                    let (a, run) = self.tile_of_a(kernel, wide, index, tile.clone(), ks.start);
+                    let row = tile.start * self.c_stride;
+                    let share_of_b = index * ks.len() * width / tile_count;
+                    let next_a = next(next_position / next_columns, next_position % next_columns);
                     next_position += next_share;
                     let operands = Operands {
                         depth: ks.len(),
                         a,
                         b,
                         panel_stride: self.panel_stride,
-                        c: self.c.wrapping_add(tile.start * self.c_stride + column),
+                        c: self.c.wrapping_add(row + column),
                         c_stride: self.c_stride,
-                        next_c: next_c.wrapping_add(tile.start * self.c_stride),
+                        next_c: next_c.wrapping_add(row),
                         ahead: [
-                            (
-                                next_b.wrapping_add(index * ks.len() * width / tile_count),
-                                width.div_ceil(tile_count),
-                            ),
+                            (next_b.wrapping_add(share_of_b), width.div_ceil(tile_count)),
                             (next_a, next_share.div_ceil(ks.len())),
                         ],
                     };
-                    // SAFETY: the tile lies in the block.
+                    // SAFETY: the tile lies in the block, or at its edge.
                     unsafe {
-                        if column + panels * width <= self.columns {
+                        if end <= self.columns {
                             run(&operands);
                         } else {
                             run_at_edge(run, operands, tile.len(), self.columns - column, width);
@@ -300,23 +291,51 @@ impl Block {
                     }
                 }
             }
-            column += panels * width;
+            column = end;
         }
+    }
+
+    /// Few rows are too few chains for the latency of a multiply-add: then the tile that takes
+    /// several panels at once, and how many, if C has the columns for it.
+    fn several_panels(&self, kernel: &Kernel, column: usize) -> Option<(usize, TileFn)> {
+        kernel.wide.get(self.rows - 1).copied().filter(|(panels, _)| {
+            matches!(self.a, A::ByRows(_)) && column + panels * kernel.panel <= self.columns
+        })
+    }
+
+    /// Where A of a tile begins, and the function for it.
+    fn tile_of_a(
+        &self,
+        kernel: &Kernel,
+        wide: Option<(usize, TileFn)>,
+        index: usize,
+        tile: Range<usize>,
+        k: usize,
+    ) -> (*const f32, TileFn) {
+        match self.a {
+            A::ByRows(a) => {
+                let run = wide.map_or(kernel.by_rows[tile.len() - 1], |(_, run)| run);
+                (a.wrapping_add(tile.start * ROW_STRIDE + k), run)
+            }
+            A::ByColumns(a, tile_stride) => {
+                debug_assert_eq!(k, 0, "copied columns are not cut further");
+                (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
+            }
+        }
+    }
+
+    /// Where row k of a panel of B begins.
+    fn b_at(&self, panel: usize, k: usize, width: usize) -> *const f32 {
+        self.b.wrapping_add(panel * self.panel_stride + k * width)
     }
 }
 
 /// A tile that reaches beyond C's last column: computed in a buffer as wide as the tile.
 ///
 /// # Safety
-/// As for [`TileFn`](super::kernel::TileFn), where C has `columns` columns only.
+/// As for [`TileFn`], where C has `columns` columns only.
 #[cold]
-unsafe fn run_at_edge(
-    run: super::kernel::TileFn,
-    operands: Operands,
-    rows: usize,
-    columns: usize,
-    width: usize,
-) {
+unsafe fn run_at_edge(run: TileFn, operands: Operands, rows: usize, columns: usize, width: usize) {
     const LARGEST: usize = 16 * 32;
     let mut buffer = [0.0_f32; LARGEST];
     assert!(rows * width <= LARGEST);

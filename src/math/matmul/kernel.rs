@@ -88,16 +88,14 @@ pub(super) unsafe fn tile<
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
         let mut sum = [[[V::zero(); NV]; P]; MR];
-        for r in 0..MR {
-            for p in 0..P {
-                for v in 0..NV {
-                    sum[r][p][v] = V::load(c.add(r * c_stride + (p * NV + v) * V::LANES));
-                }
+        for (r, row) in sum.iter_mut().enumerate() {
+            for (v, sum) in row.as_flattened_mut().iter_mut().enumerate() {
+                *sum = V::load(c.add(r * c_stride + v * V::LANES));
             }
         }
         let mut left = depth;
         while left > 0 {
-            // The next tile's C is asked for row by row: all at once would fill the queue of
+            // C of the next tile is asked for row by row: all at once would fill the queue of
             // outstanding misses and hold up A and B.
             for line in 0..(P * NV * V::LANES).div_ceil(16) {
                 V::prefetch(next_c.wrapping_add(line * 16));
@@ -107,33 +105,29 @@ pub(super) unsafe fn tile<
             left -= part;
             for _ in 0..part {
                 let mut b_k = [[V::zero(); NV]; P];
-                for p in 0..P {
-                    for v in 0..NV {
-                        b_k[p][v] = V::load(b.add(p * panel_stride + v * V::LANES));
+                for (p, panel) in b_k.iter_mut().enumerate() {
+                    for (v, b_k) in panel.iter_mut().enumerate() {
+                        *b_k = V::load(b.add(p * panel_stride + v * V::LANES));
                     }
                 }
                 for (address, step) in &mut ahead {
                     V::prefetch(*address);
                     *address = address.wrapping_add(*step);
                 }
-                for r in 0..MR {
-                    let a_rk =
-                        V::splat(a.add(if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r }));
-                    for p in 0..P {
-                        for v in 0..NV {
-                            sum[r][p][v] = a_rk.mul_add(b_k[p][v], sum[r][p][v]);
-                        }
+                for (r, row) in sum.iter_mut().enumerate() {
+                    let r = if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r };
+                    let a_rk = V::splat(a.add(r));
+                    for (sum, &b_k) in row.as_flattened_mut().iter_mut().zip(b_k.as_flattened()) {
+                        *sum = a_rk.mul_add(b_k, *sum);
                     }
                 }
                 a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
                 b = b.add(NV * V::LANES);
             }
         }
-        for r in 0..MR {
-            for p in 0..P {
-                for v in 0..NV {
-                    sum[r][p][v].store(c.add(r * c_stride + (p * NV + v) * V::LANES));
-                }
+        for (r, row) in sum.iter().enumerate() {
+            for (v, &sum) in row.as_flattened().iter().enumerate() {
+                sum.store(c.add(r * c_stride + v * V::LANES));
             }
         }
     }
@@ -239,12 +233,8 @@ pub(super) mod portable {
         #[inline(always)]
         unsafe fn mul_add(self, b: Self, c: Self) -> Self {
             let mut sum = c.0;
-            for lane in 0..4 {
-                sum[lane] = if FUSED {
-                    self.0[lane].mul_add(b.0[lane], sum[lane])
-                } else {
-                    self.0[lane] * b.0[lane] + sum[lane]
-                };
+            for (sum, (a, b)) in sum.iter_mut().zip(self.0.iter().zip(b.0)) {
+                *sum = if FUSED { a.mul_add(b, *sum) } else { a * b + *sum };
             }
             Self(sum)
         }

@@ -1,0 +1,145 @@
+//! The matrix products of a training step and of generation, one core each (pin it for figures:
+//! `taskset -c 0 cargo bench --bench matmul`). Throughput is FLOP/s: a product MxKxN is 2·M·K·N FLOP.
+//!
+//! Names read `matmul/who/MxKxN`, where who is one of our kernels, `ndarray` (that is the crate
+//! `matrixmultiply`) or `naive`; `register peak` is the roof to hold the others against.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use karenina::math::matmul::{Kernel, Packed, Rows, accumulate_transposed_with, matmul_packed};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2};
+use rayon::ThreadPoolBuilder;
+
+/// C [M, N] += A [M, K] · B [K, N]; H = 512 unless told, b rows in a shard, T = 100 time steps.
+const PRODUCTS: [(usize, usize, usize); 14] = [
+    (50, 512, 2048),  // h·W_hh of a time step, b = 50
+    (50, 2048, 512),  // dz·W_hhᵀ
+    (100, 512, 2048), // the same with one shard, b = 100
+    (100, 2048, 512),
+    (5000, 512, 2048), // X·W_ih over all time steps
+    (5000, 2048, 512), // dZ·W_ihᵀ
+    (5000, 512, 155),  // projection
+    (5000, 155, 512),
+    (25, 128, 512), // H = 128, b = 25
+    (25, 512, 128),
+    (25, 256, 1024), // H = 256, b = 25
+    (25, 1024, 256),
+    (1, 512, 2048), // generation: bound by reading B
+    (1, 512, 155),
+];
+
+/// dW [M, N] += Xᵀ·dZ, with K = T·B rows of X and dZ in segments of 50.
+const SUMS: [(usize, usize, usize); 2] = [(512, 10_000, 2048), (512, 10_000, 155)];
+
+fn numbers(rows: usize, columns: usize) -> Array2<f32> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - 0.5)
+}
+
+/// Rows in segments of 50, as time steps of a shard.
+struct Segments(Vec<Array2<f32>>);
+
+impl Rows<f32> for Segments {
+    fn count(&self) -> usize {
+        50 * self.0.len()
+    }
+    fn width(&self) -> usize {
+        self.0[0].ncols()
+    }
+    fn row(&self, k: usize) -> &[f32] {
+        let width = self.width();
+        &self.0[k / 50].as_slice().expect("standard layout")[k % 50 * width..][..width]
+    }
+}
+
+fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2<f32>) {
+    for ((m, n), c) in c.indexed_iter_mut() {
+        for k in 0..a.ncols() {
+            *c += a[[m, k]] * b[[k, n]];
+        }
+    }
+}
+
+fn products(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("matmul");
+    group.sample_size(20).warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_secs(1));
+    for (m, k, n) in PRODUCTS {
+        let shape = format!("{m}x{k}x{n}");
+        let (a, b, mut c) = (numbers(m, k), numbers(k, n), Array2::zeros((m, n)));
+        group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
+        for kernel in Kernel::available() {
+            let mut packed = Packed::zeros_for(kernel, k, n);
+            packed.pack(b.view());
+            group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
+                bencher.iter(|| matmul_packed(black_box(a.view()), &packed, c.view_mut()));
+            });
+        }
+        group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
+            bencher.iter(|| general_mat_mul(1.0, black_box(&a), &b, 1.0, &mut c));
+        });
+        if m * k * n < 4_000_000 {
+            group.bench_function(BenchmarkId::new("naive", &shape), |bencher| {
+                bencher.iter(|| naive(black_box(a.view()), b.view(), &mut c));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn sums(criterion: &mut Criterion) {
+    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    let mut group = criterion.benchmark_group("matmul");
+    group.sample_size(10).warm_up_time(Duration::from_millis(300));
+    group.measurement_time(Duration::from_secs(2));
+    for (m, k, n) in SUMS {
+        let shape = format!("dw {m}x{k}x{n}");
+        let segments = |width| Segments((0..k / 50).map(|_| numbers(50, width)).collect());
+        let (x, dz, mut dw) = (segments(m), segments(n), Array2::zeros((m, n)));
+        group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
+        for kernel in Kernel::available() {
+            group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
+                bencher.iter(|| {
+                    pool.install(|| accumulate_transposed_with(kernel, &x, &dz, dw.view_mut()));
+                });
+            });
+        }
+        let (x, dz) = (numbers(k, m), numbers(k, n));
+        group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
+            bencher.iter(|| general_mat_mul(1.0, black_box(&x.t()), &dz, 1.0, &mut dw));
+        });
+    }
+    group.finish();
+}
+
+fn packing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pack");
+    let b = numbers(512, 2048);
+    group.throughput(Throughput::Bytes(4 * b.len() as u64));
+    let mut packed = Packed::zeros(512, 2048);
+    group.bench_function("512x2048", |bencher| bencher.iter(|| packed.pack(black_box(b.view()))));
+    let mut packed = Packed::zeros(2048, 512);
+    group.bench_function("512x2048 transposed", |bencher| {
+        bencher.iter(|| packed.pack(black_box(b.t())));
+    });
+    group.finish();
+}
+
+/// The time of a fixed number of multiply-adds between registers: no product can be faster.
+fn peak(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("matmul");
+    group.throughput(Throughput::Elements(1_000_000_000));
+    for kernel in Kernel::available() {
+        group.bench_function(BenchmarkId::new(kernel.name(), "register peak"), |bencher| {
+            bencher.iter_custom(|rounds| {
+                Duration::from_secs_f64(rounds as f64 / kernel.peak_gflops(1))
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, peak, products, sums, packing);
+criterion_main!(benches);
