@@ -296,6 +296,7 @@ fn the_page_needs_nothing_else_and_escapes_the_text() {
     for foreign in ["<script", "http", "url(", "@import", "src="] {
         assert!(!page.contains(foreign), "{foreign}");
     }
+    assert!(page.contains("<title>Trace of “anna я\n&lt;a”</title>"), "the whole text");
     assert!(page.contains("prefers-color-scheme: dark"));
     assert!(page.contains("&lt;") && !page.contains("><</th>"));
     for tag in ["table", "tr", "td", "th", "section", "main", "thead", "tbody"] {

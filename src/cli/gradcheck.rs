@@ -19,8 +19,10 @@ use rand_pcg::Pcg64;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 use super::{input, load, output_error};
 
-/// Elements of each tensor that the curve is made of.
-const CURVE_SAMPLE: usize = 4;
+/// Elements of each tensor that the curve is made of; one if a loss takes its time.
+fn curve_sample(sizes: Sizes) -> usize {
+    if sizes.parameters() < 100_000 { 4 } else { 1 }
+}
 
 /// Arguments of `karenina gradcheck`.
 #[derive(Args)]
@@ -135,7 +137,7 @@ impl Gradcheck {
         let checks = check(&problem, epsilon, sample);
         table(&checks, vocabulary).print(&mut out, is_coloured())?;
         let epsilons = epsilons::<R>();
-        let points = curve(&problem, &epsilons, sample.unwrap_or(CURVE_SAMPLE).min(CURVE_SAMPLE));
+        let points = curve(&problem, &epsilons, curve_sample(sizes));
         plot(&points, &mut out)?;
         conclude(&checks, &mut out)
     }

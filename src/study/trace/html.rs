@@ -10,7 +10,8 @@ const STYLE: &str = include_str!("style.css");
 /// The page: what was read and predicted, the gates, the gradients coming back, how far they reach,
 /// and the equations if the trace has any. It follows the reader's light or dark colour scheme.
 pub fn to_html(trace: &Trace) -> String {
-    let text: String = trace.steps.iter().map(|step| step.character).collect();
+    let read = trace.steps.iter().map(|step| step.character);
+    let text: String = read.chain(trace.steps.last().map(|step| step.next)).collect();
     let title = format!("Trace of “{}”", escape(&text));
     let sections = [
         predictions(trace),
@@ -71,9 +72,9 @@ fn shaded(number: f64, share: f64) -> String {
     format!("<td class=\"shade\" style=\"--share:{percent}%\">{}</td>", significant(number, 3))
 }
 
-/// How strong a gradient's ground is: none at 10⁻⁶ of the largest, full at the largest.
+/// How strong a gradient's ground is: none at 10⁻⁶ of the `largest` magnitude, full there.
 fn logarithmic(x: f64, largest: f64) -> f64 {
-    if x == 0.0 || largest == 0.0 { 0.0 } else { 1.0 + (x / largest).log10() / 6.0 }
+    if x == 0.0 || largest == 0.0 { 0.0 } else { 1.0 + (x.abs() / largest).log10() / 6.0 }
 }
 
 fn place(t: usize, step: &Step) -> String {
@@ -137,20 +138,26 @@ fn gates(trace: &Trace) -> String {
 }
 
 fn gradients(trace: &Trace) -> String {
-    let head = heads(&["t", "read", "‖dh‖", "‖dc‖", "‖dz_i‖", "‖dz_f‖", "‖dz_g‖", "‖dz_o‖"]);
+    let names = ["dh", "dc", "dz_i", "dz_f", "dz_g", "dz_o"];
+    let (names, whose) = match trace.unit {
+        Some(unit) => (names.map(String::from), format!("Unit {unit}’s")),
+        None => (names.map(|name| format!("‖{name}‖")), "Norms over all units".into()),
+    };
+    let head = [heads(&["t", "read"]), names.to_vec()].concat();
     let values = |layer: &LayerStep| {
-        let [i, f, g, o] = layer.dz;
-        [layer.dh, layer.dc, i, f, g, o]
+        let whole = (layer.dh, layer.dc, layer.dz);
+        let (dh, dc, [i, f, g, o]) = layer.unit.map_or(whole, |unit| (unit.dh, unit.dc, unit.dz));
+        [dh, dc, i, f, g, o]
     };
     let all = trace.steps.iter().flat_map(|step| step.layers.iter().flat_map(values));
-    let largest = all.fold(0.0, f64::max);
+    let largest = all.map(f64::abs).fold(0.0, f64::max);
     by_layer(trace, |l| {
         let rows = trace.steps.iter().enumerate().map(|(t, step)| {
             let cells = values(&step.layers[l]).map(|x| shaded(x, logarithmic(x, largest)));
             place(t, step) + &cells.concat()
         });
-        let note = "Of the mean loss, coming back from the end of the text to its start.";
-        section(&format!("Layer {l}: gradients"), note, &head, rows)
+        let note = format!("{whose}, of the mean loss, coming back from the end of the text.");
+        section(&format!("Layer {l}: gradients"), &note, &head, rows)
     })
 }
 
