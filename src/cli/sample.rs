@@ -100,7 +100,9 @@ impl Sample {
     fn prime_text(&self) -> Result<Option<String>> {
         match &self.prime_file {
             None => Ok(self.prime.clone()),
-            Some(file) => Ok(Some(input::read_text(&[file.clone()], None)?.text().to_string())),
+            Some(file) => {
+                Ok(Some(input::read_text(std::slice::from_ref(file), None)?.text().to_string()))
+            }
         }
     }
 }

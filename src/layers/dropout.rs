@@ -34,7 +34,7 @@ impl Dropout {
     /// product with the same mask.
     ///
     /// * `layer`, `position`: which mask; `position` is t·B + row
-    /// * `y` [H]: h on entry, y on return; or dy and dh
+    /// * `y` `[H]`: h on entry, y on return; or dy and dh
     #[inline(always)]
     pub fn apply<R: Real>(&self, layer: usize, position: usize, y: &mut [R]) {
         let scale = R::from_f64(1.0 / self.keep);

@@ -21,7 +21,7 @@ pub struct LstmParameters<R> {
     pub w_ih: Array2<R>,
     /// Last output to gates, [H, 4H].
     pub w_hh: Array2<R>,
-    /// One bias per gate, [4H].
+    /// One bias per gate, `[4H]`.
     pub b: Array1<R>,
 }
 

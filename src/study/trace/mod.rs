@@ -41,7 +41,7 @@ impl Default for View {
 
 /// Reads `ids` from an empty memory, predicts each but the first, and takes the loss back.
 ///
-/// * `vocabulary` [V]: the characters by id
+/// * `vocabulary` `[V]`: the characters by id
 /// * `ids`: the text, at least two characters
 ///
 /// # Errors
