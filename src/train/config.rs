@@ -76,13 +76,13 @@ impl TrainConfig {
     /// A small network that learns the embedded text in about a minute on two cores.
     pub fn quick() -> Self {
         Self {
-            hidden: 192,
-            layers: 1,
-            batch: 32,
+            hidden: 224,
+            layers: 2,
+            batch: 24,
             unroll: 64,
-            epochs: 16,
-            adam: AdamConfig { learning_rate: 4e-3, ..AdamConfig::default() },
-            keep: 0.9,
+            epochs: 14,
+            adam: AdamConfig { learning_rate: 3e-3, ..AdamConfig::default() },
+            keep: 0.7,
             save_every: 250,
             ..Self::article()
         }
