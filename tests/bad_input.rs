@@ -11,6 +11,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use command::{errors, karenina, succeed, with_text};
+use karenina::text::corpus::Corpus;
+use karenina::train::run::load_any;
+use karenina::train::{TrainConfig, Trainer};
 
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/bad_input.txt");
 
@@ -48,7 +51,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 33] = [
+const WORDS: [(&str, &str); 34] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0"),
@@ -72,6 +75,7 @@ const WORDS: [(&str, &str); 33] = [
     ("learning rate zero", "train text --learning-rate 0"),
     ("learning rate below zero", "train text --learning-rate -1"),
     ("learning rate not a number", "train text --learning-rate nan"),
+    ("a learning rate beyond all reason", "train text --learning-rate 1e9 --overwrite"),
     ("clip below zero", "train text --clip -5"),
     ("keep zero", "train text --keep 0"),
     ("keep above 1", "train text --keep 1.5"),
@@ -134,32 +138,65 @@ fn every_mistake_has_its_message() {
     assert_eq!(found, expected, "the number of cases");
 }
 
-/// A learning rate with which the first update makes every later number infinite or none.
-const DIVERGING: &str = "train text --learning-rate 1e9 --clip inf --keep 1 --hidden 4 --layers 2 \
-                         --batch 2 --unroll 8 --epochs 1 --save-every 1 --no-samples --threads 1";
+/// A folder with a run whose next loss overflows.
+fn diverged() -> tempfile::TempDir {
+    let folder = with_text();
+    let text = Corpus::from_str(&fs::read_to_string(folder.path().join("text")).unwrap());
+    let config =
+        TrainConfig { hidden: 4, layers: 1, batch: 2, unroll: 8, ..TrainConfig::article() };
+    let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint();
+    checkpoint.parameters.projection.w.fill(f32::MAX);
+    checkpoint.parameters.projection.b.fill(f32::MAX);
+    let run = folder.path().join("checkpoints");
+    fs::create_dir(&run).unwrap();
+    checkpoint.save(&run.join(checkpoint.file_name())).unwrap();
+    folder
+}
 
 #[test]
-fn a_run_whose_numbers_overflow_stops_and_says_where_and_what_would_help() {
-    let folder = with_text();
-    // 1e9 alone keeps the logits finite: the loss overflows at the largest rate that f32 can hold.
-    let words = DIVERGING.replace("1e9", "1e38");
-    let output = command::run(folder.path(), &words);
+fn a_loss_that_overflows_ends_the_run_and_says_where_and_what_would_help() {
+    let folder = diverged();
+    let output = command::run(folder.path(), "train text --resume --threads 1");
     let messages = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{messages}");
-    let last = messages.lines().last().unwrap();
-    assert!(last.starts_with("karenina: step ") && last.contains("is not finite"), "{last}");
-    assert!(last.contains("--learning-rate") && last.contains("--on-nan skip"), "{last}");
+    assert_eq!(
+        messages.lines().last().unwrap(),
+        "karenina: step 1: the loss is not finite in the batch of characters 0-8 296-304; a lower \
+         --learning-rate or --clip would help, or --on-nan skip"
+    );
+    let left = load_any(&folder.path().join("checkpoints")).unwrap();
+    assert_eq!(
+        (left.checkpoint.step, left.broken.len()),
+        (0, 0),
+        "the last good one is still there"
+    );
 }
 
 #[test]
 fn skipping_leaves_out_as_many_batches_as_allowed_and_says_each() {
-    let folder = with_text();
-    let words = DIVERGING.replace("1e9", "1e38") + " --on-nan skip=3";
-    let output = command::run(folder.path(), &words);
+    let folder = diverged();
+    let output = command::run(folder.path(), "train text --resume --threads 1 --on-nan skip=3");
     let messages = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{messages}");
     assert_eq!(messages.matches("left out: step ").count(), 3, "{messages}");
-    assert!(messages.lines().last().unwrap().contains("is not finite"), "{messages}");
+    assert!(
+        messages.lines().last().unwrap().starts_with("karenina: step 4: the loss"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn a_network_that_no_machine_holds_is_refused_with_both_figures_before_any_of_it_is_made() {
+    for hidden in ["3000000", "18446744073709551615"] {
+        let folder = with_text();
+        let start = Instant::now();
+        let words = format!("train text --batch 2 --unroll 8 --hidden {hidden}");
+        let output = command::run(folder.path(), &words);
+        let message = errors(&output);
+        assert!(!output.status.success() && message.starts_with("karenina: "), "{message}");
+        assert!(message.contains("GB") || message.contains("GiB"), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
 }
 
 #[cfg(unix)]
