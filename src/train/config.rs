@@ -127,11 +127,13 @@ impl TrainConfig {
         }
         check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
+        // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
+        // good and hours go by for nothing, or the weights leave the range of f32.
         check(
-            learning_rate.is_finite() && learning_rate > 0.0,
+            learning_rate > 0.0 && learning_rate <= 1e3,
             "--learning-rate",
             learning_rate,
-            positive,
+            "above 0 and at most 1000",
         )?;
         for (name, beta) in [("Adam's beta1", beta1), ("Adam's beta2", beta2)] {
             check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;

@@ -21,6 +21,14 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
 use crate::train::memory::Memory;
 
+/// Largest norm of gradients whose squares, Adam's second moments, are numbers in f32.
+const LARGEST_NORM: f64 = 1e19;
+
+/// Whether an update with gradients of this norm, clipped at `clip`, leaves every number finite.
+fn is_usable(loss: f64, norm: f64, clip: f64) -> bool {
+    loss.is_finite() && norm.is_finite() && norm.min(clip) <= LARGEST_NORM
+}
+
 /// What [`Trainer`] yields for each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StepReport {
@@ -182,12 +190,12 @@ impl Trainer {
             let loss =
                 network.gradients(gradients, parameters, inputs, targets, state, Some(dropout));
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, clip));
-            if loss.is_finite() && norm.is_finite() {
+            if is_usable(loss, norm, clip) {
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
             }
             (loss, norm)
         });
-        if !(loss.is_finite() && norm.is_finite()) {
+        if !is_usable(loss, norm, clip) {
             self.state.clone_from(&self.state_before);
             return Err(self.not_finite(loss));
         }
@@ -229,7 +237,7 @@ impl Trainer {
         let what = match bad {
             _ if !loss.is_finite() => "the loss".into(),
             Some(tensor) => format!("the gradient of {}", names[tensor]),
-            None => "the gradients' norm".into(),
+            None => "the square of a gradient".into(),
         };
         let rows = 0..self.config.batch;
         let text = rows.map(|row| self.batches.position(self.batch, row)).collect();
