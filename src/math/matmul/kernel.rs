@@ -5,10 +5,9 @@
 
 use std::fmt;
 
-/// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]): one block
-/// of k and one cache line, so that rows fall into different sets of the first-level cache. A constant, so
-/// that every row's address is one register and a displacement.
-pub(super) const ROW_STRIDE: usize = super::blocked::COPIED_DEPTH + 16;
+/// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]). A constant,
+/// so that the address of each row is one register and a displacement.
+pub(super) const ROW_STRIDE: usize = super::blocked::DEPTH;
 
 /// The registers of one instruction set.
 ///
