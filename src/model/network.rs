@@ -230,8 +230,8 @@ fn column_sums<R: Real>(dz: &impl Rows<R>, db: &mut Array1<R>) {
     );
 }
 
-/// Columns of the gradient that one task adds up.
-const SCATTER_COLUMNS: usize = 256;
+/// Columns of the gradient that one task adds up: pieces of rows long enough to be read ahead.
+const SCATTER_COLUMNS: usize = 1024;
 
 /// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.
 ///
