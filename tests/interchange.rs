@@ -333,6 +333,17 @@ fn files_that_are_no_safetensors_are_refused() {
 }
 
 #[test]
+fn a_folder_and_a_huge_file_with_holes_are_refused_before_they_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |path: &Path| interchange::load(path, None).unwrap_err().to_string();
+    assert!(message(folder.path()).contains("a folder where"));
+    let path = folder.path().join("model.safetensors");
+    std::fs::write(&path, interchange::export(&tiny(), Precision::F32)).unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+    assert!(message(&path).contains("do not fit into this machine's memory"), "{}", message(&path));
+}
+
+#[test]
 fn shapes_whose_product_overflows_are_refused() {
     let entry = r#"{"decoder.weight":{"dtype":"F32","shape":[4294967296,4294967296,2],"data_offsets":[0,0]}}"#;
     let bytes = [&(entry.len() as u64).to_le_bytes()[..], entry.as_bytes()].concat();
