@@ -2,7 +2,9 @@
 
 mod checkpoints;
 mod eval;
+mod export;
 mod gradcheck;
+mod import;
 mod input;
 mod plan;
 mod profile;
@@ -48,6 +50,10 @@ enum Command {
     Gradcheck(gradcheck::Gradcheck),
     /// Follow a short text through the network and its gradients back
     Trace(trace::Trace),
+    /// Write a trained network for PyTorch, as safetensors
+    Export(export::Export),
+    /// Make a checkpoint of a network from PyTorch
+    Import(import::Import),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -61,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Checkpoints(checkpoints) => checkpoints.run(),
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Trace(trace) => trace.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
     };
     match result {
         Ok(code) => code,
@@ -88,6 +96,11 @@ fn load(path: &Path) -> Result<Checkpoint> {
         let _ = writeln!(io::stderr(), "karenina: {error}; passed over");
     }
     Ok(loaded.checkpoint)
+}
+
+/// A line on standard error. If that is closed, the work goes on without being watched.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// As many threads as the machine offers, unless the user names a number.

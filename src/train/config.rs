@@ -1,6 +1,6 @@
 //! Hyper-parameters of a run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Initialisation, Sizes};
@@ -12,6 +12,7 @@ use crate::text::batches::Validation;
 ///
 /// [`Default`] is the article's setting, [`TrainConfig::article`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainConfig {
     /// H, LSTM cells in a layer. Default 512.
     pub hidden: usize,
@@ -32,6 +33,7 @@ pub struct TrainConfig {
     /// Probability that dropout keeps an output. Default 0.5; 1 drops nothing.
     pub keep: f64,
     /// Largest global norm of the gradients. Default 5; infinity clips nothing.
+    #[serde(deserialize_with = "infinite_if_null")]
     pub clip: f64,
     /// Steps between checkpoints. Default 200.
     pub save_every: u64,
@@ -161,4 +163,11 @@ fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) 
         return Ok(());
     }
     Err(Error::Setting { name, found: found.to_string(), expected: expected.into() })
+}
+
+/// JSON has no infinity: it is written as null.
+fn infinite_if_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }

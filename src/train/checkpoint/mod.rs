@@ -78,6 +78,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether no text is its own, as with a model that came from elsewhere.
+    pub fn is_of_no_text(&self) -> bool {
+        self.text_sha256 == [0; 32]
+    }
+
     /// V, H and L.
     pub fn sizes(&self) -> Sizes {
         self.parameters.sizes()
