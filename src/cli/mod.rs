@@ -7,6 +7,7 @@ mod input;
 mod plan;
 mod profile;
 mod progress;
+mod report;
 mod sample;
 mod signals;
 mod table;
@@ -48,6 +49,8 @@ enum Command {
     Gradcheck(gradcheck::Gradcheck),
     /// Follow a short text through the network and its gradients back
     Trace(trace::Trace),
+    /// Write a page that shows a trained network at a glance
+    Report(report::Report),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -61,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Checkpoints(checkpoints) => checkpoints.run(),
         Command::Gradcheck(gradcheck) => gradcheck.run(),
         Command::Trace(trace) => trace.run(),
+        Command::Report(report) => report.run(),
     };
     match result {
         Ok(code) => code,

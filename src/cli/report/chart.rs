@@ -50,7 +50,8 @@ impl Chart {
     fn svg(&self) -> String {
         let (x, y) = (self.x_range(), self.y_range());
         let at_x = |value: f64| LEFT + share(value, x) * (WIDTH - LEFT - RIGHT);
-        let at_y = |value: f64| HEIGHT - BELOW - share(self.scaled(value), y) * (HEIGHT - BELOW - TOP);
+        let at_y =
+            |value: f64| HEIGHT - BELOW - share(self.scaled(value), y) * (HEIGHT - BELOW - TOP);
         let mut svg = format!(
             "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
             self.title
@@ -59,18 +60,30 @@ impl Chart {
             let (y, right) = (at_y(tick), WIDTH - RIGHT);
             push(&mut svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
             let (x, y, text) = (LEFT - 6.0, y + 3.5, label(tick));
-            push(&mut svg, format_args!("<text class=\"end\" x=\"{x}\" y=\"{y:.1}\">{text}</text>\n"));
+            push(
+                &mut svg,
+                format_args!("<text class=\"end\" x=\"{x}\" y=\"{y:.1}\">{text}</text>\n"),
+            );
         }
         for tick in ticks(x.0, x.1, 4) {
             let (x, y, text) = (at_x(tick), HEIGHT - BELOW + 15.0, label(tick));
-            push(&mut svg, format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>\n"));
+            push(
+                &mut svg,
+                format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>\n"),
+            );
         }
         let (middle, bottom) = ((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 4.0);
         let x_name = self.x;
-        push(&mut svg, format_args!("<text class=\"mid\" x=\"{middle}\" y=\"{bottom}\">{x_name}</text>\n"));
+        push(
+            &mut svg,
+            format_args!("<text class=\"mid\" x=\"{middle}\" y=\"{bottom}\">{x_name}</text>\n"),
+        );
         for series in &self.series {
             let class = series.class;
-            push(&mut svg, format_args!("<path class=\"{class}\" d=\"{}\"/>\n", path(series, at_x, at_y)));
+            push(
+                &mut svg,
+                format_args!("<path class=\"{class}\" d=\"{}\"/>\n", path(series, at_x, at_y)),
+            );
         }
         svg + "</svg>"
     }
@@ -170,7 +183,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within_the_range() {
-        assert_eq!(ticks(0.0, 1.0, 5).iter().map(|&t| label(t)).collect::<Vec<_>>().join(" "), "0 0.2 0.4 0.6 0.8 1");
+        assert_eq!(
+            ticks(0.0, 1.0, 5).iter().map(|&t| label(t)).collect::<Vec<_>>().join(" "),
+            "0 0.2 0.4 0.6 0.8 1"
+        );
         assert_eq!(ticks(1.0, 500.0, 4), [200.0, 400.0]);
         assert_eq!(label(1e-5), "1e-5");
     }

@@ -43,17 +43,26 @@ impl Heat {
         for (row, text) in self.left.iter().enumerate() {
             let (x, y) = (left - 6.0, (row as f64 + 0.5) * self.cell.1 + 4.0);
             let text = escape(text);
-            push(&mut svg, format_args!("<text class=\"end mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>\n"));
+            push(
+                &mut svg,
+                format_args!("<text class=\"end mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>\n"),
+            );
         }
         let y = height + 13.0;
         let middle = |column: usize| left + (column as f64 + 0.5) * self.cell.0;
         for (column, &c) in self.below.iter().enumerate() {
             let (x, text) = (middle(column), escape(&visible(c)));
-            push(&mut svg, format_args!("<text class=\"mid mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"));
+            push(
+                &mut svg,
+                format_args!("<text class=\"mid mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"),
+            );
         }
         for column in self.count_by.into_iter().flat_map(|by| (0..columns).step_by(by)) {
             let x = middle(column);
-            push(&mut svg, format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y:.1}\">{column}</text>"));
+            push(
+                &mut svg,
+                format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y:.1}\">{column}</text>"),
+            );
         }
         svg + "\n</svg>"
     }

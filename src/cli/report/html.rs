@@ -28,7 +28,8 @@ pub fn shown(c: char) -> String {
 /// Whether `c` would change the page without being seen in it: control characters but line break and
 /// tab, and those that turn the direction of writing.
 fn is_invisible(c: char) -> bool {
-    let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
+    let turns =
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}');
     turns || c == '\u{feff}' || (c.is_control() && c != '\n' && c != '\t')
 }
 

@@ -54,12 +54,7 @@ pub fn find_cells(text: &[char], reading: &Reading, features: &[Feature]) -> Vec
     found
 }
 
-fn find_cell(
-    text: &[char],
-    reading: &Reading,
-    cells: &[Array2<f32>],
-    feature: &Feature,
-) -> Found {
+fn find_cell(text: &[char], reading: &Reading, cells: &[Array2<f32>], feature: &Feature) -> Found {
     let (layer, unit, correlation) = best(cells, &feature.values);
     let quarters = [1, 2, 3].map(|quarter| quarter * feature.values.len() / 4);
     let chance = quarters
@@ -163,7 +158,8 @@ mod tests {
 
     #[test]
     fn the_excerpt_shows_the_property_and_starts_with_a_line() {
-        let text: Vec<char> = "nothing here\n".repeat(50).chars().chain("\"a\" \"b\"\n".chars()).collect();
+        let text: Vec<char> =
+            "nothing here\n".repeat(50).chars().chain("\"a\" \"b\"\n".chars()).collect();
         let values: Vec<f32> = (0..text.len()).map(|t| if t > 652 { 1.0 } else { 0.0 }).collect();
         let excerpt = most_varied(&text, &values);
         assert_eq!(excerpt.len(), EXCERPT);

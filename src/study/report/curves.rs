@@ -46,9 +46,8 @@ pub fn curves(history: &[LogRow], clip: f64, points: usize) -> Curves {
 }
 
 fn stretch(rows: &[LogRow], clip: f64) -> Stretch {
-    let mean = |value: &dyn Fn(&LogRow) -> f64| {
-        rows.iter().map(value).sum::<f64>() / rows.len() as f64
-    };
+    let mean =
+        |value: &dyn Fn(&LogRow) -> f64| rows.iter().map(value).sum::<f64>() / rows.len() as f64;
     Stretch {
         step: rows[rows.len() - 1].step,
         loss: mean(&|row| row.loss),

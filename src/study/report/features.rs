@@ -76,7 +76,8 @@ struct Place {
 impl Place {
     fn read(&mut self, c: char) {
         self.in_line = if c == '\n' { 0 } else { self.in_line + 1 };
-        self.in_sentence = if matches!(self.before, '.' | '!' | '?' | '…') && !c.is_alphanumeric() {
+        self.in_sentence = if matches!(self.before, '.' | '!' | '?' | '…') && !c.is_alphanumeric()
+        {
             0
         } else {
             self.in_sentence + 1
@@ -138,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_sentence_starts_after_the_space_that_follows_its_end() {
-        assert_eq!(feature("position in the sentence", "A. B 3.5"), [1., 2., 0., 1., 2., 3., 4., 5.]);
+        assert_eq!(
+            feature("position in the sentence", "A. B 3.5"),
+            [1., 2., 0., 1., 2., 3., 4., 5.]
+        );
     }
 
     #[test]

@@ -52,7 +52,8 @@ pub fn flow(
 ) -> Flow {
     let lags = lags.min(ids.len() - 1);
     let places = places.min(ids.len() - lags);
-    let targets: Vec<usize> = (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
+    let targets: Vec<usize> =
+        (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
     let reaches: Vec<_> = targets
         .par_iter()
         .map(|&target| trace::reach(parameters, vocabulary, &ids[target - lags..=target]))

@@ -113,9 +113,7 @@ pub fn report(
         });
     }
     let (samples, broken) = match folder {
-        Some(folder) => {
-            samples(folder, config.samples, config.sample_length, config.seed)?
-        }
+        Some(folder) => samples(folder, config.samples, config.sample_length, config.seed)?,
         None => (vec![sample(checkpoint.clone(), config.sample_length, config.seed)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);
