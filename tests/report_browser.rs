@@ -94,7 +94,6 @@ fn nothing_is_cut_off_in_either_scheme(browser: &Browser) {
             let over = browser.run(
                 "const width = document.documentElement.clientWidth;
                  return [...document.querySelectorAll('body *')]
-                     .filter(e => !e.parentElement.closest('.scroll'))
                      .filter(e => e.getBoundingClientRect().right > width + 0.5)
                      .map(e => e.tagName + '.' + e.className).slice(0, 5)",
             );

@@ -113,13 +113,12 @@ impl Chart {
         if !self.is_log {
             return ticks(low, high, 5);
         }
-        let decades = low.ceil() as i32..=high.floor() as i32;
-        let decades: Vec<f64> = decades.map(|n| 10f64.powi(n)).collect();
-        match decades.len() {
-            // Less than two decades: plain numbers are easier to read.
-            0..2 => ticks(10f64.powf(low), 10f64.powf(high), 4),
-            count => decades.into_iter().step_by(count.div_ceil(6)).collect(),
-        }
+        let decades = low.floor() as i32..=high.floor() as i32;
+        let digits: &[f64] = if high - low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
+        let inside: Vec<f64> = all.filter(|tick| (low..=high).contains(&tick.log10())).collect();
+        let by = inside.len().div_ceil(9).max(1);
+        inside.into_iter().step_by(by).collect()
     }
 }
 
@@ -189,6 +188,17 @@ mod tests {
         );
         assert_eq!(ticks(1.0, 500.0, 4), [200.0, 400.0]);
         assert_eq!(label(1e-5), "1e-5");
+    }
+
+    #[test]
+    fn ticks_of_a_logarithmic_axis_are_1_2_and_5_until_they_are_too_many() {
+        let chart = Chart { title: "t", x: "step", is_log: true, y: None, series: vec![] };
+        let ticks = |low: f64, high: f64| {
+            let ticks = chart.y_ticks((low.log10(), high.log10()));
+            ticks.into_iter().map(label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ticks(0.15, 6.0), "0.2 0.5 1 2 5");
+        assert_eq!(ticks(0.0005, 3.0), "0.001 0.01 0.1 1");
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Heat {
         let left = letters as f64 * Self::LETTER + if letters > 0 { 8.0 } else { 0.0 };
         let (all, below) = (left + width + 8.0, height + 18.0);
         let mut svg = format!(
-            "<svg class=\"heat\" style=\"width:{all:.0}px\" viewBox=\"0 0 {all:.0} {below:.0}\" \
+            "<svg class=\"heat\" style=\"max-width:{all:.0}px\" viewBox=\"0 0 {all:.0} {below:.0}\" \
              role=\"img\" aria-label=\"{}\">\n<image x=\"{left:.1}\" width=\"{width:.1}\" \
              height=\"{height:.1}\" preserveAspectRatio=\"none\" href=\"{}\"/>\n",
             escape(&self.label),

@@ -51,14 +51,6 @@ pub fn figure(caption: &str, body: &str) -> String {
     format!("<figure>\n<figcaption>{caption}</figcaption>\n{body}\n</figure>\n")
 }
 
-/// A figure that scrolls by itself where the page is narrower than it.
-pub fn wide_figure(label: &str, caption: &str, body: &str) -> String {
-    let scroll = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">{body}</div>"
-    );
-    figure(caption, &scroll)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturatio
 
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
-use super::html::{escape, figure, push, section, wide_figure};
+use super::html::{escape, figure, push, section};
 use super::text;
 
 const STYLE: &str = include_str!("style.css");
@@ -121,7 +121,7 @@ fn samples(report: &Report) -> String {
         let caption = format!("<b>step {}</b>{loss}", thousands(sample.step as usize));
         body.push_str(&figure(
             &caption,
-            &format!("<p class=\"sample\">{}</p>", escape(&sample.text)),
+            &format!("<p class=\"sample\">{}</p>", escape(sample.text.trim())),
         ));
     }
     body.push_str("</div>\n");
@@ -141,9 +141,8 @@ fn gates(report: &Report) -> String {
     for (l, layer) in report.gates.iter().enumerate() {
         push(&mut body, format_args!("<h3>Layer {l}</h3>\n<div class=\"pairs\">\n"));
         for (n, name) in GATES.iter().enumerate() {
-            let svg = gate_map(report, layer, n, &format!("Layer {l}, {name}")).to_svg();
-            let label = format!("Layer {l}, {name}");
-            body.push_str(&wide_figure(&label, &format!("<b>{name}</b>"), &svg));
+            let map = gate_map(report, layer, n, format!("Layer {l}, {name}"));
+            body.push_str(&figure(&format!("<b>{name}</b>"), &map.to_svg()));
         }
         body.push_str("</div>\n<div class=\"triples\">\n");
         let names = [GATES[0], GATES[1], GATES[3]];
@@ -153,20 +152,20 @@ fn gates(report: &Report) -> String {
         }
         body.push_str("</div>\n");
     }
-    let note = "The gates of every cell over the start of the text: a row for each cell, in all four maps in \
+    let note = "The gates of every cell over a passage of the text: a row for each cell, in all four maps in \
                 the order of its mean forget gate, the most forgetful on top. Below, for each cell over the \
                 whole text, how often a gate is nearly shut (under 0.1) and nearly open (over 0.9): cells in \
                 the lower right corner of the forget gate’s picture never forget.";
     section("gates", "Gates", note, &body)
 }
 
-fn gate_map(report: &Report, layer: &LayerGates, n: usize, label: &str) -> Heat {
+fn gate_map(report: &Report, layer: &LayerGates, n: usize, label: String) -> Heat {
     let map = &layer.maps[n];
     // g runs from −1 to 1, the others from 0 to 1.
     let values = if n == 2 { map.mapv(|g| (g + 1.0) / 2.0) } else { map.clone() };
     let read = &report.reading.ids[layer.passage.clone()];
     Heat {
-        label: label.into(),
+        label,
         cell: (11.0, 168.0 / values.nrows() as f64),
         values,
         below: read.iter().map(|&id| report.vocabulary[id as usize]).collect(),
@@ -232,10 +231,9 @@ fn flow(report: &Report) -> String {
     );
     body.push_str("<div class=\"pairs\">\n");
     for l in layers {
-        let label = format!("Layer {l}, gradient by lag");
-        let svg = flow_map(report, flow, l, label.clone()).to_svg();
+        let map = flow_map(report, flow, l, format!("Layer {l}, gradient by lag"));
         let caption = format!("<b>layer {l}</b> <span>lag k, in steps back</span>");
-        body.push_str(&wide_figure(&label, &caption, &svg));
+        body.push_str(&figure(&caption, &map.to_svg()));
     }
     body.push_str("</div>\n");
     let note = "How far one character’s loss reaches back: ‖∂loss<sub>t</sub> / ∂h<sub>t−k</sub>‖ against \

@@ -6,6 +6,10 @@ use rayon::prelude::*;
 use crate::model::Parameters;
 use crate::study::trace;
 
+/// Steps that are read before those the gradient is followed over: a memory that is still empty lets
+/// more of it pass than a full one.
+const WARM_UP: usize = 32;
+
 /// Gradients of single losses on their way back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Flow {
@@ -39,7 +43,8 @@ impl Flow {
 }
 
 /// Takes the losses of at most `places` characters, spread over `ids`, back over at most `lags` steps.
-/// Each is read from an empty memory `lags` steps before.
+/// Each is read from an empty memory some steps before the last of them, where the text reaches back so
+/// far.
 ///
 /// * `vocabulary` [V]: the characters by id
 /// * `ids`: at least two characters
@@ -56,7 +61,13 @@ pub fn flow(
         (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
     let reaches: Vec<_> = targets
         .par_iter()
-        .map(|&target| trace::reach(parameters, vocabulary, &ids[target - lags..=target]))
+        .map(|&target| {
+            trace::reach(
+                parameters,
+                vocabulary,
+                &ids[target.saturating_sub(lags + WARM_UP)..=target],
+            )
+        })
         .collect();
     let norms = (0..parameters.sizes().layers)
         .map(|layer| {

@@ -30,9 +30,14 @@ pub struct LayerGates {
     pub saturation: [Vec<Saturation>; 3],
 }
 
-/// The gates of each layer, with maps of the first `length` steps.
+/// Steps that are not shown while the memory fills, where the text is long enough.
+const WARM_UP: usize = 200;
+
+/// The gates of each layer, with maps of `length` steps, or all there are.
 pub fn gates(reading: &Reading, length: usize) -> Vec<LayerGates> {
-    let passage = 0..length.min(reading.steps());
+    let length = length.min(reading.steps());
+    let start = WARM_UP.min(reading.steps() - length);
+    let passage = start..start + length;
     reading.gates.iter().map(|gates| layer_gates(gates, passage.clone())).collect()
 }
 

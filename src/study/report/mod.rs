@@ -39,7 +39,7 @@ pub struct ReportConfig {
     pub sample_length: usize,
     /// Seed of the samples. Default 0.
     pub seed: u64,
-    /// Steps over which the gates are shown. Default 72.
+    /// Steps over which the gates are shown. Default 48.
     pub passage: usize,
     /// Losses that are taken back. Default 24.
     pub places: usize,
@@ -54,7 +54,7 @@ impl Default for ReportConfig {
             samples: 10,
             sample_length: 300,
             seed: 0,
-            passage: 72,
+            passage: 48,
             places: 24,
             lags: 64,
         }
