@@ -55,7 +55,7 @@ fn the_pictures_have_arrived(browser: &Browser) {
     );
     assert_eq!(decoded, true);
     let curves =
-        browser.run("return document.querySelector('#curves .line-1').getTotalLength() > 10");
+        browser.run("return document.querySelector('#curves path.line-1').getTotalLength() > 10");
     assert_eq!(curves, true);
 }
 
