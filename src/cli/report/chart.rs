@@ -150,10 +150,12 @@ fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// A range that is not empty, whatever the data.
 fn widened((low, high): (f64, f64)) -> (f64, f64) {
-    match high - low {
-        width if width > 0.0 => (low, high),
-        width if width == 0.0 => (low - 0.5, high + 0.5),
-        _ => (0.0, 1.0),
+    if low < high {
+        (low, high)
+    } else if low.is_finite() {
+        (low - 0.5, high + 0.5)
+    } else {
+        (0.0, 1.0)
     }
 }
 
@@ -171,7 +173,7 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
 fn label(tick: f64) -> String {
     match tick.abs() {
         0.0 => "0".into(),
-        x if x < 1e-3 || x >= 1e6 => format!("{tick:.0e}"),
+        x if !(1e-3..1e6).contains(&x) => format!("{tick:.0e}"),
         _ => ((tick * 1e6).round() / 1e6).to_string(),
     }
 }

@@ -9,8 +9,11 @@ pub struct Feature {
     pub values: Vec<f32>,
 }
 
-/// The properties that are looked for; each sees the character and the place after it.
-const FEATURES: [(&str, fn(char, &Place) -> f32); 12] = [
+/// A property's value, from the character and the place after it.
+type Value = fn(char, &Place) -> f32;
+
+/// The properties that are looked for.
+const FEATURES: [(&str, Value); 12] = [
     ("position in the line", |_, place| count(place.in_line)),
     ("position in the sentence", |_, place| count(place.in_sentence)),
     ("position in the word", |_, place| count(place.in_word)),
