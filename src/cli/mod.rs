@@ -9,6 +9,7 @@ mod input;
 mod plan;
 mod profile;
 mod progress;
+mod report;
 mod sample;
 mod signals;
 mod table;
@@ -54,6 +55,8 @@ enum Command {
     Export(export::Export),
     /// Make a checkpoint of a network from PyTorch
     Import(import::Import),
+    /// Write a page that shows a trained network at a glance
+    Report(report::Report),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Trace(trace) => trace.run(),
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
+        Command::Report(report) => report.run(),
     };
     match result {
         Ok(code) => code,

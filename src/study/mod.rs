@@ -4,4 +4,5 @@ pub mod gradcheck;
 pub mod machine;
 pub mod plan;
 pub mod profile;
+pub mod report;
 pub mod trace;

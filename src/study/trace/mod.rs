@@ -85,7 +85,7 @@ pub fn trace<R: Real>(
 
     let pass = Pass::forward(parameters, ids);
     let mean = pass.backward(|_| 1.0 / unroll as f64);
-    let last = pass.backward(|t| if t + 1 == unroll { 1.0 } else { 0.0 });
+    let last = pass.backward_from_last();
     let nats = pass.losses.iter().sum::<f64>() / unroll as f64;
     Ok(Trace {
         sizes,
@@ -95,11 +95,24 @@ pub fn trace<R: Real>(
         bits: nats / std::f64::consts::LN_2,
         steps: (0..unroll).map(|t| step(&pass, &mean, vocabulary, t, view)).collect(),
         tensors: tensors(&pass, &mean, sizes),
-        reach: (0..unroll).map(|lag| reach(&last, vocabulary, ids, lag)).collect(),
+        reach: (0..unroll).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect(),
         equations: view
             .spot
             .map_or(Vec::new(), |at| numbers::equations(&pass, &mean, vocabulary, at)),
     })
+}
+
+/// How far the last step's loss reaches back through `ids`, read from an empty memory: [`Trace::reach`]
+/// without the rest of the trace.
+///
+/// * `vocabulary` [V]: the characters by id
+/// * `ids`: the text, at least two characters
+///
+/// # Panics
+/// If `ids` has fewer than two characters, or one of them has no place in `vocabulary`.
+pub fn reach<R: Real>(parameters: &Parameters<R>, vocabulary: &[char], ids: &[u32]) -> Vec<Reach> {
+    let last = Pass::forward(parameters, ids).backward_from_last();
+    (0..ids.len() - 1).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect()
 }
 
 fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
@@ -188,7 +201,7 @@ fn tensors<R: Real>(pass: &Pass<R>, gradient: &Gradient<R>, sizes: Sizes) -> Vec
         .collect()
 }
 
-fn reach<R: Real>(last: &Gradient<R>, vocabulary: &[char], ids: &[u32], lag: usize) -> Reach {
+fn reach_at<R: Real>(last: &Gradient<R>, vocabulary: &[char], ids: &[u32], lag: usize) -> Reach {
     let t = ids.len() - 2 - lag;
     Reach {
         lag,

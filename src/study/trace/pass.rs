@@ -143,6 +143,12 @@ impl<'a, R: Real> Pass<'a, R> {
         Gradient { dlogits, layers }
     }
 
+    /// Takes the last step's loss alone back through the network.
+    pub fn backward_from_last(&self) -> Gradient<R> {
+        let last = self.unroll() - 1;
+        self.backward(|t| if t == last { 1.0 } else { 0.0 })
+    }
+
     /// Back through time in layer `l`: what [`lstm::backward`] does, and what passes by is written down.
     fn layer_backward(&self, l: usize, dy: Array2<R>) -> LayerGradient<R> {
         let (unroll, hidden) = dy.dim();
