@@ -41,8 +41,8 @@ impl Found {
 
 /// The best cell for each property that varies in the text at all, the closest match first.
 ///
-/// * `text`: the characters read, [N]
-/// * `features`: their properties, [N] each
+/// * `text`: the characters read, `[N]`
+/// * `features`: their properties, `[N]` each
 pub fn find_cells(text: &[char], reading: &Reading, features: &[Feature]) -> Vec<Found> {
     let cells: Vec<Array2<f32>> = reading.cells.iter().map(standardised).collect();
     let mut found: Vec<Found> = features

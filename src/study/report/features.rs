@@ -5,7 +5,7 @@
 pub struct Feature {
     /// What it is, as in "inside quotation marks".
     pub name: &'static str,
-    /// Its value after reading each of the N characters, [N].
+    /// Its value after reading each of the N characters, `[N]`.
     pub values: Vec<f32>,
 }
 

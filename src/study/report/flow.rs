@@ -46,7 +46,7 @@ impl Flow {
 /// Each is read from an empty memory some steps before the last of them, where the text reaches back so
 /// far.
 ///
-/// * `vocabulary` [V]: the characters by id
+/// * `vocabulary` `[V]`: the characters by id
 /// * `ids`: at least two characters
 pub fn flow(
     parameters: &Parameters<f32>,

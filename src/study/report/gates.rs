@@ -26,7 +26,7 @@ pub struct LayerGates {
     /// i, f, g, o over the passage, [H, passage] each. The units stand in the order of their mean forget
     /// gate, the most forgetful first, the same in all four.
     pub maps: [Array2<f32>; 4],
-    /// Saturation of i, f and o over the whole text, [H] each.
+    /// Saturation of i, f and o over the whole text, `[H]` each.
     pub saturation: [Vec<Saturation>; 3],
 }
 

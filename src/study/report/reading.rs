@@ -18,9 +18,9 @@ pub type Guess = (u32, f32);
 pub struct Reading {
     /// All N + 1 ids.
     pub ids: Vec<u32>,
-    /// −log₂ of the probability that the next character was given, in bits, [N].
+    /// −log₂ of the probability that the next character was given, in bits, `[N]`.
     pub surprise: Vec<f32>,
-    /// The most probable next characters, the likeliest first, [N].
+    /// The most probable next characters, the likeliest first, `[N]`.
     pub guesses: Vec<Vec<Guess>>,
     /// tanh of the cell states after each step, for each layer [N, H].
     pub cells: Vec<Array2<f32>>,

@@ -105,7 +105,7 @@ pub fn trace<R: Real>(
 /// How far the last step's loss reaches back through `ids`, read from an empty memory: [`Trace::reach`]
 /// without the rest of the trace.
 ///
-/// * `vocabulary` [V]: the characters by id
+/// * `vocabulary` `[V]`: the characters by id
 /// * `ids`: the text, at least two characters
 ///
 /// # Panics
