@@ -22,7 +22,7 @@ pub(super) struct Pass<'a, R: Real> {
     projection: PackedProjection<R>,
     /// x_1 … x_T, [T, 1].
     pub inputs: Array2<u32>,
-    /// The next characters, [T].
+    /// The next characters, `[T]`.
     pub targets: Vec<u32>,
     /// Gates, c and h of every layer.
     tapes: Vec<LstmTape<R>>,
@@ -30,7 +30,7 @@ pub(super) struct Pass<'a, R: Real> {
     pub logits: Array2<R>,
     /// Eq. F10, [T, V].
     pub p: Array2<R>,
-    /// Eq. F11, in nats, [T].
+    /// Eq. F11, in nats, `[T]`.
     pub losses: Vec<f64>,
 }
 
