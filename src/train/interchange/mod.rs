@@ -8,10 +8,10 @@
 //! |---|---|---|
 //! | `lstm.weight_ih_l{k}` | [4H, D] | `lstm[k].w_ih`ᵀ |
 //! | `lstm.weight_hh_l{k}` | [4H, H] | `lstm[k].w_hh`ᵀ |
-//! | `lstm.bias_ih_l{k}` | `[4H]` | `lstm[k].b` |
-//! | `lstm.bias_hh_l{k}` | `[4H]` | zeros; when read, it is added to `b` |
+//! | `lstm.bias_ih_l{k}` | \[4H\] | `lstm[k].b` |
+//! | `lstm.bias_hh_l{k}` | \[4H\] | zeros; when read, it is added to `b` |
 //! | `decoder.weight` | [V, H] | `projection.w`ᵀ |
-//! | `decoder.bias` | `[V]` | `projection.b` |
+//! | `decoder.bias` | \[V\] | `projection.b` |
 //!
 //! What PyTorch does not know (vocabulary, configuration) is JSON under the key `karenina` of the
 //! file's metadata: a single key, for several have no fixed order, and the same model shall give the
