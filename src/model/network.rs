@@ -69,6 +69,11 @@ impl<R: Real> Network<R> {
         self.watch.measure(phase, work)
     }
 
+    /// Adds time in which `shards` shards waited for their threads to wake up.
+    pub fn add_waiting(&mut self, time: Duration, shards: usize) {
+        self.watch.add_time(Phase::Waiting, time * shards as u32);
+    }
+
     /// Lays out `parameters` for the kernels; needed after every change of them.
     pub fn pack(&mut self, parameters: &Parameters<R>) {
         let packed = &mut self.packed;
