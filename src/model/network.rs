@@ -155,7 +155,8 @@ impl<R: Real> Network<R> {
         let mut positions = 0;
         for t in 0..unroll {
             for shard in &self.shards {
-                sum += shard.losses.row(t).iter().map(|loss| loss.to_f64()).sum::<f64>();
+                // Not the sum of each shard first: the order would depend on their number.
+                shard.losses.row(t).iter().for_each(|loss| sum += loss.to_f64());
                 positions += shard.losses.ncols();
             }
         }
