@@ -43,7 +43,7 @@ pub(super) static AVX2: Kernel = {
         // SAFETY: the caller's.
         unsafe { spin::<__m256>(rounds) }
     }
-    tables!(run: rows 1 2 3 4 5 6, wide 1 x 4, 2 x 2, 3 x 2);
+    tables!(run: rows 1 2 3 4 5 6, wide 1 x 4, 2 x 2);
     Kernel {
         name: "AVX2",
         available: || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
