@@ -5,6 +5,8 @@ KARENINA=${KARENINA:-$here/../../target/release/karenina}
 work=$(mktemp -d)
 trap 'jobs -p | xargs -r kill -9 2>/dev/null || true; rm -rf "$work"' EXIT
 
+trap 'echo "FAILED: line $LINENO of $0: $BASH_COMMAND" >&2' ERR
+
 fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 # The numbers of a checkpoint (weights, moments, state), without the history and its times.
