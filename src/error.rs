@@ -67,6 +67,15 @@ pub enum Error {
         /// What would work.
         expected: String,
     },
+    /// A network of the asked sizes needs more memory than the machine has.
+    TooLarge {
+        /// Bytes that training needs; `u64::MAX` also stands for more.
+        needed: u64,
+        /// Bytes that there are.
+        available: u64,
+        /// L, H, B and T.
+        sizes: [usize; 4],
+    },
     /// A character that the vocabulary lacks.
     UnknownCharacter {
         /// The character.
@@ -128,7 +137,7 @@ impl Error {
 
     /// A mistake in what the user typed, as against a failure of file or machine: exit code 2.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Setting { .. })
+        matches!(self, Self::Setting { .. } | Self::TooLarge { .. })
     }
 }
 
@@ -169,6 +178,17 @@ impl fmt::Display for Error {
             }
             Self::Setting { name, found, expected } => {
                 write!(f, "{name} {found} will not do: it must be {expected}")
+            }
+            Self::TooLarge { needed, available, sizes: [layers, hidden, batch, unroll] } => {
+                let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+                let more = if *needed == u64::MAX { "more than " } else { "" };
+                write!(
+                    f,
+                    "--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll} needs \
+                     {more}{:.1} GiB of memory, but there are {:.1} GiB; lower some of them",
+                    gib(*needed),
+                    gib(*available),
+                )
             }
             Self::UnknownCharacter { character, nearest } => {
                 write!(f, "the model does not know the character {character:?}")?;

@@ -164,7 +164,7 @@ fn shapes_whose_product_overflows_are_refused() {
 #[test]
 fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(usize, &[u8], &str); 18] = [
+    let cases: [(usize, &[u8], &str); 19] = [
         (44, &0_u64.to_le_bytes(), "a size is zero"),
         (44, &4_u64.to_le_bytes(), "28 tensors where 50 were expected"),
         (44, &2_000_u64.to_le_bytes(), "at most 1024"),
@@ -177,6 +177,7 @@ fn each_lie_is_named() {
         (148, &0_u64.to_le_bytes(), "--save-every"),
         (164, &nan, "--validation"),
         (228, &3_u64.to_le_bytes(), "contradict"),
+        (236, &3_u64.to_le_bytes(), "contradict"), // of the 2 batches that a pass would have
         (244, &9_u64.to_le_bytes(), "contradict"),
         (292, "bжa".as_bytes(), "damaged"),
         (292, b"\xff", "not valid utf8"),

@@ -123,3 +123,70 @@ fn an_honest_file_of_any_proportions_loads_in_twice_its_length() {
     assert_bounded("a long history", large(base, 2_000_000), true);
     assert!(Checkpoint::decode(Path::new("tiny"), &tiny().encode()).is_ok());
 }
+
+/// The same for `interchange::load`: four times the file and 64 MiB.
+#[cfg(feature = "interchange")]
+#[track_caller]
+fn assert_import_bounded(what: &str, bytes: Vec<u8>, loads: bool) {
+    use karenina::train::interchange;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    let length = bytes.len();
+    fs::write(&path, bytes).unwrap();
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let result = interchange::load(&path, None);
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert_eq!(result.is_ok(), loads, "{what}: {:?}", result.err());
+    assert!(peak <= 4 * length + (64 << 20), "{what}: {peak} bytes for a file of {length}");
+}
+
+/// A safetensors file of this header and no bytes.
+#[cfg(feature = "interchange")]
+fn header(start: &str, filling: impl Fn(usize) -> String, end: &str) -> Vec<u8> {
+    let mut header = start.to_string();
+    for n in 0.. {
+        let next = filling(n);
+        if header.len() + next.len() + end.len() > 2 << 20 {
+            break;
+        }
+        header += &next;
+    }
+    header += end;
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
+}
+
+#[cfg(feature = "interchange")]
+#[test]
+fn a_hostile_safetensors_header_takes_no_more_than_64_mebibytes() {
+    let _turn = TURN.lock();
+    let empty = r#""":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}"#;
+    let tensor = |n| format!(r#""{n}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}},"#);
+    assert_import_bounded("many empty tensors", header("{", tensor, empty), false);
+    let start = r#"{"a":{"dtype":"F32","shape":[0"#;
+    let end = r#"],"data_offsets":[0,0]}}"#;
+    assert_import_bounded("many dimensions", header(start, |_| ",1".into(), end), false);
+    let entry = |n| format!(r#""{n}":"","#);
+    let start = r#"{"__metadata__":{"#;
+    assert_import_bounded("much metadata", header(start, entry, r#""":""}}"#), false);
+    let card = r#"{"__metadata__":{"karenina":"{\"version\":1,\"x\":["#;
+    assert_import_bounded("a long card", header(card, |_| "0,".into(), r#"0]}"}}"#), false);
+}
+
+#[cfg(feature = "interchange")]
+#[test]
+fn an_honest_model_of_any_proportions_is_imported_in_four_times_its_length() {
+    use karenina::train::interchange::{Precision, export};
+
+    let _turn = TURN.lock();
+    let base = TrainConfig { batch: 1, ..tiny().config };
+    for (what, hidden, layers) in [("a wide network", 1_200, 2), ("a deep network", 1, 1_024)] {
+        let config = TrainConfig { hidden, layers, ..base.clone() };
+        let parameters = Parameters::zeros(config.sizes(3));
+        let model = Checkpoint::without_history(config, tiny().vocabulary, parameters);
+        let bytes = export(&model, Precision::F32);
+        drop(model);
+        assert_import_bounded(what, bytes, true);
+    }
+}

@@ -75,7 +75,7 @@ fn line(s: &Summary) -> String {
     format!(
         "{:>9} {:>6} {:>9} {:>10}  {:<10} {:<9} {:>5}  {:<16} {:>9}",
         s.step,
-        s.epoch + 1,
+        (s.epoch + 1).min(s.config.epochs),
         nats(s.loss),
         nats(s.validation),
         format!("{} x {}", s.sizes.layers, s.sizes.hidden),

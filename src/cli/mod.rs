@@ -2,10 +2,18 @@
 
 mod checkpoints;
 mod eval;
+mod export;
+mod gradcheck;
+mod import;
 mod input;
+mod plan;
+mod profile;
 mod progress;
+mod report;
 mod sample;
 mod signals;
+mod table;
+mod trace;
 mod train;
 
 use std::io::{self, Write};
@@ -33,8 +41,22 @@ enum Command {
     Sample(sample::Sample),
     /// Measure how well a trained network predicts a text
     Eval(eval::Eval),
+    /// Measure where the time of a training step goes, against what the machine can do
+    Profile(profile::Profile),
+    /// Tell what a training run would take: time, memory, disk
+    Plan(plan::Plan),
     /// List the checkpoints of a run
     Checkpoints(checkpoints::Checkpoints),
+    /// Check every gradient against finite differences
+    Gradcheck(gradcheck::Gradcheck),
+    /// Follow a short text through the network and its gradients back
+    Trace(trace::Trace),
+    /// Write a trained network for PyTorch, as safetensors
+    Export(export::Export),
+    /// Make a checkpoint of a network from PyTorch
+    Import(import::Import),
+    /// Write a page that shows a trained network at a glance
+    Report(report::Report),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -43,7 +65,14 @@ pub fn main() -> ExitCode {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run(),
         Command::Eval(eval) => eval.run(),
+        Command::Profile(profile) => profile.run(),
+        Command::Plan(plan) => plan.run(),
         Command::Checkpoints(checkpoints) => checkpoints.run(),
+        Command::Gradcheck(gradcheck) => gradcheck.run(),
+        Command::Trace(trace) => trace.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
+        Command::Report(report) => report.run(),
     };
     match result {
         Ok(code) => code,
@@ -73,6 +102,11 @@ fn load(path: &Path) -> Result<Checkpoint> {
     Ok(loaded.checkpoint)
 }
 
+/// A line on standard error. If that is closed, the work goes on without being watched.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// As many threads as the machine offers, unless the user names a number.
 fn threads(asked: Option<usize>) -> Result<usize> {
     match asked {
@@ -84,4 +118,10 @@ fn threads(asked: Option<usize>) -> Result<usize> {
         }),
         Some(threads) => Ok(threads),
     }
+}
+
+/// Writes `value` to standard output as JSON for people and programs.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
+    writeln!(io::stdout().lock(), "{json}").map_err(output_error)
 }

@@ -100,7 +100,9 @@ impl Sample {
     fn prime_text(&self) -> Result<Option<String>> {
         match &self.prime_file {
             None => Ok(self.prime.clone()),
-            Some(file) => Ok(Some(input::read_text(&[file.clone()], None)?.text().to_string())),
+            Some(file) => {
+                Ok(Some(input::read_text(std::slice::from_ref(file), None)?.text().to_string()))
+            }
         }
     }
 }
@@ -193,6 +195,9 @@ impl Writer<'_> {
     }
 }
 
+/// Bolder than `karenina sample` by default: a glance should show which words the network has learnt.
+const GLANCE: Picker = Picker { top_n: 5, top_p: 1.0, temperature: 0.5 };
+
 /// A short text for the training screen: `length` characters after a line break.
 pub fn short_sample(
     parameters: &karenina::model::Parameters<f32>,
@@ -206,7 +211,7 @@ pub fn short_sample(
     generator.read(&start);
     (0..length)
         .map(|_| {
-            let id = Picker::default().pick(generator.logits().row(0), &mut rng);
+            let id = GLANCE.pick(generator.logits().row(0), &mut rng);
             generator.step(&[id]);
             vocabulary.character(id)
         })

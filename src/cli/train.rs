@@ -1,20 +1,23 @@
 //! `karenina train`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer};
 
 use super::progress::Screen;
 use super::sample::short_sample;
 use super::signals::Signals;
-use super::{input, output_error, threads};
+use super::{input, note, output_error, threads};
 
 /// Characters of the sample that is shown whenever a checkpoint is saved.
 const SHORT_SAMPLE: usize = 240;
@@ -61,7 +64,7 @@ pub struct Train {
 
 /// Hyper-parameters that the user may set on top of the preset.
 #[derive(Args)]
-struct Settings {
+pub(super) struct Settings {
     /// LSTM cells in a layer
     #[arg(long, value_name = "H")]
     hidden: Option<usize>,
@@ -140,6 +143,8 @@ impl Train {
         let fresh = self.settings.on_top_of(preset.clone().unwrap_or(default));
         fresh.validate()?;
         let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let vocabulary = Vocabulary::from_text(corpus.text()).len();
+        Memory::of(&fresh, &corpus, vocabulary).require(&fresh)?; // before the folder is touched
 
         let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.checkpoints, mode)?;
         folder.keep = self.keep_checkpoints;
@@ -148,21 +153,12 @@ impl Train {
         }
         let trainer = match checkpoint {
             None => Trainer::new(&corpus, fresh, threads)?,
-            Some(mut checkpoint) => {
-                let path = folder.newest().expect("it was loaded from a file").1.to_path_buf();
-                let mismatch = |reason| Error::Mismatch { path: path.clone(), reason };
-                if checkpoint.text_sha256 != corpus.sha256() {
-                    return Err(mismatch(format!(
-                        "it was trained on another text than {}; name that text, or another folder \
-                         with --checkpoints",
-                        self.text_names()
-                    )));
-                }
-                let asked = self.settings.asked(preset.as_ref());
-                asked.compare(&checkpoint.config).map_err(mismatch)?;
-                checkpoint.config = self.settings.on_top_of(checkpoint.config);
-                checkpoint.config.validate()?;
-                checkpoint.adam.config = checkpoint.config.adam;
+            Some(checkpoint) => {
+                let path = folder.newest().expect("it was loaded from a file").1;
+                let checkpoint = match checkpoint.is_of_no_text() {
+                    true => self.begin(checkpoint, path, preset, &corpus)?,
+                    false => self.go_on(checkpoint, path, preset, &corpus)?,
+                };
                 note(&format!("going on from {} at step {}", path.display(), checkpoint.step));
                 Trainer::from_checkpoint(checkpoint, &corpus, threads)?
             }
@@ -171,6 +167,54 @@ impl Train {
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         self.train(run)
+    }
+
+    /// The start of a run with an imported model: only its network and its characters are given.
+    fn begin(
+        &self,
+        model: Checkpoint,
+        path: &Path,
+        preset: Option<TrainConfig>,
+        corpus: &Corpus,
+    ) -> Result<Checkpoint> {
+        let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
+        let asked = self.settings.asked(preset.as_ref());
+        asked.compare_network(&model.config).map_err(mismatch)?;
+        if let Some(c) = corpus.characters().find(|c| model.vocabulary.binary_search(c).is_err()) {
+            return Err(mismatch(format!(
+                "it does not know the character {c:?} of {}; name a text of its {} characters",
+                self.text_names(),
+                model.vocabulary.len()
+            )));
+        }
+        let config = self.settings.on_top_of(preset.unwrap_or(model.config));
+        config.validate()?;
+        let start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
+        Ok(Checkpoint { text_sha256: corpus.sha256(), ..start })
+    }
+
+    /// The run's checkpoint with the settings that may change.
+    fn go_on(
+        &self,
+        mut checkpoint: Checkpoint,
+        path: &Path,
+        preset: Option<TrainConfig>,
+        corpus: &Corpus,
+    ) -> Result<Checkpoint> {
+        let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
+        if checkpoint.text_sha256 != corpus.sha256() {
+            return Err(mismatch(format!(
+                "it was trained on another text than {}; name that text, or another folder with \
+                 --checkpoints",
+                self.text_names()
+            )));
+        }
+        let asked = self.settings.asked(preset.as_ref());
+        asked.compare(&checkpoint.config).map_err(mismatch)?;
+        checkpoint.config = self.settings.on_top_of(checkpoint.config);
+        checkpoint.config.validate()?;
+        checkpoint.adam.config = checkpoint.config.adam;
+        Ok(checkpoint)
     }
 
     fn text_names(&self) -> String {
@@ -227,7 +271,7 @@ impl Train {
     }
 
     /// A line about the new checkpoint, and what the network writes now.
-    fn show_saved(&self, run: &Run, screen: &Screen, path: &std::path::Path) {
+    fn show_saved(&self, run: &Run, screen: &Screen, path: &Path) {
         let trainer = run.trainer();
         let validation = trainer.history().last().and_then(|row| row.validation);
         let validation = validation.map_or(String::new(), |nats| {
@@ -272,7 +316,7 @@ impl Train {
 
 impl Settings {
     /// `base` with everything the user has set.
-    fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
+    pub(super) fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
         let mut config = base;
         config.hidden = self.hidden.unwrap_or(config.hidden);
         config.layers = self.layers.unwrap_or(config.layers);
@@ -315,27 +359,38 @@ struct Asked {
 impl Asked {
     /// What differs from `config`, if anything does.
     fn compare(&self, config: &TrainConfig) -> std::result::Result<(), String> {
-        let found = [config.hidden, config.layers, config.batch, config.unroll];
-        let sizes =
-            self.sizes.iter().zip(found).map(|(&(name, asked), found)| {
-                (name, asked.map(|n| n.to_string()), found.to_string())
-            });
+        self.compare_network(config)?;
+        let sizes = self.sizes[2..].iter().zip([config.batch, config.unroll]);
+        let sizes = sizes
+            .map(|(&(name, asked), found)| (name, asked.map(|n| n.to_string()), found.to_string()));
         let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
         let validation = self.validation.map(|v| format!("{v:?}"));
         let validation = ("--validation", validation, format!("{:?}", config.validation));
-        for (name, asked, found) in sizes.chain([seed, validation]) {
-            if let Some(asked) = asked.filter(|asked| *asked != found) {
-                return Err(format!(
-                    "{name} {asked} was asked for, but the run has {found}; leave {name} out, or \
-                     name another folder with --checkpoints"
-                ));
-            }
-        }
-        Ok(())
+        first_difference(sizes.chain([seed, validation]))
+    }
+
+    /// What differs from the network of `config`, if anything does.
+    fn compare_network(&self, config: &TrainConfig) -> std::result::Result<(), String> {
+        let sizes = self.sizes.iter().zip([config.hidden, config.layers]);
+        first_difference(
+            sizes.map(|(&(name, asked), found)| {
+                (name, asked.map(|n| n.to_string()), found.to_string())
+            }),
+        )
     }
 }
 
-/// A line on standard error. If that is closed, training goes on without being watched.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+/// The first of (name, asked, found) where something else was asked for.
+fn first_difference(
+    settings: impl Iterator<Item = (&'static str, Option<String>, String)>,
+) -> std::result::Result<(), String> {
+    for (name, asked, found) in settings {
+        if let Some(asked) = asked.filter(|asked| *asked != found) {
+            return Err(format!(
+                "{name} {asked} was asked for, but the run has {found}; leave {name} out, or name \
+                 another folder with --checkpoints"
+            ));
+        }
+    }
+    Ok(())
 }

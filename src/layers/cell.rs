@@ -1,7 +1,7 @@
 //! One LSTM cell step: from the gates' pre-activations to c and h, and back.
 //!
-//! The functions work on one row of the batch. A row of pre-activations is [4H], the gates one
-//! after the other in the order i, f, g, o. The loops take [`LANES`] units at a time, held in local
+//! The functions work on one row of the batch. A row of pre-activations is `[4H]`, the gates one
+//! after the other in the order i, f, g, o. The loops take `LANES` units at a time, held in local
 //! arrays, which is the form a compiler turns into vector instructions; the last units of an odd H
 //! go through the same code one by one.
 
@@ -12,9 +12,9 @@ const LANES: usize = 16;
 
 /// Forward: z (turned into the gates' activations), c_prev → c, h.
 ///
-/// * `z` [4H]: pre-activations on entry, the activations i, f, g, o on return
-/// * `c_prev` [H]: the cell state of the step before
-/// * `c`, `h` [H]: the new cell state and output, overwritten
+/// * `z` `[4H]`: pre-activations on entry, the activations i, f, g, o on return
+/// * `c_prev` `[H]`: the cell state of the step before
+/// * `c`, `h` `[H]`: the new cell state and output, overwritten
 #[inline(always)]
 pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R]) {
     let hidden = c.len();
@@ -57,11 +57,11 @@ fn forward_units<R: Real, const N: usize>(
 ///
 /// tanh c is computed again instead of stored: that costs less than reading it from memory would.
 ///
-/// * `gates_to_dz` [4H]: the activations on entry, the pre-activations' gradient dz on return
-/// * `c_prev`, `c` [H]: the cell states before and after this step
-/// * `dh` [H]: the whole gradient at h, from the layer above and from the step after
-/// * `dc` [H]: the gradient at c that the step after sent back; on return the gradient at c_prev
-/// * `db` [4H]: this row's sum of dz over time, added to
+/// * `gates_to_dz` `[4H]`: the activations on entry, the pre-activations' gradient dz on return
+/// * `c_prev`, `c` `[H]`: the cell states before and after this step
+/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after
+/// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
+/// * `db` `[4H]`: this row's sum of dz over time, added to
 #[inline(always)]
 pub fn backward<R: Real>(
     gates_to_dz: &mut [R],
@@ -96,18 +96,18 @@ fn backward_units<R: Real, const N: usize>(
     let one = R::one();
     let [i, f, g, o] = load_gates::<R, N>(gates_to_dz, hidden, at);
     let (c_prev, c): ([R; N], [R; N]) = (load(c_prev, at), load(c, at));
-    let (dh, mut dc_row): ([R; N], [R; N]) = (load(dh, at), load(dc, at));
+    let (dh, mut carried): ([R; N], [R; N]) = (load(dh, at), load(dc, at));
     let [mut dz_i, mut dz_f, mut dz_g, mut dz_o] = [[R::zero(); N]; 4];
     for n in 0..N {
         let tanh_c = c[n].tanh();
         // F7: h = o · tanh c
         let d_o = dh[n] * tanh_c; // Eq. B7
-        let dc = dc_row[n] + dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8
+        let dc = carried[n] + dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8
         // F6: c = f · c_prev + i · g
         let d_i = dc * g[n]; // Eq. B9
         let d_f = dc * c_prev[n]; // Eq. B10
         let d_g = dc * i[n]; // Eq. B11
-        dc_row[n] = dc * f[n]; // Eq. B12
+        carried[n] = dc * f[n]; // Eq. B12
         // F2, F3, F5: σ' = σ (1 − σ); F4: tanh' = 1 − tanh²
         dz_i[n] = d_i * i[n] * (one - i[n]); // Eq. B13
         dz_f[n] = d_f * f[n] * (one - f[n]); // Eq. B14
@@ -123,7 +123,7 @@ fn backward_units<R: Real, const N: usize>(
     }
     store_gates(db, hidden, at, db_row);
     store_gates(gates_to_dz, hidden, at, dz);
-    store(dc, at, dc_row);
+    store(dc, at, carried);
 }
 
 #[inline(always)]
@@ -136,7 +136,7 @@ fn store<R: Real, const N: usize>(to: &mut [R], at: usize, block: [R; N]) {
     to[at..at + N].copy_from_slice(&block);
 }
 
-/// The units at..at+N of each of the four gates in a row [4H].
+/// The units at..at+N of each of the four gates in a row `[4H]`.
 #[inline(always)]
 fn load_gates<R: Real, const N: usize>(row: &[R], hidden: usize, at: usize) -> [[R; N]; 4] {
     let [i, f, g, o] = [at, hidden + at, 2 * hidden + at, 3 * hidden + at];

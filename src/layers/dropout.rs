@@ -34,14 +34,14 @@ impl Dropout {
     /// product with the same mask.
     ///
     /// * `layer`, `position`: which mask; `position` is t·B + row
-    /// * `y` [H]: h on entry, y on return; or dy and dh
+    /// * `y` `[H]`: h on entry, y on return; or dy and dh
     #[inline(always)]
     pub fn apply<R: Real>(&self, layer: usize, position: usize, y: &mut [R]) {
         let scale = R::from_f64(1.0 / self.keep);
         for (block, y) in y.chunks_mut(BLOCK).enumerate() {
             let mask = self.mask(layer, position, block, scale);
             for (y, m) in y.iter_mut().zip(mask) {
-                *y *= m; // Eq. F8, Eq. B5
+                *y *= m; // Eq. F8, B5
             }
         }
     }

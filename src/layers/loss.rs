@@ -7,11 +7,11 @@ use crate::math::Real;
 /// let a row be added as vectors.
 const LANES: usize = 16;
 
-/// Forward: logits → p = softmax(logits), and the loss −ln p[target] in nats.
+/// Forward: logits → p = softmax(logits), and the loss −ln `p[target]` in nats.
 ///
 /// The largest logit is subtracted first, which changes nothing but keeps eˣ finite.
 ///
-/// * `logits_to_p` [V]: logits on entry, probabilities on return
+/// * `logits_to_p` `[V]`: logits on entry, probabilities on return
 #[inline(always)]
 pub fn forward<R: Real>(logits_to_p: &mut [R], target: usize) -> R {
     let max = maximum(logits_to_p);
@@ -29,10 +29,12 @@ pub fn forward<R: Real>(logits_to_p: &mut [R], target: usize) -> R {
 
 /// Backward: dlogits = (p − onehot(target)) · scale (Eq. B1), with scale = 1 / (B·T) for a mean.
 ///
-/// * `p_to_dlogits` [V]: probabilities on entry, the logits' gradient on return
+/// * `p_to_dlogits` `[V]`: probabilities on entry, the logits' gradient on return
 #[inline(always)]
 pub fn backward<R: Real>(p_to_dlogits: &mut [R], target: usize, scale: R) {
-    // F11: loss = −ln p[target], F10: p = softmax(logits)
+    // F10: p = softmax(logits)
+    // F11: loss = −ln p[target]
+    // F12: the mean of all positions' losses: scale = 1 / (B·T)
     p_to_dlogits[target] -= R::one();
     for d in p_to_dlogits.iter_mut() {
         *d *= scale; // Eq. B1

@@ -21,7 +21,7 @@ pub struct LstmParameters<R> {
     pub w_ih: Array2<R>,
     /// Last output to gates, [H, 4H].
     pub w_hh: Array2<R>,
-    /// One bias per gate, [4H].
+    /// One bias per gate, `[4H]`.
     pub b: Array1<R>,
 }
 
@@ -102,7 +102,7 @@ impl<R: Real> LstmTape<R> {
 pub struct Carry<R> {
     /// Gradient at `h[0]`, the output before the first step, [b, H].
     pub dh: Array2<R>,
-    /// Gradient at c of the step in work, in the end at `c[0]`, [b, H].
+    /// Gradient at c of the step in work, in the end at `c[0]` (B12 of step 1, which is B21), [b, H].
     pub dc: Array2<R>,
     /// Σ over time of dz for each row, [b, 4H].
     pub db_rows: Array2<R>,
@@ -178,7 +178,7 @@ pub(crate) fn gather<R: Real>(
         let z = contiguous(z.as_slice_mut());
         let row = parameters.w_ih.row(id as usize);
         for ((z, &w), &b) in z.iter_mut().zip(contiguous(row.as_slice())).zip(b) {
-            *z = w + b;
+            *z = w + b; // Eq. F1: x_t·W_ih + b
         }
     }
 }
@@ -230,7 +230,7 @@ pub fn backward<R: Real>(
         watch.measure(Phase::RecurrentBackward, || {
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b; and h_{t−1} feeds the layer above as well.
             let dh_prev = match t {
-                0 => carry.dh.view_mut(),
+                0 => carry.dh.view_mut(), // Eq. B21: nothing is above h_0
                 _ => dy_before.index_axis_mut(Axis(0), t - 1),
             };
             matmul_packed(gates_to_dz.view(), &packed.w_hh_transposed, dh_prev); // Eq. B6

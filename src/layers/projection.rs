@@ -10,7 +10,7 @@ use crate::math::matmul::{Packed, matmul_packed};
 pub struct ProjectionParameters<R> {
     /// [H, V]
     pub w: Array2<R>,
-    /// [V]
+    /// `[V]`
     pub b: Array1<R>,
 }
 
@@ -42,7 +42,7 @@ impl<R: Real> PackedProjection<R> {
 /// Forward: logits = y·W + b (Eq. F9).
 ///
 /// * `y` [N, H], N = T·b rows of all time steps
-/// * `w` [H, V], `b` [V]
+/// * `w` [H, V], `b` `[V]`
 /// * `logits` [N, V], overwritten
 pub fn forward<R: Real>(
     y: ArrayView2<R>,

@@ -34,6 +34,8 @@ pub trait Real:
     const NAME: &'static str;
     /// Bytes of one number.
     const BYTES: usize = size_of::<Self>();
+    /// The machine epsilon: the distance from 1 to the next larger number.
+    const EPSILON: f64;
 
     /// The nearest number to `x`.
     fn from_f64(x: f64) -> Self;
@@ -65,6 +67,7 @@ pub trait Real:
 
 impl Real for f32 {
     const NAME: &'static str = "f32";
+    const EPSILON: f64 = f32::EPSILON as f64;
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {
@@ -114,6 +117,7 @@ impl Real for f32 {
 
 impl Real for f64 {
     const NAME: &'static str = "f64";
+    const EPSILON: f64 = f64::EPSILON;
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {

@@ -1,6 +1,6 @@
 //! Where the time of a step goes: one counter per phase, read with two clock calls around the work.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The phases of a training step, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Phase {
     RecurrentBackward,
     /// dZ·W_ihᵀ over all time steps.
     InputBackward,
+    /// A shard waits for the slowest one: rows do not divide evenly, or another program took a core.
+    Waiting,
     /// Sums over time and rows: every weight's and bias's gradient.
     ParameterGradients,
     /// The global norm.
@@ -56,6 +58,7 @@ impl Phase {
         Self::GatesBackward,
         Self::RecurrentBackward,
         Self::InputBackward,
+        Self::Waiting,
         Self::ParameterGradients,
         Self::Clip,
         Self::Adam,
@@ -77,11 +80,18 @@ impl Phase {
             Self::GatesBackward => "gates backward",
             Self::RecurrentBackward => "recurrent backward",
             Self::InputBackward => "input backward",
+            Self::Waiting => "waiting",
             Self::ParameterGradients => "dW",
             Self::Clip => "clip",
             Self::Adam => "Adam",
             Self::Pack => "pack",
         }
+    }
+
+    /// Whether shards go through this phase side by side: its seconds are then a sum over shards, of
+    /// which as many pass at once as there are threads. The others are wall time.
+    pub const fn is_in_shards(self) -> bool {
+        !matches!(self, Self::ParameterGradients | Self::Clip | Self::Adam | Self::Pack)
     }
 }
 
@@ -98,9 +108,15 @@ impl Stopwatch {
     pub fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        self.nanoseconds[phase as usize] += start.elapsed().as_nanos() as u64;
-        self.calls[phase as usize] += 1;
+        self.add_time(phase, start.elapsed());
         result
+    }
+
+    /// Adds `time` to `phase` as one call.
+    #[inline]
+    pub fn add_time(&mut self, phase: Phase, time: Duration) {
+        self.nanoseconds[phase as usize] += time.as_nanos() as u64;
+        self.calls[phase as usize] += 1;
     }
 
     /// Seconds spent in `phase`.
@@ -118,6 +134,17 @@ impl Stopwatch {
         for k in 0..Phase::COUNT {
             self.nanoseconds[k] += other.nanoseconds[k];
             self.calls[k] += other.calls[k];
+        }
+    }
+
+    /// What was added to this stopwatch since it read `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        let difference = |now: &[u64; Phase::COUNT], then: &[u64; Phase::COUNT]| {
+            std::array::from_fn(|k| now[k] - then[k])
+        };
+        Self {
+            nanoseconds: difference(&self.nanoseconds, &before.nanoseconds),
+            calls: difference(&self.calls, &before.calls),
         }
     }
 

@@ -6,6 +6,8 @@
 //!
 //! So nothing depends on how many shards or threads there are: the bits are the same.
 
+use std::time::{Duration, Instant};
+
 use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
@@ -85,8 +87,8 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let packed = &self.packed;
-        self.shards.par_iter_mut().for_each(|shard| {
+        let Self { shards, packed, watch, .. } = self;
+        side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(parameters, packed, dropout);
         });
@@ -108,9 +110,9 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let packed = &self.packed;
         let scale = R::from_f64(1.0 / inputs.len() as f64);
-        self.shards.par_iter_mut().for_each(|shard| {
+        let Self { shards, packed, watch, .. } = self;
+        side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(parameters, packed, dropout);
             shard.backward(packed, dropout, scale);
@@ -130,14 +132,15 @@ impl<R: Real> Network<R> {
         for shard in &self.shards {
             for (l, layer) in shard.layers.iter().enumerate() {
                 let rows = s![shard.range.clone(), ..];
-                d_state.h[l].slice_mut(rows).assign(&layer.carry.dh);
-                d_state.c[l].slice_mut(rows).assign(&layer.carry.dc);
+                d_state.h[l].slice_mut(rows).assign(&layer.carry.dh); // Eq. B21
+                d_state.c[l].slice_mut(rows).assign(&layer.carry.dc); // Eq. B21
             }
         }
         d_state
     }
 
-    /// Collects state and loss from the shards: the losses in the order (time step, row).
+    /// Collects state and loss from the shards: the mean of the losses (Eq. F12), added in the order
+    /// (time step, row).
     fn finish(&self, state: &mut State<R>) -> f64 {
         for shard in &self.shards {
             shard.store_state(state);
@@ -151,13 +154,30 @@ impl<R: Real> Network<R> {
                 positions += shard.losses.ncols();
             }
         }
-        sum / positions as f64
+        sum / positions as f64 // Eq. F12
     }
 
     /// V, H and L.
     pub fn sizes(&self) -> Sizes {
         self.sizes
     }
+}
+
+/// Phase one: `work` on every shard, one task each. All of their time that is not work is waiting.
+fn side_by_side<R: Real>(
+    shards: &mut [Shard<R>],
+    watch: &mut Stopwatch,
+    work: impl Fn(&mut Shard<R>) + Sync,
+) {
+    let start = Instant::now();
+    let at_once = shards.len().min(rayon::current_num_threads()) as u32;
+    let tasks = shards.par_iter_mut().map(|shard| {
+        let start = Instant::now();
+        work(shard);
+        start.elapsed()
+    });
+    let busy: Duration = tasks.sum();
+    watch.add_time(Phase::Waiting, (start.elapsed() * at_once).saturating_sub(busy));
 }
 
 /// Phase two: the gradients of all parameters from what the shards left behind.
@@ -188,10 +208,10 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
     }
 }
 
-/// db = Σ over the batch's rows of each row's own sum over time.
+/// db ← db + Σ over the batch's rows of each row's own sum over time.
 fn bias_sums<R: Real>(shards: &[Shard<R>], l: usize, db: &mut Array1<R>) {
     for row in shards.iter().flat_map(|shard| shard.layers[l].carry.db_rows.rows()) {
-        *db += &row;
+        *db += &row; // Eq. B17
     }
 }
 
@@ -203,15 +223,15 @@ fn column_sums<R: Real>(dz: &impl Rows<R>, db: &mut Array1<R>) {
         || {
             for k in 0..dz.count() {
                 for (sum, &d) in db.iter_mut().zip(dz.row(k)) {
-                    *sum += d;
+                    *sum += d; // Eq. B3
                 }
             }
         },
     );
 }
 
-/// Columns of the gradient that one task adds up.
-const SCATTER_COLUMNS: usize = 256;
+/// Columns of the gradient that one task adds up: pieces of rows long enough to be read ahead.
+const SCATTER_COLUMNS: usize = 1024;
 
 /// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.
 ///
@@ -229,7 +249,7 @@ fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayVie
                     let mut dw = dw.row_mut(characters.row(k)[0] as usize);
                     let dw = contiguous(dw.as_slice_mut());
                     for (dw, &dz) in dw.iter_mut().zip(&dz.row(k)[range.clone()]) {
-                        *dw += dz;
+                        *dw += dz; // Eq. B19
                     }
                 }
             },

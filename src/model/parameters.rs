@@ -144,6 +144,17 @@ impl<R: Real> Parameters<R> {
         lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
     }
 
+    /// The same weights in another precision: `f32` to `f64` is exact, back is rounded.
+    pub fn cast<S: Real>(&self) -> Parameters<S> {
+        let mut cast = Parameters::zeros(self.sizes());
+        for (to, from) in cast.tensors_mut().zip(self.tensors()) {
+            for (to, from) in to.iter_mut().zip(from) {
+                *to = S::from_f64(from.to_f64());
+            }
+        }
+        cast
+    }
+
     /// Sets every number to zero.
     pub fn set_zero(&mut self) {
         for tensor in self.tensors_mut() {
@@ -153,12 +164,24 @@ impl<R: Real> Parameters<R> {
 }
 
 /// h and c of every layer between two batches.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct State<R> {
     /// Outputs, for each layer [B, H].
     pub h: Vec<Array2<R>>,
     /// Cell states, for each layer [B, H].
     pub c: Vec<Array2<R>>,
+}
+
+impl<R: Clone> Clone for State<R> {
+    fn clone(&self) -> Self {
+        Self { h: self.h.clone(), c: self.c.clone() }
+    }
+
+    /// Copies the numbers into the memory that is there, where the derived one would allocate.
+    fn clone_from(&mut self, source: &Self) {
+        self.h.clone_from(&source.h);
+        self.c.clone_from(&source.c);
+    }
 }
 
 impl<R: Real> State<R> {

@@ -107,7 +107,8 @@ impl<R: Real> Shard<R> {
         }
     }
 
-    /// Forward through all layers: fills the tapes, the probabilities and the losses.
+    /// Forward through all layers: fills the tapes (F1 to F8), the probabilities and the losses (F9 to
+    /// F11).
     pub(crate) fn forward(
         &mut self,
         parameters: &Parameters<R>,
@@ -142,7 +143,9 @@ impl<R: Real> Shard<R> {
         });
     }
 
-    /// Backward through all layers: leaves dz on every tape and the logits' gradient.
+    /// Backward through all layers: the logits' gradient (B1), what it sends down (B4), and for each
+    /// layer, the last first, dropout (B5) and the way back through time to dz and dx (B6 to B20). The
+    /// gradients of the weights are phase two's.
     ///
     /// `scale` is 1 / (B·T), by which the mean divides each position's loss.
     pub(crate) fn backward(

@@ -1,3 +1,8 @@
 //! Layer 4: what looks at a network from outside.
 
 pub mod gradcheck;
+pub mod machine;
+pub mod plan;
+pub mod profile;
+pub mod report;
+pub mod trace;

@@ -65,7 +65,7 @@ const TWINS: [&str; 18] = [
 /// typographic twin, as `"` for `“`, `-` for `–`; then what stands nearest by code point.
 pub fn nearest(unknown: char, known: &[char]) -> Vec<char> {
     let mut choices = known.to_vec();
-    choices.sort_by_key(|&choice| {
+    choices.sort_by_cached_key(|&choice| {
         let distance = u32::from(choice).abs_diff(u32::from(unknown));
         let same_case = choice.is_uppercase() == unknown.is_uppercase();
         (kinship(unknown, choice), Reverse(same_case), distance, choice)

@@ -1,6 +1,6 @@
 //! Hyper-parameters of a run.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Initialisation, Sizes};
@@ -12,6 +12,7 @@ use crate::text::batches::Validation;
 ///
 /// [`Default`] is the article's setting, [`TrainConfig::article`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TrainConfig {
     /// H, LSTM cells in a layer. Default 512.
     pub hidden: usize,
@@ -32,6 +33,7 @@ pub struct TrainConfig {
     /// Probability that dropout keeps an output. Default 0.5; 1 drops nothing.
     pub keep: f64,
     /// Largest global norm of the gradients. Default 5; infinity clips nothing.
+    #[serde(deserialize_with = "infinite_if_null")]
     pub clip: f64,
     /// Steps between checkpoints. Default 200.
     pub save_every: u64,
@@ -76,13 +78,13 @@ impl TrainConfig {
     /// A small network that learns the embedded text in about a minute on two cores.
     pub fn quick() -> Self {
         Self {
-            hidden: 192,
-            layers: 1,
-            batch: 32,
+            hidden: 224,
+            layers: 2,
+            batch: 24,
             unroll: 64,
-            epochs: 16,
-            adam: AdamConfig { learning_rate: 4e-3, ..AdamConfig::default() },
-            keep: 0.9,
+            epochs: 14,
+            adam: AdamConfig { learning_rate: 3e-3, ..AdamConfig::default() },
+            keep: 0.7,
             save_every: 250,
             ..Self::article()
         }
@@ -127,11 +129,13 @@ impl TrainConfig {
         }
         check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
+        // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
+        // good and hours go by for nothing, or the weights leave the range of f32.
         check(
-            learning_rate.is_finite() && learning_rate > 0.0,
+            learning_rate > 0.0 && learning_rate <= 1e3,
             "--learning-rate",
             learning_rate,
-            positive,
+            "above 0 and at most 1000",
         )?;
         for (name, beta) in [("Adam's beta1", beta1), ("Adam's beta2", beta2)] {
             check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
@@ -159,4 +163,11 @@ fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) 
         return Ok(());
     }
     Err(Error::Setting { name, found: found.to_string(), expected: expected.into() })
+}
+
+/// JSON has no infinity: it is written as null.
+fn infinite_if_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }

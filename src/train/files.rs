@@ -121,14 +121,15 @@ pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Appends the next `count` bytes of `file`. The memory is asked for before it is used, so that a file
-/// too large for the machine is an error.
+/// Appends the next `count` bytes of `file`. The memory is asked for before it is used, and as much again
+/// for what will be made of the bytes, so that a file too large for the machine is an error.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] if there is no room or the file has become shorter.
 pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
-    if count > available_memory() || bytes.try_reserve_exact(room).is_err() {
+    let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
+    if count > available_memory() || !fits(bytes) || !fits(&mut Vec::new()) {
         return wrong(path, &format!("its {count} bytes do not fit into this machine's memory"));
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;

@@ -1,6 +1,11 @@
 //! One row per step: the run's history, in memory, in checkpoints and as `log.csv`.
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
 
 /// One line of the log: what the run's history keeps of a step.
 ///
@@ -34,6 +39,49 @@ impl LogRow {
         let lines = history.iter().map(|row| format!("{row}\n"));
         std::iter::once(format!("{}\n", Self::HEADER)).chain(lines).collect()
     }
+
+    /// Reads a `log.csv` back. A last line without its end is left out: a run is writing it.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or a line of it is no row of a log.
+    pub fn read_table(path: &Path) -> Result<Vec<Self>> {
+        let wrong = |line: usize, text: &str| Error::RunFolder {
+            path: path.to_path_buf(),
+            reason: format!("line {line} is no line of a log: {text:?}"),
+        };
+        let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let mut lines = whole.lines().zip(1..);
+        match lines.next() {
+            Some((header, _)) if header == Self::HEADER => {}
+            header => return Err(wrong(1, header.map_or("", |(text, _)| text))),
+        }
+        lines.map(|(line, number)| line.parse().map_err(|()| wrong(number, line))).collect()
+    }
+}
+
+impl FromStr for LogRow {
+    type Err = ();
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(line: &str) -> std::result::Result<Self, ()> {
+        fn number<T: FromStr>(field: &str) -> std::result::Result<T, ()> {
+            field.parse().map_err(|_| ())
+        }
+        let fields: Vec<&str> = line.split(',').collect();
+        let &[step, epoch, loss, validation, norm, learning_rate, seconds] = &fields[..] else {
+            return Err(());
+        };
+        Ok(Self {
+            step: number(step)?,
+            epoch: number(epoch)?,
+            loss: number(loss)?,
+            validation: (!validation.is_empty()).then(|| number(validation)).transpose()?,
+            norm: number(norm)?,
+            learning_rate: number(learning_rate)?,
+            seconds: number(seconds)?,
+        })
+    }
 }
 
 impl fmt::Display for LogRow {
@@ -44,5 +92,48 @@ impl fmt::Display for LogRow {
             write!(f, "{validation}")?;
         }
         write!(f, ",{norm},{learning_rate},{seconds}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<LogRow>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        LogRow::read_table(file.path())
+    }
+
+    fn rows() -> Vec<LogRow> {
+        let row = LogRow {
+            step: 1,
+            epoch: 1,
+            loss: 1.0 / 3.0,
+            validation: None,
+            norm: 1e-300,
+            learning_rate: 1e-3,
+            seconds: 0.1,
+        };
+        vec![row, LogRow { step: 2, validation: Some(2.0 / 3.0), ..row }]
+    }
+
+    #[test]
+    fn a_table_reads_back_as_itself() {
+        assert_eq!(read(&LogRow::table(&rows())).unwrap(), rows());
+    }
+
+    #[test]
+    fn a_line_that_is_still_being_written_is_left_out() {
+        let table = LogRow::table(&rows());
+        assert_eq!(read(&table[..table.len() - 3]).unwrap(), rows()[..1]);
+    }
+
+    #[test]
+    fn a_line_that_is_no_row_is_named_with_its_number() {
+        let table = LogRow::table(&rows()) + "3,1,x,,1,1,1\n";
+        let message = read(&table).unwrap_err().to_string();
+        assert!(message.ends_with("line 4 is no line of a log: \"3,1,x,,1,1,1\""), "{message}");
+        assert!(read("a,b\n").unwrap_err().to_string().contains("line 1"));
     }
 }

@@ -3,7 +3,10 @@
 pub mod checkpoint;
 mod config;
 mod files;
+#[cfg(feature = "interchange")]
+pub mod interchange;
 mod log;
+pub mod memory;
 pub mod run;
 mod trainer;
 

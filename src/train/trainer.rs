@@ -19,6 +19,15 @@ use crate::text::vocabulary::Vocabulary;
 use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
+use crate::train::memory::Memory;
+
+/// Largest norm of gradients whose squares, Adam's second moments, are numbers in f32.
+const LARGEST_NORM: f64 = 1e19;
+
+/// Whether an update with gradients of this norm, clipped at `clip`, leaves every number finite.
+fn is_usable(loss: f64, norm: f64, clip: f64) -> bool {
+    loss.is_finite() && norm.is_finite() && norm.min(clip) <= LARGEST_NORM
+}
 
 /// What [`Trainer`] yields for each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +37,9 @@ pub struct StepReport {
     /// Characters trained on in a second.
     pub characters_per_second: f64,
 }
+
+/// Rows of the history for which room is made at once, so that no step has to.
+const ROWS_AHEAD: u64 = 1 << 14;
 
 /// A network in training.
 ///
@@ -65,6 +77,7 @@ impl Trainer {
         config.validate()?;
         let vocabulary = Vocabulary::from_text(corpus.text());
         let sizes = config.sizes(vocabulary.len());
+        Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let start = Checkpoint {
             vocabulary: vocabulary.characters().to_vec(),
@@ -112,7 +125,7 @@ impl Trainer {
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
         let shards = pool.current_num_threads();
-        Ok(Self {
+        let mut trainer = Self {
             network: Network::new(sizes, config.batch, config.unroll, shards),
             gradients: Parameters::zeros(sizes),
             parameters: checkpoint.parameters,
@@ -130,7 +143,10 @@ impl Trainer {
             text_sha256,
             batches,
             pool,
-        })
+        };
+        let steps_left = trainer.last_step() - trainer.step.min(trainer.last_step());
+        trainer.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
+        Ok(trainer)
     }
 
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.
@@ -174,12 +190,12 @@ impl Trainer {
             let loss =
                 network.gradients(gradients, parameters, inputs, targets, state, Some(dropout));
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, clip));
-            if loss.is_finite() && norm.is_finite() {
+            if is_usable(loss, norm, clip) {
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
             }
             (loss, norm)
         });
-        if !(loss.is_finite() && norm.is_finite()) {
+        if !is_usable(loss, norm, clip) {
             self.state.clone_from(&self.state_before);
             return Err(self.not_finite(loss));
         }
@@ -221,7 +237,7 @@ impl Trainer {
         let what = match bad {
             _ if !loss.is_finite() => "the loss".into(),
             Some(tensor) => format!("the gradient of {}", names[tensor]),
-            None => "the gradients' norm".into(),
+            None => "the square of a gradient".into(),
         };
         let rows = 0..self.config.batch;
         let text = rows.map(|row| self.batches.position(self.batch, row)).collect();
@@ -287,6 +303,11 @@ impl Trainer {
     /// All log rows since the run began.
     pub fn history(&self) -> &[LogRow] {
         &self.history
+    }
+
+    /// How many of the network's shards run side by side.
+    pub fn shards_at_once(&self) -> usize {
+        self.network.shards().len().min(self.pool.current_num_threads())
     }
 
     /// Seconds by phase; see [`Network::watch`].

@@ -19,6 +19,7 @@ pub use summary::Summary;
 use crate::error::{Error, Result};
 use crate::model::{Parameters, Sizes, State};
 use crate::optim::adam::Adam;
+use crate::text::vocabulary::Vocabulary;
 use crate::train::TrainConfig;
 use crate::train::files;
 use crate::train::log::LogRow;
@@ -77,6 +78,11 @@ impl Checkpoint {
         }
     }
 
+    /// Whether no text is its own, as with a model that came from elsewhere.
+    pub fn is_of_no_text(&self) -> bool {
+        self.text_sha256 == [0; 32]
+    }
+
     /// V, H and L.
     pub fn sizes(&self) -> Sizes {
         self.parameters.sizes()
@@ -85,6 +91,12 @@ impl Checkpoint {
     /// The name of its file in a run folder: `i{step}_l{hidden}.ckpt`.
     pub fn file_name(&self) -> String {
         format!("i{}_l{}.ckpt", self.step, self.config.hidden)
+    }
+
+    /// How long the file of a checkpoint with these sizes is after `rows` updates.
+    pub fn file_bytes(vocabulary: &Vocabulary, sizes: Sizes, batch: usize, rows: u64) -> u64 {
+        let characters: usize = vocabulary.characters().iter().map(|c| c.len_utf8()).sum();
+        record::length(sizes, batch, characters, rows) + frame::HEADER as u64
     }
 
     /// The bytes of its file.

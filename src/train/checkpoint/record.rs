@@ -22,8 +22,10 @@ use crate::train::log::LogRow;
 const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConfig::MAX_LAYERS;
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
-/// Bytes of everything but vocabulary, history and tensors, generously.
-const FIXED: usize = 512;
+/// Bytes of everything but the vocabulary's characters, history rows and tensors.
+const FIXED: usize = 280;
+/// Bytes of a tensor beside its numbers: shape and length.
+const TENSOR: u64 = 24;
 
 /// The whole payload.
 #[derive(Serialize, Deserialize)]
@@ -281,6 +283,13 @@ pub fn decode_head(start: &[u8]) -> Option<Head<'_>> {
     coding(start.len()).allow_trailing_bytes().deserialize(start).ok()
 }
 
+/// Bytes of a payload with `characters` bytes of vocabulary and `rows` history rows.
+pub fn length(sizes: Sizes, batch: usize, characters: usize, rows: u64) -> u64 {
+    let shapes = super::tensors::shapes(sizes, batch as u64);
+    let tensors: u64 = shapes.into_iter().map(|(rows, columns)| 4 * rows * columns + TENSOR).sum();
+    (FIXED + characters) as u64 + ROW as u64 * rows + tensors
+}
+
 /// `checkpoint` coded, after `room` bytes for a header.
 pub fn encode(checkpoint: &Checkpoint, room: usize) -> Vec<u8> {
     let Checkpoint { config, vocabulary, text_sha256, parameters, adam, state, .. } = checkpoint;
@@ -302,9 +311,8 @@ pub fn encode(checkpoint: &Checkpoint, room: usize) -> Vec<u8> {
         },
         tensors: super::tensors::list(parameters, adam, state),
     };
-    let numbers: u64 = record.tensors.iter().map(|t| t.shape.0 * t.shape.1 * 4 + 24).sum();
-    let size = room + FIXED + characters.len() + ROW * history.len() + numbers as usize;
-    let mut bytes = Vec::with_capacity(size);
+    let length = length(checkpoint.sizes(), config.batch, characters.len(), history.len() as u64);
+    let mut bytes = Vec::with_capacity(room + length as usize);
     bytes.resize(room, 0);
     let coding = bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian();
     coding.serialize_into(&mut bytes, &record).expect("memory can be written to");

@@ -141,7 +141,9 @@ impl Run {
             }
             Err(error) => error,
         };
-        let Some((_, older)) = self.folder.newest() else { return Err(error) };
+        // The whole folder may be gone.
+        let older = self.folder.newest().filter(|(_, older)| older.exists());
+        let Some((_, older)) = older else { return Err(error) };
         if self.save_failed || self.is_last_step() {
             return Err(error);
         }

@@ -1,0 +1,60 @@
+//! One LSTM layer above another, through T steps of a shard and back: 16·T·b·H² operations forward, for
+//! X·W_ih and h·W_hh, and as many back (the weights' gradients are summed elsewhere). One thread.
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use karenina::layers::lstm::{
+    Carry, Input, LstmParameters, LstmTape, PackedLstm, backward, forward,
+};
+use karenina::math::stopwatch::Stopwatch;
+use karenina::model::{Initialisation, Parameters, Sizes};
+use ndarray::Array3;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+/// T, b, H.
+const SHAPES: [[usize; 3]; 3] = [[50, 25, 128], [50, 25, 256], [100, 50, 512]];
+
+/// A layer's weights as they are and packed.
+fn layer(hidden: usize) -> (LstmParameters<f32>, PackedLstm<f32>) {
+    let sizes = Sizes { vocabulary: 2, hidden, layers: 2 };
+    let mut rng = Pcg64::seed_from_u64(1);
+    let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng).lstm.remove(1);
+    let mut packed = PackedLstm::zeros(hidden, false);
+    packed.pack(&parameters);
+    (parameters, packed)
+}
+
+fn lstm(c: &mut Criterion) {
+    for [unroll, rows, hidden] in SHAPES {
+        let (parameters, packed) = layer(hidden);
+        let x = Array3::from_elem((unroll, rows, hidden), 0.1);
+        let mut tape = LstmTape::zeros(unroll, rows, hidden);
+        let mut watch = Stopwatch::default();
+        let shape = format!("T{unroll} b{rows} H{hidden}");
+        let flop = 16 * (unroll * rows * hidden * hidden) as u64;
+
+        let mut group = c.benchmark_group("lstm_forward");
+        group.sample_size(10).throughput(Throughput::Elements(flop));
+        group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
+            let input = Input::Sequence(x.view());
+            b.iter(|| forward(&mut tape, input, &parameters, &packed, &mut watch));
+        });
+        group.finish();
+
+        // A backward pass consumes the tape's gates and dy, so each gets a copy that is not timed.
+        let mut group = c.benchmark_group("lstm_backward");
+        group.sample_size(10).throughput(Throughput::Elements(flop));
+        forward(&mut tape, Input::Sequence(x.view()), &parameters, &packed, &mut watch);
+        group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
+            b.iter_batched_ref(
+                || (tape.clone(), x.clone(), Carry::zeros(rows, hidden)),
+                |(tape, dy, carry)| backward(tape, dy, carry, &packed, &mut watch),
+                BatchSize::PerIteration,
+            );
+        });
+        group.finish();
+    }
+}
+
+criterion_group!(benches, lstm);
+criterion_main!(benches);

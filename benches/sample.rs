@@ -1,0 +1,32 @@
+//! Generation, in characters a second: N texts at once, a character of each per step.
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::sample::{Generator, Picker};
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+fn sample(c: &mut Criterion) {
+    let mut group = c.benchmark_group("sample");
+    for (hidden, rows) in [(128, 1), (512, 1), (512, 16)] {
+        let sizes = Sizes { vocabulary: 155, hidden, layers: 2 };
+        let mut rng = Pcg64::seed_from_u64(1);
+        let parameters = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
+        let mut generator = Generator::new(parameters, rows);
+        let mut characters = vec![0; rows];
+        group.throughput(Throughput::Elements(rows as u64));
+        let name = format!("H{hidden} L2 V155, {rows} texts");
+        group.bench_function(BenchmarkId::from_parameter(name), |b| {
+            b.iter(|| {
+                let logits = generator.step(&characters);
+                for (character, logits) in characters.iter_mut().zip(logits.rows()) {
+                    *character = Picker::default().pick(logits, &mut rng);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, sample);
+criterion_main!(benches);

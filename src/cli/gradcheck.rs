@@ -1,0 +1,277 @@
+//! `karenina gradcheck`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::math::Real;
+use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::study::gradcheck::{
+    CurvePoint, Problem, TensorCheck, Verdict, check, curve, default_epsilon,
+};
+use karenina::study::trace::visible;
+use karenina::text::vocabulary::Vocabulary;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::{input, load, output_error};
+
+/// Elements of each tensor that the curve is made of; one if a loss takes its time.
+fn curve_sample(sizes: Sizes) -> usize {
+    if sizes.parameters() < 100_000 { 4 } else { 1 }
+}
+
+/// Arguments of `karenina gradcheck`.
+#[derive(Args)]
+pub struct Gradcheck {
+    /// The text whose first characters make the batch; `-` is standard input
+    /// [default: the embedded text]
+    #[arg(long = "text", value_name = "FILE")]
+    texts: Vec<PathBuf>,
+    /// Encoding of the text, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Check a trained network: a checkpoint, or a folder whose newest one is taken
+    /// [default: a network as training starts it]
+    #[arg(long, value_name = "FILE or DIR", conflicts_with_all = ["hidden", "layers"])]
+    checkpoint: Option<PathBuf>,
+    /// LSTM cells in a layer
+    #[arg(long, value_name = "H", default_value_t = 5)]
+    hidden: usize,
+    /// Layers
+    #[arg(long, value_name = "L", default_value_t = 2)]
+    layers: usize,
+    /// Rows of the batch
+    #[arg(long, value_name = "B", default_value_t = 3)]
+    batch: usize,
+    /// Time steps of the batch
+    #[arg(long, value_name = "T", default_value_t = 4)]
+    unroll: usize,
+    /// Probability that dropout keeps an output
+    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    keep: f64,
+    /// Step of the differences [default: the fifth root of the machine epsilon, 7.4e-4 in f64]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    epsilon: Option<f64>,
+    /// Compare at most N elements of each tensor, evenly spread
+    /// [default: all; 16 with --checkpoint]
+    #[arg(long, value_name = "N")]
+    sample: Option<usize>,
+    /// Number type of the network; f32 shows why one checks in f64
+    #[arg(long, value_enum, default_value_t = Precision::F64)]
+    precision: Precision,
+    /// Seed of weights, state and dropout
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+}
+
+impl Gradcheck {
+    /// Prints a table of all tensors and the curve of error against step; exit code 1 unless all agree.
+    pub fn run(self) -> Result<ExitCode> {
+        self.validate()?;
+        let text = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let (vocabulary, parameters) = match &self.checkpoint {
+            Some(path) => {
+                let checkpoint = load(path)?;
+                (Vocabulary::from_sorted(checkpoint.vocabulary)?, checkpoint.parameters.cast())
+            }
+            None => {
+                let vocabulary = Vocabulary::from_text(text.text());
+                let Self { hidden, layers, .. } = self;
+                let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+                let rng = &mut Pcg64::seed_from_u64(self.seed);
+                (vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng))
+            }
+        };
+        // Only the batch itself must be known to the network.
+        let needed = self.batch.saturating_mul(self.unroll).saturating_add(1);
+        let start: String = text.characters().take(needed).collect();
+        let ids = vocabulary.encode(&start)?;
+        match self.precision {
+            Precision::F64 => self.report::<f64>(parameters, &vocabulary, &ids),
+            Precision::F32 => self.report::<f32>(parameters.cast(), &vocabulary, &ids),
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("--hidden", self.hidden),
+            ("--layers", self.layers),
+            ("--batch", self.batch),
+            ("--unroll", self.unroll),
+            ("--sample", self.sample.unwrap_or(1)),
+        ];
+        for (name, value) in sizes {
+            demand(value > 0, name, value, "at least 1")?;
+        }
+        demand(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
+        let epsilon = self.epsilon.unwrap_or(1.0);
+        demand(epsilon > 0.0 && epsilon <= 1.0, "--epsilon", epsilon, "above 0 and at most 1")
+    }
+
+    fn report<R: Real>(
+        &self,
+        parameters: Parameters<R>,
+        vocabulary: &Vocabulary,
+        ids: &[u32],
+    ) -> Result<ExitCode> {
+        let sizes = parameters.sizes();
+        let shape = (self.batch, self.unroll);
+        let problem = Problem::on_text(parameters, ids, shape, self.keep, self.seed)?;
+        let epsilon = self.epsilon.unwrap_or_else(default_epsilon::<R>);
+        let sample = self.sample.or(self.checkpoint.as_ref().map(|_| 16));
+        let mut out = io::stdout().lock();
+        let Sizes { vocabulary: v, hidden, layers } = sizes;
+        let (batch, unroll) = shape;
+        writeln!(
+            out,
+            "{} parameters: V = {v}, H = {hidden}, L = {layers}; B = {batch}, T = {unroll}; \
+             {} with step {epsilon:.1e}\n",
+            sizes.parameters(),
+            R::NAME,
+        )
+        .map_err(output_error)?;
+        let checks = check(&problem, epsilon, sample);
+        table(&checks, vocabulary).print(&mut out, is_coloured())?;
+        let epsilons = epsilons::<R>();
+        let points = curve(&problem, &epsilons, curve_sample(sizes));
+        plot(&points, &mut out)?;
+        conclude(&checks, &mut out)
+    }
+}
+
+fn demand(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => Err(Error::Setting { name, found: found.to_string(), expected: expected.into() }),
+    }
+}
+
+fn table(checks: &[TensorCheck], vocabulary: &Vocabulary) -> Table {
+    let heads = [
+        "tensor",
+        "shape",
+        "checked",
+        "error",
+        "tolerance",
+        "verdict",
+        "largest abs",
+        "rel",
+        "at",
+        "analytic",
+        "numeric",
+    ];
+    let mut table = Table::new(heads, &[0, 5, 8]);
+    for check in checks {
+        let shape = format!("{:?}", check.shape);
+        let mut row = vec![
+            plain(&check.name),
+            dim(shape),
+            dim(check.elements.len()),
+            plain(format!("{:.1e}", check.relative_error())),
+            dim(format!("{:.1e}", check.tolerance())),
+            verdict(check.verdict()),
+        ];
+        if let Some(worst) = check.worst() {
+            row.extend([
+                plain(format!("{:.1e}", worst.absolute_error())),
+                dim(format!("{:.1e}", check.largest_relative_error())),
+                plain(place(check, worst.index, vocabulary)),
+                plain(format!("{:.9e}", worst.analytic)),
+                plain(format!("{:.9e}", worst.numeric)),
+            ]);
+        }
+        table.row(row);
+    }
+    table
+}
+
+fn verdict(verdict: Verdict) -> (String, Colour) {
+    match verdict {
+        Verdict::Agrees => ("agrees".into(), Colour::Green),
+        Verdict::Differs => ("DIFFERS".into(), Colour::Red),
+        Verdict::Blind => ("cannot tell".into(), Colour::Yellow),
+    }
+}
+
+/// Row, gate and column of an element; the rows of the first W_ih and the columns of the projection
+/// are characters.
+fn place(check: &TensorCheck, index: usize, vocabulary: &Vocabulary) -> String {
+    let place = check.place(index);
+    let character = |id: usize| format!("'{}'", visible(vocabulary.character(id as u32)));
+    let row = place.row.map(|row| match check.name.as_str() {
+        "w_ih_l0" => format!("row {} ", character(row)),
+        _ => format!("row {row} "),
+    });
+    let column = match (place.gate, check.name.starts_with("projection")) {
+        (Some(gate), _) => format!("gate {gate} unit {}", place.column),
+        (None, true) => character(place.column),
+        (None, false) => format!("unit {}", place.column),
+    };
+    row.unwrap_or_default() + &column
+}
+
+/// Two steps for every power of ten, from 1 to where θ + ε is θ.
+fn epsilons<R: Real>() -> Vec<f64> {
+    let powers = (0..).map(|k| 10f64.powf(-0.5 * f64::from(k)));
+    powers.take_while(|&epsilon| epsilon > 10.0 * R::EPSILON && epsilon > 1e-12).collect()
+}
+
+/// The curve on paper ruled in powers of ten: `o` for the central difference, `x` for the
+/// extrapolated one, `*` for both.
+fn plot(points: &[CurvePoint], out: &mut impl Write) -> Result<()> {
+    let decade = |error: f64| error.log10().round() as i32;
+    let finite = |error: f64| error.is_finite() && error > 0.0;
+    let errors = points.iter().flat_map(|p| [p.central, p.extrapolated]).filter(|&e| finite(e));
+    let decades: Vec<i32> = errors.map(decade).collect();
+    let (Some(&lowest), Some(&highest)) = (decades.iter().min(), decades.iter().max()) else {
+        return Ok(());
+    };
+    let mut lines = vec!["relative error against step: o central, x extrapolated, * both".into()];
+    for row in (lowest..=highest).rev() {
+        let marks = points.iter().map(|point| {
+            let is_here = |error: f64| finite(error) && decade(error) == row;
+            match (is_here(point.central), is_here(point.extrapolated)) {
+                (true, true) => "  *",
+                (true, false) => "  o",
+                (false, true) => "  x",
+                (false, false) => "   ",
+            }
+        });
+        let line: String = marks.collect();
+        lines.push(format!("{:>6} |{}", format!("1e{row}"), line).trim_end().to_string());
+    }
+    let axis: String = points
+        .iter()
+        .step_by(2)
+        .map(|point| format!("{:>6}", format!("1e{}", decade(point.epsilon))))
+        .collect();
+    lines.push(format!("{:>6} +{}", "", "---".repeat(points.len())));
+    lines.push(format!("{:>4}{axis}", ""));
+    writeln!(out, "\n{}\n", lines.join("\n")).map_err(output_error)
+}
+
+fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<ExitCode> {
+    let count = |v: Verdict| checks.iter().filter(|check| check.verdict() == v).count();
+    let (agree, differ) = (count(Verdict::Agrees), count(Verdict::Differs));
+    let all = checks.len();
+    let worst = checks.iter().map(TensorCheck::relative_error).fold(0.0, f64::max);
+    let (text, colour) = match (agree == all, differ) {
+        (true, _) => {
+            (format!("all {all} gradients agree; worst relative error {worst:.1e}"), Colour::Green)
+        }
+        (false, 0) => (
+            format!(
+                "{} of {all} gradients are too small for differences in this precision to tell",
+                all - agree
+            ),
+            Colour::Yellow,
+        ),
+        _ => (format!("{differ} of {all} gradients differ"), Colour::Red),
+    };
+    writeln!(out, "{}", colour.paint(&text, is_coloured())).map_err(output_error)?;
+    Ok(if agree == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

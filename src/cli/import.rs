@@ -1,0 +1,66 @@
+//! `karenina import`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::train::interchange;
+use karenina::train::run::{Mode, RunFolder, checkpoints_in};
+
+use super::note;
+
+/// Arguments of `karenina import`.
+#[derive(Args)]
+pub struct Import {
+    /// A safetensors file, by karenina export or by PyTorch
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The characters that the model predicts, for a file that does not say: a text with exactly
+    /// these (their ids ascend), or just a list of them in the order of their ids; in UTF-8
+    #[arg(long, value_name = "FILE")]
+    vocabulary: Option<PathBuf>,
+    /// Folder for the checkpoint [default: the file's name without its ending]
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
+}
+
+impl Import {
+    /// Writes a checkpoint of step 0 into a folder of its own.
+    pub fn run(self) -> Result<ExitCode> {
+        let vocabulary = self.vocabulary.as_deref().map(read_utf8).transpose()?;
+        let checkpoint = interchange::load(&self.file, vocabulary.as_deref())?;
+        let folder = self.checkpoints.unwrap_or_else(|| self.file.with_extension(""));
+        if folder.is_dir() && !checkpoints_in(&folder)?.is_empty() {
+            let reason = "holds a run already; --checkpoints names another folder";
+            return Err(Error::RunFolder { path: folder, reason: reason.into() });
+        }
+        let mut opened = RunFolder::open(&folder, Mode::New)?;
+        for warning in &opened.warnings {
+            note(&format!("karenina: {warning}"));
+        }
+        let path = opened.folder.save(&checkpoint)?;
+        let sizes = checkpoint.sizes();
+        note(&format!(
+            "wrote {}: {} LSTM {} of {}, {} characters\nto train it on a text of these characters: \
+             karenina train TEXT --checkpoints {} --resume",
+            path.display(),
+            sizes.layers,
+            if sizes.layers == 1 { "layer" } else { "layers" },
+            sizes.hidden,
+            sizes.vocabulary,
+            folder.display(),
+        ));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The text as it is: in a list of characters even a line end or a carriage return counts.
+fn read_utf8(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    String::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
+        path: path.to_path_buf(),
+        offset: error.utf8_error().valid_up_to(),
+    })
+}

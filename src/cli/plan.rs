@@ -1,0 +1,121 @@
+//! `karenina plan`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use karenina::error::Result;
+use karenina::study::plan::Plan as Found;
+use karenina::train::TrainConfig;
+
+use super::train::Settings;
+use super::{input, output_error, print_json, threads};
+
+/// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
+#[derive(Args)]
+pub struct Plan {
+    /// Texts to learn, read as one; `-` is standard input [default: the embedded text]
+    #[arg(value_name = "TEXT")]
+    texts: Vec<PathBuf>,
+    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// The settings to start from: article or quick
+    /// [default: as `karenina train`: quick for the embedded text, article for yours]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    /// Calibrates and prints.
+    pub fn run(self) -> Result<ExitCode> {
+        let threads = threads(self.threads)?;
+        let base = match self.preset.as_deref() {
+            Some(name) => TrainConfig::preset(name)?,
+            None if self.texts.is_empty() => TrainConfig::quick(),
+            None => TrainConfig::article(),
+        };
+        let config = self.settings.on_top_of(base);
+        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let found = Found::new(&corpus, &config, threads)?;
+        match self.json {
+            true => print_json(&found)?,
+            false => print(&found, &mut io::stdout().lock()).map_err(output_error)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// The figures, a line each.
+fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
+    let m = &plan.memory;
+    let of_machine = plan.machine_bytes.map_or(String::new(), |all| {
+        format!(", {:.1} % of the machine's", 100.0 * m.total() as f64 / all as f64)
+    });
+    let rate = (plan.batch * plan.unroll) as f64 / plan.step_seconds;
+    writeln!(out, "parameters       {}", plan.parameters)?;
+    writeln!(out, "memory           {}{of_machine}", mib(m.total()))?;
+    for (what, bytes) in [
+        ("weights and gradients", m.parameters + m.gradients),
+        ("Adam's moments", m.moments),
+        ("packed weights", m.packed),
+        ("activations", m.tapes),
+        ("text", m.text),
+        ("saving a checkpoint", m.saving),
+    ] {
+        writeln!(out, "  {what:22} {:>12}", mib(bytes))?;
+    }
+    writeln!(
+        out,
+        "a step           {:.2} GFLOP, about {}",
+        plan.step_gflop,
+        time(plan.step_seconds)
+    )?;
+    writeln!(out, "                 {rate:.0} characters/s, threads: {}", plan.threads)?;
+    let (batches, epoch) = (plan.batches_per_epoch, time(plan.epoch_seconds));
+    writeln!(out, "an epoch         {batches} steps, about {epoch}")?;
+    writeln!(out, "the run          {} steps, about {}", plan.steps, time(plan.run_seconds))?;
+    let (count, bytes) = (plan.checkpoints, plan.checkpoint_bytes);
+    writeln!(out, "checkpoints      {count} of up to {}", mib(bytes))?;
+    out.flush()
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+/// Seconds as people say them: two units.
+fn time(seconds: f64) -> String {
+    let whole = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).as_secs();
+    let (days, hours, minutes) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) if seconds < 1.0 => format!("{:.1} ms", 1e3 * seconds),
+        (0, 0, 0) => format!("{seconds:.1} s"),
+        (0, 0, _) => format!("{minutes} min {} s", whole % 60),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_have_the_two_units_that_matter() {
+        let seconds = [0.0123, 1.26, 61.0, 3_600.0 * 2.0 + 60.0 * 5.0 + 3.0, 86_400.0 * 3.5];
+        let words = ["12.3 ms", "1.3 s", "1 min 1 s", "2 h 5 min", "3 d 12 h"];
+        assert_eq!(seconds.map(time), words);
+        assert!(time(f64::MAX).contains(" d "), "no overflow: {}", time(f64::MAX));
+    }
+}

@@ -1,0 +1,218 @@
+//! Line charts as SVG. Colours come from the page's style sheet, so they follow its colour scheme.
+
+use std::ops::RangeInclusive;
+
+use super::html::{figure, push};
+
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 230.0;
+/// Space for the numbers on the left and below.
+const LEFT: f64 = 44.0;
+const BELOW: f64 = 34.0;
+const TOP: f64 = 10.0;
+const RIGHT: f64 = 12.0;
+
+/// One line, or a row of dots.
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// `line-1` to `line-3`, `faint`, or `limit`.
+    pub class: &'static str,
+    /// Its points, x ascending.
+    pub points: Vec<(f64, f64)>,
+}
+
+/// Curves over one x.
+pub struct Chart {
+    /// What it shows.
+    pub title: &'static str,
+    /// What the x axis counts.
+    pub x: &'static str,
+    /// Whether the y axis is logarithmic.
+    pub is_log: bool,
+    /// The y axis; without it the data decide.
+    pub y: Option<RangeInclusive<f64>>,
+    /// The lines, the last on top.
+    pub series: Vec<Series>,
+}
+
+impl Chart {
+    /// The figure, with a legend for the series in its caption.
+    pub fn to_html(&self) -> String {
+        let mut caption = format!("<b>{}</b>", self.title);
+        for series in self.series.iter().filter(|series| !series.points.is_empty()) {
+            let (class, name) = (series.class, &series.name);
+            push(&mut caption, format_args!(" <span class=\"key {class}\">{name}</span>"));
+        }
+        figure(&caption, &self.svg())
+    }
+
+    fn svg(&self) -> String {
+        let (x, y) = (self.x_range(), self.y_range());
+        let at_x = |value: f64| LEFT + share(value, x) * (WIDTH - LEFT - RIGHT);
+        let at_y =
+            |value: f64| HEIGHT - BELOW - share(self.scaled(value), y) * (HEIGHT - BELOW - TOP);
+        let mut svg = format!(
+            "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">\n",
+            self.title
+        );
+        for tick in self.y_ticks(y) {
+            let (y, right) = (at_y(tick), WIDTH - RIGHT);
+            push(&mut svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            let (x, y, text) = (LEFT - 6.0, y + 3.5, label(tick));
+            push(
+                &mut svg,
+                format_args!("<text class=\"end\" x=\"{x}\" y=\"{y:.1}\">{text}</text>\n"),
+            );
+        }
+        for tick in ticks(x.0, x.1, 4) {
+            let (x, y, text) = (at_x(tick), HEIGHT - BELOW + 15.0, label(tick));
+            push(
+                &mut svg,
+                format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>\n"),
+            );
+        }
+        let (middle, bottom) = ((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 4.0);
+        let x_name = self.x;
+        push(
+            &mut svg,
+            format_args!("<text class=\"mid\" x=\"{middle}\" y=\"{bottom}\">{x_name}</text>\n"),
+        );
+        for series in &self.series {
+            let class = series.class;
+            push(
+                &mut svg,
+                format_args!("<path class=\"{class}\" d=\"{}\"/>\n", path(series, at_x, at_y)),
+            );
+        }
+        svg + "</svg>"
+    }
+
+    fn scaled(&self, value: f64) -> f64 {
+        if self.is_log { value.max(1e-30).log10() } else { value }
+    }
+
+    fn values(&self) -> impl Iterator<Item = (f64, f64)> {
+        let points = self.series.iter().flat_map(|series| series.points.iter().copied());
+        points.filter(|(_, y)| y.is_finite() && (!self.is_log || *y > 0.0))
+    }
+
+    fn x_range(&self) -> (f64, f64) {
+        widened(extent(self.values().map(|(x, _)| x)))
+    }
+
+    /// Of the scaled values.
+    fn y_range(&self) -> (f64, f64) {
+        match &self.y {
+            Some(range) => (self.scaled(*range.start()), self.scaled(*range.end())),
+            None => widened(extent(self.values().map(|(_, y)| self.scaled(y)))),
+        }
+    }
+
+    fn y_ticks(&self, (low, high): (f64, f64)) -> Vec<f64> {
+        if !self.is_log {
+            return ticks(low, high, 5);
+        }
+        let decades = low.floor() as i32..=high.floor() as i32;
+        let digits: &[f64] = if high - low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+        let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
+        let inside: Vec<f64> = all.filter(|tick| (low..=high).contains(&tick.log10())).collect();
+        let by = inside.len().div_ceil(9).max(1);
+        inside.into_iter().step_by(by).collect()
+    }
+}
+
+/// The line through the points; numbers that are not finite leave a gap.
+fn path(series: &Series, at_x: impl Fn(f64) -> f64, at_y: impl Fn(f64) -> f64) -> String {
+    let mut path = String::new();
+    let mut pen = 'M';
+    for &(x, y) in &series.points {
+        if y.is_finite() {
+            push(&mut path, format_args!("{pen}{:.1} {:.1}", at_x(x), at_y(y)));
+            pen = 'L';
+        } else {
+            pen = 'M';
+        }
+    }
+    if series.points.len() == 1 {
+        path.push_str("h.1"); // a lone point is drawn by the line's round cap
+    }
+    path
+}
+
+fn share(value: f64, (low, high): (f64, f64)) -> f64 {
+    ((value - low) / (high - low)).clamp(0.0, 1.0)
+}
+
+fn extent(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
+}
+
+/// A range that is not empty, whatever the data.
+fn widened((low, high): (f64, f64)) -> (f64, f64) {
+    if low < high {
+        (low, high)
+    } else if low.is_finite() {
+        (low - 0.5, high + 0.5)
+    } else {
+        (0.0, 1.0)
+    }
+}
+
+/// Some `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten.
+fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
+    let rough = (high - low) / count as f64;
+    let power = 10f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| *step >= rough);
+    let step = step.unwrap_or(10.0 * power);
+    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+    (first..=last).map(|n| n as f64 * step).collect()
+}
+
+/// A tick's number, as short as it can be.
+fn label(tick: f64) -> String {
+    match tick.abs() {
+        0.0 => "0".into(),
+        x if !(1e-3..1e6).contains(&x) => format!("{tick:.0e}"),
+        _ => ((tick * 1e6).round() / 1e6).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_within_the_range() {
+        assert_eq!(
+            ticks(0.0, 1.0, 5).iter().map(|&t| label(t)).collect::<Vec<_>>().join(" "),
+            "0 0.2 0.4 0.6 0.8 1"
+        );
+        assert_eq!(ticks(1.0, 500.0, 4), [200.0, 400.0]);
+        assert_eq!(label(1e-5), "1e-5");
+    }
+
+    #[test]
+    fn ticks_of_a_logarithmic_axis_are_1_2_and_5_until_they_are_too_many() {
+        let chart = Chart { title: "t", x: "step", is_log: true, y: None, series: vec![] };
+        let ticks = |low: f64, high: f64| {
+            let ticks = chart.y_ticks((low.log10(), high.log10()));
+            ticks.into_iter().map(label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(ticks(0.15, 6.0), "0.2 0.5 1 2 5");
+        assert_eq!(ticks(0.0005, 3.0), "0.001 0.01 0.1 1");
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_leaves_a_gap() {
+        let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)];
+        let series = Series { name: "a".into(), class: "line-1", points };
+        assert_eq!(path(&series, |x| x, |y| y), "M0.0 1.0M2.0 3.0");
+    }
+
+    #[test]
+    fn no_data_still_make_a_chart() {
+        let chart = Chart { title: "t", x: "step", is_log: true, y: None, series: vec![] };
+        assert!(!chart.to_html().contains("NaN"));
+    }
+}

@@ -1,0 +1,98 @@
+//! `karenina report`.
+
+mod chart;
+mod heat;
+mod html;
+mod page;
+mod png;
+mod text;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::study::report::{ReportConfig, report};
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::LogRow;
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::RunFolder;
+use rayon::ThreadPoolBuilder;
+
+use super::{input, load, output_error, threads};
+
+/// Arguments of `karenina report`.
+#[derive(Args)]
+pub struct Report {
+    /// A run's folder, or a single checkpoint
+    #[arg(long, value_name = "DIR or FILE", default_value = "checkpoints")]
+    checkpoint: PathBuf,
+    /// Texts to look at the network with, read as one; `-` is standard input [default: the embedded text]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    text: Vec<PathBuf>,
+    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Characters from the text's end that are shown
+    #[arg(long, value_name = "N", default_value_t = 3000)]
+    length: usize,
+    /// Leave out characters that the network does not know
+    #[arg(long)]
+    skip_unknown: bool,
+    /// The page to write
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    out: PathBuf,
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl Report {
+    /// Writes the page and says where it is.
+    pub fn run(self) -> Result<ExitCode> {
+        let threads = threads(self.threads)?;
+        let checkpoint = load(&self.checkpoint)?;
+        let history = self.history(&checkpoint)?;
+        let text = self.excerpt(&checkpoint)?;
+        let folder = self.checkpoint.is_dir().then_some(self.checkpoint.as_path());
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        let report =
+            pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
+        let page = page::page(&report, &name(&self.checkpoint));
+        fs::write(&self.out, &page).map_err(Error::io("write", &self.out))?;
+        writeln!(
+            io::stdout(),
+            "{}: {} kB, {:.3} bits per character over {} characters",
+            self.out.display(),
+            page.len().div_ceil(1000),
+            report.reading.mean_surprise(),
+            report.reading.steps(),
+        )
+        .map_err(output_error)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The folder's log, which may be ahead of its newest checkpoint; without one what the checkpoint
+    /// remembers.
+    fn history(&self, checkpoint: &Checkpoint) -> Result<Vec<LogRow>> {
+        let log = self.checkpoint.join(RunFolder::LOG);
+        if log.exists() { LogRow::read_table(&log) } else { Ok(checkpoint.history.clone()) }
+    }
+
+    /// The end of the text: there lies what a run holds back for validation.
+    fn excerpt(&self, checkpoint: &Checkpoint) -> Result<String> {
+        let corpus = input::read_text(&self.text, self.encoding.as_deref())?;
+        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
+        let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
+        let characters: Vec<char> = corpus.characters().filter(known).collect();
+        Ok(characters[characters.len().saturating_sub(self.length)..].iter().collect())
+    }
+}
+
+/// The name of the run: that of its folder or file, without the way there.
+fn name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    whole.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

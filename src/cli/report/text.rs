@@ -1,0 +1,121 @@
+//! The text itself, coloured: by surprise, and by the activation of one cell.
+
+use karenina::study::report::{Found, Reading, Report};
+
+use super::html::{push, section, shown};
+
+/// Bits from which a character has the strongest colour.
+const STRONGEST: f32 = 8.0;
+
+/// The text coloured by surprise, with the alternatives as data for the script.
+pub fn surprise(report: &Report) -> String {
+    let Report { reading, vocabulary, .. } = report;
+    let mut text = String::new();
+    for (n, &id) in reading.ids.iter().enumerate() {
+        // The first character was not predicted.
+        let bits = if n == 0 { 0.0 } else { reading.surprise[n - 1] };
+        let strength = bits.clamp(0.0, STRONGEST).round();
+        let c = shown(vocabulary[id as usize]);
+        push(&mut text, format_args!("<i class=\"s{strength}\">{c}</i>"));
+    }
+    let legend: String =
+        (0..=8).map(|bits| format!("<i class=\"s{bits}\">&nbsp;{bits}&nbsp;</i>")).collect();
+    let body = format!(
+        "<p class=\"legend\">bits <span class=\"passage\">{legend}</span> or more</p>\n\
+         <div id=\"readout\" role=\"status\" aria-live=\"polite\">Point at a character, or come here \
+         with the Tab key and use the arrows.</div>\n\
+         <div id=\"text\" class=\"passage\" tabindex=\"0\" role=\"group\" aria-label=\"The text, \
+         character by character: the arrow keys move\" aria-describedby=\"readout\">{text}</div>\n\
+         <script type=\"application/json\" id=\"data\">{}</script>\n",
+        data(reading, vocabulary)
+    );
+    let note = format!(
+        "Each character on a ground as strong as it surprised the network: −log₂ of the probability that \
+         it was given. The mean over these {} characters is {:.3} bits.",
+        reading.steps(),
+        reading.mean_surprise(),
+    );
+    section("surprise", "Surprise", &note, &body)
+}
+
+/// Everything that the script needs, in numbers alone: nothing of the text can be taken for markup.
+fn data(reading: &Reading, vocabulary: &[char]) -> String {
+    let list = |numbers: &mut dyn Iterator<Item = u32>| {
+        numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+    };
+    let guesses: Vec<String> = reading
+        .guesses
+        .iter()
+        .map(|guesses| {
+            let pairs = guesses.iter().flat_map(|&(id, p)| [id, (p * 1000.0).round() as u32]);
+            format!("[{}]", list(&mut pairs.into_iter()))
+        })
+        .collect();
+    format!(
+        "{{\"vocabulary\":[{}],\"ids\":[{}],\"centibits\":[{}],\"guesses\":[{}]}}",
+        list(&mut vocabulary.iter().map(|&c| c.into())),
+        list(&mut reading.ids.iter().copied()),
+        list(&mut reading.surprise.iter().map(|bits| (bits * 100.0).round() as u32)),
+        guesses.join(",")
+    )
+}
+
+/// The cells that follow a property of the text, each over a passage.
+pub fn cells(report: &Report) -> String {
+    let (real, chance): (Vec<&Found>, Vec<&Found>) =
+        report.cells.iter().partition(|found| found.is_real());
+    let mut body = String::from(
+        "<p class=\"legend\">tanh c <span class=\"passage\"><i class=\"n6\">&nbsp;−1&nbsp;</i><i \
+         class=\"n3\">&nbsp;−½&nbsp;</i><i>&nbsp;0&nbsp;</i><i class=\"p3\">&nbsp;½&nbsp;</i><i \
+         class=\"p6\">&nbsp;1&nbsp;</i></span></p>\n<div class=\"cells\">\n",
+    );
+    for found in &real {
+        body.push_str(&cell(report, found));
+    }
+    body.push_str("</div>\n");
+    if !chance.is_empty() {
+        let names: Vec<&str> = chance.iter().map(|found| found.feature).collect();
+        push(
+            &mut body,
+            format_args!(
+                "<p class=\"note\">No cell follows these better than chance: {}.</p>\n",
+                names.join(", ")
+            ),
+        );
+    }
+    let note = "Single cells that keep track of something, after Karpathy, Johnson and Fei-Fei (2015), the \
+                clearest first. For each property of the text: the cell whose tanh c correlates most with \
+                it (r), and the correlation that the best of all cells reaches by chance, with the property \
+                shifted along the text. Layers and cells are counted from 0, as in <code>karenina trace \
+                --unit</code>.";
+    section("cells", "Cells", note, &body)
+}
+
+fn cell(report: &Report, found: &Found) -> String {
+    let Found { feature, layer, unit, correlation, chance, .. } = found;
+    let mut text = String::new();
+    let mut run = None;
+    for (n, t) in found.excerpt.clone().enumerate() {
+        let class = strength(found.activations[n]);
+        if run.as_ref() != Some(&class) {
+            let end = if run.is_some() { "</i>" } else { "" };
+            push(&mut text, format_args!("{end}<i class=\"{class}\">"));
+            run = Some(class);
+        }
+        text.push_str(&shown(report.vocabulary[report.reading.ids[t] as usize]));
+    }
+    format!(
+        "<figure>\n<figcaption><b>{feature}</b> <span>layer {layer}, cell {unit}</span> \
+         <span>r = {correlation:.2}</span> <span>by chance {chance:.2}</span></figcaption>\n\
+         <p class=\"passage small\">{text}</i></p>\n</figure>\n"
+    )
+}
+
+/// The class of an activation: `n6` for −1, `p6` for 1.
+fn strength(activation: f32) -> String {
+    match (activation * 6.0).round() as i32 {
+        0 => "z".into(),
+        n if n < 0 => format!("n{}", -n),
+        n => format!("p{n}"),
+    }
+}

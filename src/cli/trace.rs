@@ -1,0 +1,282 @@
+//! `karenina trace`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, to_html, visible};
+use karenina::text::vocabulary::Vocabulary;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::{load, output_error};
+
+/// Arguments of `karenina trace`.
+#[derive(Args)]
+pub struct Trace {
+    /// A short text; each character but the first is predicted
+    #[arg(value_name = "TEXT")]
+    text: String,
+    /// A checkpoint, or a folder whose newest one is taken
+    /// [default: a network as training starts it, over the text's own characters]
+    #[arg(long, value_name = "FILE or DIR", conflicts_with_all = ["hidden", "layers", "seed"])]
+    checkpoint: Option<PathBuf>,
+    /// LSTM cells in a layer of the network without a checkpoint
+    #[arg(long, value_name = "H", default_value_t = 8)]
+    hidden: usize,
+    /// Layers of the network without a checkpoint
+    #[arg(long, value_name = "L", default_value_t = 2)]
+    layers: usize,
+    /// Seed of the network without a checkpoint
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    seed: u64,
+    /// Follow this unit instead of the means over all
+    #[arg(long, value_name = "K")]
+    unit: Option<usize>,
+    /// Print each equation of one time step with the numbers put in, for one unit [default unit: 0]
+    #[arg(long)]
+    numbers: bool,
+    /// Time step of --numbers, counted from 0 [default: the last]
+    #[arg(long, value_name = "T", requires = "numbers")]
+    step: Option<usize>,
+    /// Layer of --numbers, counted from 0
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "numbers")]
+    layer: usize,
+    /// Print everything as JSON
+    #[arg(long, conflicts_with = "html")]
+    json: bool,
+    /// Write everything to a page for the browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Number type of the network
+    #[arg(long, value_enum, default_value_t = Precision::F64)]
+    precision: Precision,
+}
+
+impl Trace {
+    /// Prints or writes the trace.
+    pub fn run(self) -> Result<ExitCode> {
+        let (vocabulary, parameters) = self.network()?;
+        let ids = vocabulary.encode(&self.text)?;
+        let spot = self.numbers.then(|| Spot {
+            step: self.step.unwrap_or(ids.len().saturating_sub(2)),
+            layer: self.layer,
+            unit: self.unit.unwrap_or(0),
+        });
+        let view = View { unit: self.unit, spot, ..View::default() };
+        let characters = vocabulary.characters();
+        let trace = match self.precision {
+            Precision::F64 => trace::trace(&parameters, characters, &ids, view)?,
+            Precision::F32 => trace::trace(&parameters.cast::<f32>(), characters, &ids, view)?,
+        };
+        let mut out = io::stdout().lock();
+        match &self.html {
+            Some(path) => fs::write(path, to_html(&trace)).map_err(Error::io("write", path))?,
+            None if self.json => {
+                let json = serde_json::to_string_pretty(&trace).expect("a trace is plain data");
+                writeln!(out, "{json}").map_err(output_error)?;
+            }
+            None if self.numbers => equations(&trace, &self.text, spot, &mut out)?,
+            None => tables(&trace, &mut out)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn network(&self) -> Result<(Vocabulary, Parameters<f64>)> {
+        if let Some(path) = &self.checkpoint {
+            let checkpoint = load(path)?;
+            let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
+            return Ok((vocabulary, checkpoint.parameters.cast()));
+        }
+        for (name, value) in [("--hidden", self.hidden), ("--layers", self.layers)] {
+            if value == 0 {
+                let (found, expected) = ("0".into(), "at least 1".into());
+                return Err(Error::Setting { name, found, expected });
+            }
+        }
+        let vocabulary = Vocabulary::from_text(&self.text);
+        let Self { hidden, layers, .. } = *self;
+        let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+        let rng = &mut Pcg64::seed_from_u64(self.seed);
+        Ok((vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng)))
+    }
+}
+
+fn number(x: f64) -> (String, Colour) {
+    plain(significant(x, 3))
+}
+
+fn title(text: &str, out: &mut impl Write) -> Result<()> {
+    writeln!(out, "\n{}", Colour::Bold.paint(text, is_coloured())).map_err(output_error)
+}
+
+/// Step number and character, with which every row begins.
+fn start(t: usize, character: char) -> Vec<(String, Colour)> {
+    vec![dim(t), plain(visible(character))]
+}
+
+fn tables(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+    let (nats, bits) = (significant(trace.nats, 6), significant(trace.bits, 6));
+    writeln!(
+        out,
+        "mean loss {nats} nats = {bits} bits per character, computed in {}",
+        trace.precision
+    )
+    .map_err(output_error)?;
+    predictions(trace, out)?;
+    for l in 0..trace.sizes.layers {
+        gates(trace, l, out)?;
+    }
+    for l in 0..trace.sizes.layers {
+        gradients(trace, l, out)?;
+    }
+    reach(trace, out)?;
+    tensors(trace, out)
+}
+
+fn predictions(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+    title("Predictions", out)?;
+    let mut table =
+        Table::new(["t", "read", "next", "p(next)", "bits", "most probable"], &[1, 2, 5]);
+    for (t, step) in trace.steps.iter().enumerate() {
+        let colour = match step.bits {
+            bits if bits < 1.0 => Colour::Green,
+            bits if bits < 4.0 => Colour::Plain,
+            bits if bits < 7.0 => Colour::Yellow,
+            _ => Colour::Red,
+        };
+        let top = step.top.iter().map(|g| format!("{} {:.3}", visible(g.character), g.probability));
+        let mut row = start(t, step.character);
+        row.extend([
+            plain(visible(step.next)),
+            number(step.probability),
+            (format!("{:.3}", step.bits), colour),
+            dim(top.collect::<Vec<_>>().join("  ")),
+        ]);
+        table.row(row);
+    }
+    table.print(out, is_coloured())
+}
+
+fn gates(trace: &trace::Trace, l: usize, out: &mut impl Write) -> Result<()> {
+    match trace.unit {
+        Some(unit) => title(&format!("Layer {l}, unit {unit}"), out)?,
+        None => title(
+            &format!("Layer {l}: means, and share of units saturated (beyond 0.1 or 0.9)"),
+            out,
+        )?,
+    }
+    let heads: &[&str] = match trace.unit {
+        Some(_) => &["t", "read", "i", "f", "g", "o", "c", "h"],
+        None => &["t", "read", "i", "", "f", "", "g", "", "o", "", "c", "h"],
+    };
+    let mut table = Table::new(heads, &[1]);
+    for (t, step) in trace.steps.iter().enumerate() {
+        let mut row = start(t, step.character);
+        row.extend(match step.layers[l].unit {
+            Some(u) => [u.i, u.f, u.g, u.o, u.c, u.h].map(number).to_vec(),
+            None => means(&step.layers[l]),
+        });
+        table.row(row);
+    }
+    table.print(out, is_coloured())
+}
+
+fn means(layer: &LayerStep) -> Vec<(String, Colour)> {
+    let gate = |Spread { mean, low, high }: Spread| {
+        let share = low + high;
+        let colour = if share > 0.5 { Colour::Yellow } else { Colour::Dim };
+        [number(mean), (format!("{:.0}%", 100.0 * share), colour)]
+    };
+    let mut cells = [layer.i, layer.f, layer.g, layer.o].map(gate).concat();
+    cells.extend([number(layer.c), number(layer.h)]);
+    cells
+}
+
+fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> Result<()> {
+    let heads = match trace.unit {
+        Some(unit) => {
+            title(&format!("Layer {l}, unit {unit}: gradient of the mean loss"), out)?;
+            ["t", "read", "dh", "dc", "dz_i", "dz_f", "dz_g", "dz_o"]
+        }
+        None => {
+            title(&format!("Layer {l}: gradient of the mean loss"), out)?;
+            ["t", "read", "‖dh‖", "‖dc‖", "‖dz_i‖", "‖dz_f‖", "‖dz_g‖", "‖dz_o‖"]
+        }
+    };
+    let mut table = Table::new(heads, &[1]);
+    // As the gradients come: from the last step back.
+    for (t, step) in trace.steps.iter().enumerate().rev() {
+        let layer = &step.layers[l];
+        let (dh, dc, dz) =
+            layer.unit.map_or((layer.dh, layer.dc, layer.dz), |u| (u.dh, u.dc, u.dz));
+        let mut row = start(t, step.character);
+        row.extend([dh, dc, dz[0], dz[1], dz[2], dz[3]].map(number));
+        table.row(row);
+    }
+    table.print(out, is_coloured())
+}
+
+fn reach(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+    title(
+        "How far the last step's loss reaches back (bar: powers of ten of the top layer's ‖dh‖)",
+        out,
+    )?;
+    let layers = trace.sizes.layers;
+    let mut heads = vec!["lag".to_string(), "read".into()];
+    heads.extend((0..layers).flat_map(|l| [format!("‖dh‖ layer {l}"), format!("‖dc‖ layer {l}")]));
+    heads.push(String::new());
+    let mut table = Table::new(heads, &[1, 2 + 2 * layers]);
+    for reach in &trace.reach {
+        let mut row = start(reach.lag, reach.character);
+        row.extend(reach.dh.iter().zip(&reach.dc).flat_map(|(&dh, &dc)| [number(dh), number(dc)]));
+        // Four marks for each power of ten above 1e-8.
+        let top = reach.dh[layers - 1].max(1e-8);
+        row.push(dim("#".repeat(((top.log10() + 8.0) * 4.0).round() as usize)));
+        table.row(row);
+    }
+    table.print(out, is_coloured())
+}
+
+fn tensors(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+    title("Gradient of the mean loss with respect to the parameters", out)?;
+    let mut table = Table::new(["tensor", "shape", "norm", "largest"], &[0]);
+    for tensor in &trace.tensors {
+        let shape = format!("{:?}", tensor.shape);
+        table.row(vec![
+            plain(&tensor.name),
+            dim(shape),
+            number(tensor.norm),
+            number(tensor.largest),
+        ]);
+    }
+    table.print(out, is_coloured())
+}
+
+fn equations(
+    trace: &trace::Trace,
+    text: &str,
+    spot: Option<Spot>,
+    out: &mut impl Write,
+) -> Result<()> {
+    if let Some(Spot { step, layer, unit }) = spot {
+        let before: String = text.chars().take(step + 1).collect();
+        title(&format!("Step {step} of {before:?}, layer {layer}, unit {unit}"), out)?;
+    }
+    let mut table = Table::new(["Eq.", "in symbols", "in numbers", "value"], &[0, 1, 2]);
+    for line in &trace.equations {
+        let value = significant(line.value, 6);
+        table.row(vec![
+            (line.label.into(), Colour::Bold),
+            plain(&line.symbols),
+            dim(&line.numbers),
+            plain(value),
+        ]);
+    }
+    table.print(out, is_coloured())
+}

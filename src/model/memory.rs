@@ -1,0 +1,44 @@
+//! How much memory a training step takes, told before any of it is allocated.
+//!
+//! Computed in f64: exact up to 2⁵³ bytes, and no size that a user can type overflows it.
+
+use crate::math::Real;
+use crate::model::network::Network;
+use crate::model::parameters::{Parameters, Sizes};
+
+impl<R: Real> Parameters<R> {
+    /// Bytes of all parameters of a network of these sizes; `u64::MAX` for as much and more.
+    pub fn bytes(sizes: Sizes) -> u64 {
+        let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
+        let lstm = 4.0 * h * (v + h + 1.0) + (l - 1.0) * 4.0 * h * (2.0 * h + 1.0);
+        in_bytes::<R>(lstm + v * (h + 1.0))
+    }
+}
+
+impl<R: Real> Network<R> {
+    /// Bytes of the shards' tapes for B = `batch` and T = `unroll`; `u64::MAX` for as much and more.
+    ///
+    /// * per layer: gates 4H·T·B, h and c 2H·(T+1)·B, with dropout H·T·B, carried gradients 6H·B
+    /// * once: logits V·T·B, dy H·T·B, losses T·B, and the characters in and out
+    pub fn tape_bytes(sizes: Sizes, batch: usize, unroll: usize, drops_out: bool) -> u64 {
+        let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
+        let [b, t] = [batch, unroll].map(|n| n as f64);
+        let dropped = if drops_out { h * t * b } else { 0.0 };
+        let layer = 4.0 * h * t * b + 2.0 * h * (t + 1.0) * b + dropped + 6.0 * h * b;
+        let numbers = l * layer + (v + h + 1.0) * t * b;
+        let characters = 2.0 * t * b * size_of::<u32>() as f64;
+        (numbers * size_of::<R>() as f64 + characters) as u64
+    }
+
+    /// Bytes of the weights' copies in the kernels' layout: all but the first layer's input weight, and
+    /// each with its transpose. A last panel that is filled up with zeros is not counted.
+    pub fn packed_bytes(sizes: Sizes) -> u64 {
+        let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
+        in_bytes::<R>(2.0 * (4.0 * h * h * (2.0 * l - 1.0) + h * v))
+    }
+}
+
+/// A conversion to an integer stops at its largest value.
+fn in_bytes<R>(numbers: f64) -> u64 {
+    (numbers * size_of::<R>() as f64) as u64
+}

@@ -1,0 +1,123 @@
+//! What a run will take, before anyone waits for it.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::math::matmul::fma_peak_gflops_on;
+use crate::math::stopwatch::Phase;
+use crate::model::Sizes;
+use crate::study::machine::threads_at_once;
+use crate::study::profile::{TimedStep, endless, timed_step};
+use crate::text::batches::Batches;
+use crate::text::corpus::Corpus;
+use crate::text::vocabulary::Vocabulary;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::memory::{Memory, machine_bytes};
+use crate::train::{TrainConfig, Trainer};
+
+/// How long steps are tried out.
+const CALIBRATION: Duration = Duration::from_secs(2);
+/// How long one of them may take, by a guess of [`GUESS`].
+const TRIAL_STEP: f64 = 0.4;
+/// The part of the peak that a step is taken to reach when the trial's length is chosen.
+const GUESS: f64 = 0.7;
+
+/// What [`Plan::new`] finds. A step that is expected to take long is tried out on fewer time steps.
+#[derive(Clone, Debug, Serialize)]
+pub struct Plan {
+    /// Threads that were asked for.
+    pub threads: usize,
+    /// V, H and L.
+    pub sizes: Sizes,
+    /// B.
+    pub batch: usize,
+    /// T.
+    pub unroll: usize,
+    /// Numbers in all weights.
+    pub parameters: u64,
+    /// Bytes that training takes.
+    pub memory: Memory,
+    /// The machine's memory in bytes, where the system tells.
+    pub machine_bytes: Option<u64>,
+    /// What a step computes, in 10⁹ operations.
+    pub step_gflop: f64,
+    /// Batches of one pass through the text.
+    pub batches_per_epoch: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Expected seconds of a step: the median of those tried out.
+    pub step_seconds: f64,
+    /// Expected seconds of one pass through the text.
+    pub epoch_seconds: f64,
+    /// Expected seconds of the whole run, validation and saving not counted.
+    pub run_seconds: f64,
+    /// Bytes of the last checkpoint's file.
+    pub checkpoint_bytes: u64,
+    /// Checkpoints that the run will save.
+    pub checkpoints: u64,
+}
+
+impl Plan {
+    /// Tries out `config` on `corpus` for two seconds.
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`].
+    pub fn new(corpus: &Corpus, config: &TrainConfig, threads: usize) -> Result<Self> {
+        config.validate()?;
+        let vocabulary = Vocabulary::from_text(corpus.text());
+        let sizes = config.sizes(vocabulary.len());
+        let memory = Memory::of(config, corpus, sizes.vocabulary);
+        memory.require(config)?;
+        let ids = vocabulary.encode(corpus.text())?;
+        let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
+        let batches_per_epoch = batches.len() as u64;
+        let all = config.epochs.saturating_mul(batches_per_epoch);
+        let steps = config.steps.map_or(all, |steps| steps.min(all));
+        let step_seconds = calibrate(corpus, config, sizes, threads)?;
+        Ok(Self {
+            threads,
+            sizes,
+            batch: config.batch,
+            unroll: config.unroll,
+            parameters: sizes.parameters() as u64,
+            memory,
+            machine_bytes: machine_bytes(),
+            step_gflop: sizes.flop(config.batch * config.unroll) / 1e9,
+            batches_per_epoch,
+            steps,
+            step_seconds,
+            epoch_seconds: step_seconds * batches_per_epoch as f64,
+            run_seconds: step_seconds * steps as f64,
+            checkpoint_bytes: Checkpoint::file_bytes(&vocabulary, sizes, config.batch, steps),
+            checkpoints: steps.div_ceil(config.save_every),
+        })
+    }
+}
+
+/// Seconds of a step of `config`.
+fn calibrate(corpus: &Corpus, config: &TrainConfig, sizes: Sizes, threads: usize) -> Result<f64> {
+    let guess = GUESS * 1e9 * fma_peak_gflops_on(threads_at_once(threads));
+    let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
+    let unroll = (shortened as usize).clamp(1, config.unroll);
+    let mut trainer =
+        Trainer::new(corpus, endless(TrainConfig { unroll, ..config.clone() }), threads)?;
+    let times = config.unroll as f64 / unroll as f64;
+    timed_step(&mut trainer)?; // the first one allocates
+    let start = Instant::now();
+    let mut seconds = Vec::new();
+    while seconds.is_empty() || start.elapsed() < CALIBRATION {
+        seconds.push(stretched(&timed_step(&mut trainer)?, times));
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[seconds.len() / 2])
+}
+
+/// Seconds of `step` if it had so many times its time steps: what looks at the parameters alone
+/// takes no longer.
+fn stretched(step: &TimedStep, times: f64) -> f64 {
+    let fixed = [Phase::Pack, Phase::Clip, Phase::Adam];
+    let fixed: f64 = fixed.into_iter().map(|phase| step.watch.seconds(phase)).sum();
+    fixed + (step.seconds - fixed) * times
+}

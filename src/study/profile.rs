@@ -1,0 +1,267 @@
+//! Where the time of a training step goes, measured against what the machine can do at most.
+//!
+//! The steps are a [`Trainer`]'s own, on real text. Other programs disturb a measurement in one direction
+//! only, so of everything the best is kept: the fastest step with *its* phases, and the highest of the
+//! peaks that are measured between the steps.
+
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use rayon::ThreadPoolBuilder;
+use serde::Serialize;
+
+use crate::error::Result;
+use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
+use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::model::{Parameters, Sizes};
+use crate::sample::{Generator, Picker};
+use crate::study::machine::{Bandwidth, threads_at_once};
+use crate::text::batches::Validation;
+use crate::text::corpus::Corpus;
+use crate::train::memory::peak_rss_bytes;
+use crate::train::{TrainConfig, Trainer};
+
+/// How long training steps are measured if nobody says how many: so long, but at least [`FEWEST_STEPS`].
+const MEASURE: Duration = Duration::from_secs(3);
+/// See [`MEASURE`].
+const FEWEST_STEPS: usize = 5;
+
+/// What [`Profile::measure`] finds. Seconds are wall time; GFLOP are 10⁹ operations.
+#[derive(Clone, Debug, Serialize)]
+pub struct Profile {
+    /// The instruction set of the matmul kernel in use.
+    pub kernel: &'static str,
+    /// Threads that were asked for.
+    pub threads: usize,
+    /// V, H and L.
+    pub sizes: Sizes,
+    /// B.
+    pub batch: usize,
+    /// T.
+    pub unroll: usize,
+    /// Steps measured.
+    pub steps: usize,
+    /// Seconds of the fastest step.
+    pub step_seconds: f64,
+    /// Seconds of the step in the middle: much more than the fastest says that the machine was busy.
+    pub median_step_seconds: f64,
+    /// What a step computes; see [`Sizes::flop`].
+    pub step_gflop: f64,
+    /// GFLOP/s of the fastest step.
+    pub gflops: f64,
+    /// GFLOP/s of fused multiply-adds in registers alone, on as many threads.
+    pub peak_gflops: f64,
+    /// `gflops` / `peak_gflops`.
+    pub fraction_of_peak: f64,
+    /// Characters trained on in a second, in the fastest step.
+    pub characters_per_second: f64,
+    /// Characters written in a second by a network of these sizes.
+    pub sample_characters_per_second: f64,
+    /// The most memory that the process had at once while it trained, where the system tells.
+    pub peak_rss_bytes: Option<u64>,
+    /// Speed of reading memory.
+    pub bandwidth: Bandwidth,
+    /// The part of the fastest step that reading the clock took.
+    pub clock_share: f64,
+    /// Where the fastest step's time went; the seconds sum to `step_seconds`.
+    pub phases: Vec<PhaseProfile>,
+}
+
+/// One phase of the fastest step.
+#[derive(Clone, Debug, Serialize)]
+pub struct PhaseProfile {
+    /// As [`Phase::name`]; "other" is what no phase explains.
+    pub name: &'static str,
+    /// Calls in the step, all shards together; none for "other".
+    pub calls: u64,
+    /// Wall time.
+    pub seconds: f64,
+    /// Part of the step's wall time.
+    pub share: f64,
+    /// What its matrix products compute; 0 if it has none.
+    pub gflop: f64,
+    /// GFLOP/s of its matrix products.
+    pub gflops: f64,
+    /// `gflops` / the peak.
+    pub fraction_of_peak: f64,
+}
+
+impl PhaseProfile {
+    /// Seconds that this phase takes beyond those that its matrix products would take at the peak.
+    pub fn loss(&self, peak_gflops: f64) -> f64 {
+        self.seconds - self.gflop / peak_gflops
+    }
+}
+
+impl Profile {
+    /// Trains a network of `config` on `corpus` for some steps and lets it write.
+    ///
+    /// * `steps`: how many steps are measured; without, as many as three seconds hold but at least five
+    ///
+    /// # Errors
+    /// Those of [`Trainer::new`], and a loss that is not finite.
+    pub fn measure(
+        corpus: &Corpus,
+        config: TrainConfig,
+        threads: usize,
+        steps: Option<usize>,
+    ) -> Result<Self> {
+        let config = endless(config);
+        let mut trainer = Trainer::new(corpus, config, threads)?;
+        let at_once = threads_at_once(threads);
+        let mut peak_gflops = 0.0_f64;
+        let start = Instant::now();
+        let mut measured = Vec::new();
+        timed_step(&mut trainer)?; // the first one allocates
+        while match steps {
+            Some(steps) => measured.len() < steps,
+            None => measured.len() < FEWEST_STEPS || start.elapsed() < MEASURE,
+        } {
+            measured.push(timed_step(&mut trainer)?);
+            if measured.len() <= 2 * FEWEST_STEPS {
+                peak_gflops = peak_gflops.max(fma_peak_gflops_on(at_once));
+            }
+        }
+        let peak_rss_bytes = peak_rss_bytes();
+        measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        let sample_characters_per_second = writing_speed(trainer.parameters(), threads);
+        let bandwidth = Bandwidth::measure(at_once);
+        let profile = Self {
+            sample_characters_per_second,
+            peak_rss_bytes,
+            bandwidth,
+            steps: measured.len(),
+            median_step_seconds: measured[measured.len() / 2].seconds,
+            ..Self::of_step(&measured[0], &trainer, threads, peak_gflops)
+        };
+        Ok(profile)
+    }
+
+    /// All that one step tells.
+    fn of_step(step: &TimedStep, trainer: &Trainer, threads: usize, peak_gflops: f64) -> Self {
+        let (config, sizes) = (trainer.config(), trainer.sizes());
+        let positions = config.batch * config.unroll;
+        let step_gflop = sizes.flop(positions) / 1e9;
+        let gflops = step_gflop / step.seconds;
+        Self {
+            kernel: kernel_name(),
+            threads,
+            sizes,
+            batch: config.batch,
+            unroll: config.unroll,
+            steps: 1,
+            step_seconds: step.seconds,
+            median_step_seconds: step.seconds,
+            step_gflop,
+            gflops,
+            peak_gflops,
+            fraction_of_peak: gflops / peak_gflops,
+            characters_per_second: positions as f64 / step.seconds,
+            sample_characters_per_second: 0.0,
+            peak_rss_bytes: None,
+            bandwidth: Bandwidth::default(),
+            clock_share: step.clock_share(trainer.shards_at_once()),
+            phases: phases(step, trainer, peak_gflops),
+        }
+    }
+}
+
+/// `config` without an end and without a tail held back: it is measured, not trained.
+pub(super) fn endless(config: TrainConfig) -> TrainConfig {
+    TrainConfig { epochs: u64::MAX, steps: None, validation: Validation::None, ..config }
+}
+
+/// One step's wall time and where it went.
+pub(super) struct TimedStep {
+    pub(super) seconds: f64,
+    pub(super) watch: Stopwatch,
+}
+
+/// Makes one update.
+pub(super) fn timed_step(trainer: &mut Trainer) -> Result<TimedStep> {
+    let before = trainer.watch();
+    let report = trainer.next().expect("an endless run")?;
+    Ok(TimedStep { seconds: report.row.seconds, watch: trainer.watch().since(&before) })
+}
+
+impl TimedStep {
+    /// Wall time of a phase: what shards do side by side counts once.
+    pub(super) fn wall_seconds(&self, phase: Phase, shards_at_once: usize) -> f64 {
+        let at_once = if phase.is_in_shards() { shards_at_once } else { 1 };
+        self.watch.seconds(phase) / at_once as f64
+    }
+
+    /// The part of the step that its measurement took, by the price of a measurement of nothing.
+    fn clock_share(&self, shards_at_once: usize) -> f64 {
+        const TRIALS: u32 = 10_000;
+        let mut watch = Stopwatch::default();
+        let start = Instant::now();
+        for _ in 0..TRIALS {
+            watch.measure(Phase::Gates, || std::hint::black_box(()));
+        }
+        let price = start.elapsed().as_secs_f64() / f64::from(TRIALS);
+        let calls: u64 = Phase::ALL.iter().map(|&phase| self.watch.calls(phase)).sum();
+        price * calls as f64 / shards_at_once as f64 / self.seconds
+    }
+}
+
+/// The phases that occurred, and in the end what they leave unexplained.
+fn phases(step: &TimedStep, trainer: &Trainer, peak_gflops: f64) -> Vec<PhaseProfile> {
+    let (config, sizes) = (trainer.config(), trainer.sizes());
+    let profile = |name, calls, seconds: f64, gflop| {
+        let gflops = if gflop > 0.0 { gflop / seconds } else { 0.0 };
+        let (share, fraction_of_peak) = (seconds / step.seconds, gflops / peak_gflops);
+        PhaseProfile { name, calls, seconds, share, gflop, gflops, fraction_of_peak }
+    };
+    let seen = Phase::ALL.into_iter().filter(|&phase| step.watch.calls(phase) > 0);
+    let mut phases: Vec<_> = seen
+        .map(|phase| {
+            let seconds = step.wall_seconds(phase, trainer.shards_at_once());
+            let gflop = flop(phase, sizes, config.batch * config.unroll) / 1e9;
+            profile(phase.name(), step.watch.calls(phase), seconds, gflop)
+        })
+        .collect();
+    let explained: f64 = phases.iter().map(|phase| phase.seconds).sum();
+    phases.push(profile("other", 0, step.seconds - explained, 0.0));
+    phases
+}
+
+/// Floating-point operations of a phase's matrix products on `positions` = B·T characters, each
+/// product of [B·T, K] with [K, N] being 2·B·T·K·N; all together [`Sizes::flop`].
+pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
+    let [n, v, h, l] =
+        [positions, sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as f64);
+    let input = (l - 1.0) * 2.0 * n * h * 4.0 * h;
+    let recurrent = l * 2.0 * n * h * 4.0 * h;
+    let projection = 2.0 * n * h * v;
+    match phase {
+        Phase::InputMatmul | Phase::InputBackward => input,
+        Phase::RecurrentMatmul | Phase::RecurrentBackward => recurrent,
+        Phase::Projection | Phase::ProjectionBackward => projection,
+        Phase::ParameterGradients => input + recurrent + projection,
+        _ => 0.0,
+    }
+}
+
+/// Characters a second of one text that is written as `karenina sample` writes it; the best of some
+/// rounds of a fifth of a second.
+fn writing_speed(parameters: &Parameters<f32>, threads: usize) -> f64 {
+    const ROUNDS: usize = 5;
+    const ROUND: Duration = Duration::from_millis(200);
+    let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("as the trainer's");
+    pool.install(|| {
+        let mut generator = Generator::new(parameters.clone(), 1);
+        let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
+        let mut character = 0;
+        let round = || {
+            let (start, mut count) = (Instant::now(), 0);
+            while start.elapsed() < ROUND {
+                character = picker.pick(generator.step(&[character]).row(0), &mut rng);
+                count += 1;
+            }
+            f64::from(count) / start.elapsed().as_secs_f64()
+        };
+        std::iter::repeat_with(round).take(ROUNDS).fold(0.0, f64::max)
+    })
+}

@@ -1,0 +1,78 @@
+//! How far back a loss reaches: the gradient at the output of each layer, by lag, for many places.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use crate::model::Parameters;
+use crate::study::trace;
+
+/// Steps that are read before those the gradient is followed over: a memory that is still empty lets
+/// more of it pass than a full one.
+const WARM_UP: usize = 32;
+
+/// Gradients of single losses on their way back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flow {
+    /// For each place the position in the text of the character that was to be predicted.
+    pub targets: Vec<usize>,
+    /// For each layer ‖∂loss / ∂h‖ at lag 0, 1, … of each place, [places, lags].
+    pub norms: Vec<Array2<f64>>,
+}
+
+impl Flow {
+    /// The median over all places at each lag in `layer`, relative to lag 0 of the same layer.
+    pub fn medians(&self, layer: usize) -> Vec<f64> {
+        let mut medians: Vec<f64> = self.norms[layer]
+            .columns()
+            .into_iter()
+            .map(|column| {
+                let mut norms = column.to_vec();
+                norms.sort_by(f64::total_cmp);
+                norms[norms.len() / 2]
+            })
+            .collect();
+        let first = medians[0];
+        medians.iter_mut().for_each(|median| *median /= first);
+        medians
+    }
+
+    /// The first lag at which the median is below a hundredth of lag 0, if there is one.
+    pub fn faded(&self, layer: usize) -> Option<usize> {
+        self.medians(layer).iter().position(|&median| median < 0.01)
+    }
+}
+
+/// Takes the losses of at most `places` characters, spread over `ids`, back over at most `lags` steps.
+/// Each is read from an empty memory some steps before the last of them, where the text reaches back so
+/// far.
+///
+/// * `vocabulary` `[V]`: the characters by id
+/// * `ids`: at least two characters
+pub fn flow(
+    parameters: &Parameters<f32>,
+    vocabulary: &[char],
+    ids: &[u32],
+    places: usize,
+    lags: usize,
+) -> Flow {
+    let lags = lags.min(ids.len() - 1);
+    let places = places.min(ids.len() - lags);
+    let targets: Vec<usize> =
+        (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
+    let reaches: Vec<_> = targets
+        .par_iter()
+        .map(|&target| {
+            trace::reach(
+                parameters,
+                vocabulary,
+                &ids[target.saturating_sub(lags + WARM_UP)..=target],
+            )
+        })
+        .collect();
+    let norms = (0..parameters.sizes().layers)
+        .map(|layer| {
+            Array2::from_shape_fn((places, lags), |(place, lag)| reaches[place][lag].dh[layer])
+        })
+        .collect();
+    Flow { targets, norms }
+}

@@ -1,0 +1,140 @@
+//! A trained network at a glance: everything that `karenina report` shows, as plain numbers.
+//!
+//! Each part has a function of its own: [`curves`] of the run, [`samples`] at its checkpoints, the
+//! [`Reading`] of a text, [`find_cells`] that follow one of its [`features`], the [`gates`] over it, and
+//! the [`flow`] of gradients back through it. [`report`] puts them together.
+
+mod cells;
+mod curves;
+mod features;
+mod flow;
+mod gates;
+mod reading;
+mod samples;
+
+use std::path::Path;
+
+pub use cells::{Found, find_cells};
+pub use curves::{Curves, Stretch, curves};
+pub use features::{Feature, features};
+pub use flow::{Flow, flow};
+pub use gates::{GATES, LayerGates, Saturation, gates};
+pub use reading::{Guess, Reading};
+pub use samples::{Sample, sample, samples};
+
+use crate::error::{Error, Result};
+use crate::model::Sizes;
+use crate::text::vocabulary::Vocabulary;
+use crate::train::checkpoint::Checkpoint;
+use crate::train::{LogRow, TrainConfig};
+
+/// How much is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportConfig {
+    /// Points of each learning curve. Default 400.
+    pub points: usize,
+    /// Checkpoints that write a sample. Default 10.
+    pub samples: usize,
+    /// Characters of each sample. Default 300.
+    pub sample_length: usize,
+    /// Seed of the samples. Default 0.
+    pub seed: u64,
+    /// Steps over which the gates are shown. Default 48.
+    pub passage: usize,
+    /// Losses that are taken back. Default 24.
+    pub places: usize,
+    /// Steps over which they are taken back. Default 64.
+    pub lags: usize,
+}
+
+impl Default for ReportConfig {
+    fn default() -> Self {
+        Self {
+            points: 400,
+            samples: 10,
+            sample_length: 300,
+            seed: 0,
+            passage: 48,
+            places: 24,
+            lags: 64,
+        }
+    }
+}
+
+/// A trained network at a glance.
+#[derive(Debug)]
+pub struct Report {
+    /// V, H and L.
+    pub sizes: Sizes,
+    /// How it was trained.
+    pub config: TrainConfig,
+    /// Steps made.
+    pub step: u64,
+    /// The V characters by id.
+    pub vocabulary: Vec<char>,
+    /// The run's history.
+    pub curves: Curves,
+    /// What its checkpoints wrote.
+    pub samples: Vec<Sample>,
+    /// Checkpoints that could not be read.
+    pub broken: Vec<Error>,
+    /// The text, read.
+    pub reading: Reading,
+    /// The cells that follow a property of the text.
+    pub cells: Vec<Found>,
+    /// The gates of each layer.
+    pub gates: Vec<LayerGates>,
+    /// The gradients on their way back.
+    pub flow: Flow,
+}
+
+/// Everything about `checkpoint`, seen on `text`.
+///
+/// * `folder`: the run's, whose checkpoints write the samples; without one `checkpoint` alone does
+/// * `history`: of the run
+/// * `text`: at least two characters, all of them in the checkpoint's vocabulary
+///
+/// # Errors
+/// A text that is too short or has unknown characters; a folder that cannot be read.
+pub fn report(
+    checkpoint: Checkpoint,
+    folder: Option<&Path>,
+    history: &[LogRow],
+    text: &str,
+    config: ReportConfig,
+) -> Result<Report> {
+    let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
+    let ids = vocabulary.encode(text)?;
+    if ids.len() < 2 {
+        return Err(Error::Setting {
+            name: "--length",
+            found: ids.len().to_string(),
+            expected: "at least 2 characters: one to read and one to predict".into(),
+        });
+    }
+    let (samples, broken) = match folder {
+        Some(folder) => samples(folder, config.samples, config.sample_length, config.seed)?,
+        None => (vec![sample(checkpoint.clone(), config.sample_length, config.seed)], vec![]),
+    };
+    let reading = Reading::new(&checkpoint.parameters, ids);
+    let read: Vec<char> = text.chars().take(reading.steps()).collect();
+    Ok(Report {
+        sizes: checkpoint.parameters.sizes(),
+        step: checkpoint.step,
+        curves: curves(history, checkpoint.config.clip, config.points),
+        samples,
+        broken,
+        cells: find_cells(&read, &reading, &features(&read)),
+        gates: gates(&reading, config.passage),
+        flow: flow(
+            &checkpoint.parameters,
+            vocabulary.characters(),
+            &reading.ids,
+            config.places,
+            config.lags,
+        ),
+        reading,
+        vocabulary: checkpoint.vocabulary,
+        config: checkpoint.config,
+    })
+}

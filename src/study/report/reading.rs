@@ -1,0 +1,101 @@
+//! One pass over a text, with everything that the network thought on the way.
+
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
+
+use crate::model::{Network, Parameters, Shard, State};
+
+/// Steps computed at once.
+const UNROLL: usize = 100;
+/// How many of the most probable characters are kept.
+const TOP: usize = 5;
+
+/// A character's id and the probability it was given.
+pub type Guess = (u32, f32);
+
+/// A text of N + 1 characters, read from an empty memory: N steps, each of which reads one character
+/// and predicts the next.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// All N + 1 ids.
+    pub ids: Vec<u32>,
+    /// −log₂ of the probability that the next character was given, in bits, `[N]`.
+    pub surprise: Vec<f32>,
+    /// The most probable next characters, the likeliest first, `[N]`.
+    pub guesses: Vec<Vec<Guess>>,
+    /// tanh of the cell states after each step, for each layer [N, H].
+    pub cells: Vec<Array2<f32>>,
+    /// The gates i, f, g, o at each step, for each layer [N, 4H].
+    pub gates: Vec<Array2<f32>>,
+}
+
+impl Reading {
+    /// Reads `ids`.
+    ///
+    /// # Panics
+    /// If there are fewer than two.
+    pub fn new(parameters: &Parameters<f32>, ids: Vec<u32>) -> Self {
+        assert!(ids.len() > 1, "{} characters: nothing to predict", ids.len());
+        let (sizes, steps) = (parameters.sizes(), ids.len() - 1);
+        let empty = |width| vec![Array2::zeros((steps, width)); sizes.layers];
+        let mut reading = Self {
+            surprise: Vec::with_capacity(steps),
+            guesses: Vec::with_capacity(steps),
+            cells: empty(sizes.hidden),
+            gates: empty(4 * sizes.hidden),
+            ids,
+        };
+        let mut state = State::zeros(sizes, 1);
+        let mut network = None;
+        for start in (0..steps).step_by(UNROLL) {
+            let unroll = UNROLL.min(steps - start);
+            let fits = network.take_if(|(length, _)| *length == unroll);
+            let (_, network) = network.insert(fits.unwrap_or_else(|| {
+                let mut network = Network::new(sizes, 1, unroll, 1);
+                network.pack(parameters);
+                (unroll, network)
+            }));
+            let column = |first: usize| {
+                let column = ArrayView1::from(&reading.ids[first..first + unroll]);
+                column.insert_axis(Axis(1))
+            };
+            network.loss(parameters, column(start), column(start + 1), &mut state, None);
+            reading.write_down(start, &network.shards()[0]);
+        }
+        reading
+    }
+
+    /// Copies what the network's tapes hold to the steps from `start` on.
+    fn write_down(&mut self, start: usize, shard: &Shard<f32>) {
+        let steps = start..start + shard.losses.nrows();
+        self.surprise.extend(shard.losses.iter().map(|nats| nats / std::f32::consts::LN_2));
+        self.guesses.extend(row_of(&shard.p).rows().into_iter().map(likeliest));
+        for (l, layer) in shard.layers.iter().enumerate() {
+            let c = layer.lstm.c.slice(s![1.., 0, ..]);
+            self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&c.mapv(f32::tanh));
+            self.gates[l].slice_mut(s![steps.clone(), ..]).assign(&row_of(&layer.lstm.gates));
+        }
+    }
+
+    /// N, the steps.
+    pub fn steps(&self) -> usize {
+        self.surprise.len()
+    }
+
+    /// Mean surprise in bits per character.
+    pub fn mean_surprise(&self) -> f64 {
+        self.surprise.iter().map(|&bits| f64::from(bits)).sum::<f64>() / self.steps() as f64
+    }
+}
+
+/// The only row of a batch of one, [T, …].
+fn row_of(batch: &Array3<f32>) -> ArrayView2<'_, f32> {
+    batch.index_axis(Axis(1), 0)
+}
+
+fn likeliest(p: ArrayView1<f32>) -> Vec<Guess> {
+    let mut ranked: Vec<Guess> = (0..).zip(p.iter().copied()).collect();
+    // Among equals the smaller id comes first.
+    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    ranked.truncate(TOP);
+    ranked
+}

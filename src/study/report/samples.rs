@@ -1,0 +1,98 @@
+//! What the network wrote at each checkpoint: the article's story.
+
+use std::path::Path;
+
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+use rayon::prelude::*;
+
+use crate::error::{Error, Result};
+use crate::sample::{Generator, Picker};
+use crate::train::checkpoint::Checkpoint;
+use crate::train::run::{Entry, checkpoints_in};
+
+/// A text written by one checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Steps made.
+    pub step: u64,
+    /// Training loss in nats per character at the last of them, if there was one.
+    pub loss: Option<f64>,
+    /// The text.
+    pub text: String,
+}
+
+/// Lets at most `count` checkpoints of `folder` write `length` characters each, with the same seed; the
+/// first and the last are among them. Broken files come back as the errors they are.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub fn samples(
+    folder: &Path,
+    count: usize,
+    length: usize,
+    seed: u64,
+) -> Result<(Vec<Sample>, Vec<Error>)> {
+    let entries = evenly(checkpoints_in(folder)?, count);
+    let written: Vec<Result<Sample>> = entries
+        .into_par_iter()
+        .map(|Entry { path, .. }| Ok(sample(Checkpoint::load(&path)?, length, seed)))
+        .collect();
+    let (mut samples, mut broken) = (Vec::new(), Vec::new());
+    for result in written {
+        match result {
+            Ok(sample) => samples.push(sample),
+            Err(error) => broken.push(error),
+        }
+    }
+    Ok((samples, broken))
+}
+
+/// `length` characters that `checkpoint` writes after a line break.
+pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
+    let Checkpoint { vocabulary, parameters, step, history, .. } = checkpoint;
+    let start = vocabulary.iter().position(|&c| c == '\n').unwrap_or(0);
+    let mut generator = Generator::new(parameters, 1);
+    let mut rng = Pcg64::seed_from_u64(seed);
+    generator.step(&[start as u32]);
+    let text = (0..length)
+        .map(|_| {
+            let id = Picker::default().pick(generator.logits().row(0), &mut rng);
+            generator.step(&[id]);
+            vocabulary[id as usize]
+        })
+        .collect();
+    Sample { step, loss: history.last().map(|row| row.loss), text }
+}
+
+/// At most `count` of `items`, the first and the last among them, the others spread evenly.
+fn evenly<T>(items: Vec<T>, count: usize) -> Vec<T> {
+    let (all, count) = (items.len(), count.min(items.len()));
+    let mut wanted = (0..count).map(|n| match count {
+        1 => all - 1,
+        _ => n * (all - 1) / (count - 1),
+    });
+    let mut next = wanted.next();
+    let mut chosen = Vec::with_capacity(count);
+    for (at, item) in items.into_iter().enumerate() {
+        if Some(at) == next {
+            chosen.push(item);
+            next = wanted.next();
+        }
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::evenly;
+
+    #[test]
+    fn the_first_and_the_last_are_always_chosen() {
+        assert_eq!(evenly(vec![1, 2, 3, 4, 5], 3), [1, 3, 5]);
+        assert_eq!(evenly(vec![1, 2, 3], 10), [1, 2, 3]);
+        assert_eq!(evenly(vec![1, 2, 3], 1), [3]);
+        assert!(evenly(vec![1, 2], 0).is_empty());
+        assert!(evenly(Vec::<u8>::new(), 4).is_empty());
+    }
+}

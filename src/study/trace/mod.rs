@@ -1,0 +1,227 @@
+//! A text on its way through a network and back, laid open.
+//!
+//! [`trace`] runs a short text forward and backward with the engine's own layer functions and keeps what
+//! training throws away: the gates of every step, the gradients dh and dc at every step, and how far
+//! the loss of the last step reaches back.
+
+mod data;
+mod format;
+mod html;
+mod numbers;
+mod pass;
+
+use ndarray::{ArrayView1, s};
+
+pub use data::{Guess, LayerStep, Reach, Spread, Step, TensorGradient, Trace, UnitStep};
+pub use format::{significant, visible};
+pub use html::to_html;
+pub use numbers::{Equation, Spot};
+
+use crate::error::{Error, Result};
+use crate::math::Real;
+use crate::model::{Parameters, Sizes};
+use pass::{Gradient, LayerGradient, Pass};
+
+/// What is to be seen beside the means over all units.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// A unit to follow. Default none.
+    pub unit: Option<usize>,
+    /// How many of the most probable characters are kept. Default 5.
+    pub top: usize,
+    /// A place whose every equation is wanted with its numbers. Default none.
+    pub spot: Option<Spot>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { unit: None, top: 5, spot: None }
+    }
+}
+
+/// Reads `ids` from an empty memory, predicts each but the first, and takes the loss back.
+///
+/// * `vocabulary` `[V]`: the characters by id
+/// * `ids`: the text, at least two characters
+///
+/// # Errors
+/// [`Error::Setting`] for fewer than two characters, and for a unit, layer or step that does not exist.
+///
+/// # Panics
+/// If the vocabulary has not the size V of the parameters, or an id is no less than V.
+///
+/// ```
+/// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::study::trace::{View, trace};
+/// use rand::SeedableRng;
+///
+/// let sizes = Sizes { vocabulary: 2, hidden: 4, layers: 1 };
+/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+/// let trace = trace(&parameters, &['a', 'n'], &[0, 1, 1, 0], View::default()).unwrap();
+/// assert_eq!((trace.steps[1].character, trace.steps[1].next), ('n', 'n'));
+/// assert!(trace.reach[2].dh[0] < trace.reach[0].dh[0], "the gradient has faded");
+/// ```
+pub fn trace<R: Real>(
+    parameters: &Parameters<R>,
+    vocabulary: &[char],
+    ids: &[u32],
+    view: View,
+) -> Result<Trace> {
+    let sizes = parameters.sizes();
+    assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
+    if ids.len() < 2 {
+        return Err(Error::Setting {
+            name: "the text",
+            found: format!("of length {}", ids.len()),
+            expected: "at least two characters long: one to read and one to predict".into(),
+        });
+    }
+    let unroll = ids.len() - 1;
+    exists("--unit", view.unit, sizes.hidden)?;
+    exists("--unit", view.spot.map(|spot| spot.unit), sizes.hidden)?;
+    exists("--layer", view.spot.map(|spot| spot.layer), sizes.layers)?;
+    exists("--step", view.spot.map(|spot| spot.step), unroll)?;
+
+    let pass = Pass::forward(parameters, ids);
+    let mean = pass.backward(|_| 1.0 / unroll as f64);
+    let last = pass.backward_from_last();
+    let nats = pass.losses.iter().sum::<f64>() / unroll as f64;
+    Ok(Trace {
+        sizes,
+        precision: R::NAME,
+        unit: view.unit,
+        nats,
+        bits: nats / std::f64::consts::LN_2,
+        steps: (0..unroll).map(|t| step(&pass, &mean, vocabulary, t, view)).collect(),
+        tensors: tensors(&pass, &mean, sizes),
+        reach: (0..unroll).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect(),
+        equations: view
+            .spot
+            .map_or(Vec::new(), |at| numbers::equations(&pass, &mean, vocabulary, at)),
+    })
+}
+
+/// How far the last step's loss reaches back through `ids`, read from an empty memory: [`Trace::reach`]
+/// without the rest of the trace.
+///
+/// * `vocabulary` `[V]`: the characters by id
+/// * `ids`: the text, at least two characters
+///
+/// # Panics
+/// If `ids` has fewer than two characters, or one of them has no place in `vocabulary`.
+pub fn reach<R: Real>(parameters: &Parameters<R>, vocabulary: &[char], ids: &[u32]) -> Vec<Reach> {
+    let last = Pass::forward(parameters, ids).backward_from_last();
+    (0..ids.len() - 1).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect()
+}
+
+fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
+    match asked {
+        Some(found) if found >= count => Err(Error::Setting {
+            name,
+            found: found.to_string(),
+            expected: format!("at most {}: they are counted from 0", count - 1),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn step<R: Real>(
+    pass: &Pass<R>,
+    gradient: &Gradient<R>,
+    vocabulary: &[char],
+    t: usize,
+    view: View,
+) -> Step {
+    let p = pass.p.row(t);
+    let target = pass.targets[t] as usize;
+    let mut ranked: Vec<usize> = (0..p.len()).collect();
+    // A stable sort: among equals the smaller id comes first.
+    ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));
+    ranked.truncate(view.top);
+    let guess = |id: usize| Guess { character: vocabulary[id], probability: p[id].to_f64() };
+    Step {
+        character: vocabulary[pass.inputs[[t, 0]] as usize],
+        next: vocabulary[target],
+        top: ranked.into_iter().map(guess).collect(),
+        probability: p[target].to_f64(),
+        bits: pass.losses[t] / std::f64::consts::LN_2,
+        layers: (0..pass.sizes.layers)
+            .map(|l| layer_step(pass, &gradient.layers[l], l, t, view.unit))
+            .collect(),
+    }
+}
+
+fn layer_step<R: Real>(
+    pass: &Pass<R>,
+    gradient: &LayerGradient<R>,
+    l: usize,
+    t: usize,
+    unit: Option<usize>,
+) -> LayerStep {
+    let hidden = pass.sizes.hidden;
+    let (gates, c, h) = (pass.gates(l), pass.c(l), pass.h(l));
+    let gate = |n: usize| gates.slice(s![t, n * hidden..(n + 1) * hidden]);
+    let dz = |n: usize| gradient.dz.slice(s![t, n * hidden..(n + 1) * hidden]);
+    LayerStep {
+        i: spread(gate(0), 0.1),
+        f: spread(gate(1), 0.1),
+        g: spread(gate(2), -0.9),
+        o: spread(gate(3), 0.1),
+        c: mean(c.row(t + 1)),
+        h: mean(h.row(t + 1)),
+        dh: norm(gradient.dh.row(t)),
+        dc: norm(gradient.dc.row(t)),
+        dz: [0, 1, 2, 3].map(|n| norm(dz(n))),
+        unit: unit.map(|u| UnitStep {
+            i: gate(0)[u].to_f64(),
+            f: gate(1)[u].to_f64(),
+            g: gate(2)[u].to_f64(),
+            o: gate(3)[u].to_f64(),
+            c: c[[t + 1, u]].to_f64(),
+            h: h[[t + 1, u]].to_f64(),
+            dh: gradient.dh[[t, u]].to_f64(),
+            dc: gradient.dc[[t, u]].to_f64(),
+            dz: [0, 1, 2, 3].map(|n| dz(n)[u].to_f64()),
+        }),
+    }
+}
+
+fn tensors<R: Real>(pass: &Pass<R>, gradient: &Gradient<R>, sizes: Sizes) -> Vec<TensorGradient> {
+    let d = pass.parameter_gradients(gradient);
+    let named = sizes.tensor_names().into_iter().zip(sizes.tensor_shapes());
+    let described = named.zip(d.tensors());
+    described
+        .map(|((name, shape), d)| TensorGradient {
+            name,
+            shape,
+            norm: norm(d.into()),
+            largest: d.iter().fold(0.0, |max, d| f64::max(max, d.to_f64().abs())),
+        })
+        .collect()
+}
+
+fn reach_at<R: Real>(last: &Gradient<R>, vocabulary: &[char], ids: &[u32], lag: usize) -> Reach {
+    let t = ids.len() - 2 - lag;
+    Reach {
+        lag,
+        character: vocabulary[ids[t] as usize],
+        dh: last.layers.iter().map(|layer| norm(layer.dh.row(t))).collect(),
+        dc: last.layers.iter().map(|layer| norm(layer.dc.row(t))).collect(),
+    }
+}
+
+fn spread<R: Real>(gate: ArrayView1<R>, low: f64) -> Spread {
+    let share = |holds: &dyn Fn(f64) -> bool| {
+        gate.iter().filter(|x| holds(x.to_f64())).count() as f64 / gate.len() as f64
+    };
+    Spread { mean: mean(gate), low: share(&|x| x < low), high: share(&|x| x > 0.9) }
+}
+
+fn mean<R: Real>(x: ArrayView1<R>) -> f64 {
+    x.iter().map(|x| x.to_f64()).sum::<f64>() / x.len() as f64
+}
+
+fn norm<R: Real>(x: ArrayView1<R>) -> f64 {
+    x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt()
+}

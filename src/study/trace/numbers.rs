@@ -1,0 +1,343 @@
+//! The equations of one unit at one time step with the numbers put in.
+
+use ndarray::{ArrayView1, s};
+use serde::Serialize;
+
+use crate::math::Real;
+use crate::study::trace::format::{significant, visible};
+use crate::study::trace::pass::{Gradient, LayerGradient, Pass};
+
+/// A unit of a layer at a time step, each counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// t, of 0 … T − 1.
+    pub step: usize,
+    /// l, of 0 … L − 1.
+    pub layer: usize,
+    /// k, of 0 … H − 1.
+    pub unit: usize,
+}
+
+/// One equation of `docs/derivation.md` as it was computed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Equation {
+    /// F1 … F11, B1 … B21.
+    pub label: &'static str,
+    /// In symbols; ₋ marks the time step before, ₊ the one after.
+    pub symbols: String,
+    /// The right side in numbers.
+    pub numbers: String,
+    /// The left side.
+    pub value: f64,
+}
+
+const GATES: [char; 4] = ['i', 'f', 'g', 'o'];
+
+/// All equations at `spot`, forward, then backward. Shares of sums over time (B2, B3, B17 to B19) are
+/// this step's alone.
+pub(super) fn equations<R: Real>(
+    pass: &Pass<R>,
+    gradient: &Gradient<R>,
+    vocabulary: &[char],
+    spot: Spot,
+) -> Vec<Equation> {
+    let at = At { pass, gradient, layer: &gradient.layers[spot.layer], vocabulary, spot };
+    [
+        at.cell(),
+        at.output(),
+        at.output_back(),
+        at.arriving(),
+        at.cell_back(),
+        at.weights(),
+        at.leaving(),
+    ]
+    .concat()
+}
+
+fn equation(
+    label: &'static str,
+    symbols: impl Into<String>,
+    numbers: String,
+    value: f64,
+) -> Equation {
+    Equation { label, symbols: symbols.into(), numbers, value }
+}
+
+/// A number inside an expression: negative ones stand in brackets.
+fn n(x: f64) -> String {
+    let number = significant(x, 6);
+    if x < 0.0 { format!("({number})") } else { number }
+}
+
+fn dot<R: Real>(a: ArrayView1<R>, b: ArrayView1<R>) -> f64 {
+    a.iter().zip(&b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
+}
+
+/// Everything that the equations of one spot are made of.
+struct At<'a, R: Real> {
+    pass: &'a Pass<'a, R>,
+    gradient: &'a Gradient<R>,
+    layer: &'a LayerGradient<R>,
+    vocabulary: &'a [char],
+    spot: Spot,
+}
+
+impl<R: Real> At<'_, R> {
+    /// The column of gate `n` of the unit.
+    fn column(&self, n: usize) -> usize {
+        n * self.pass.sizes.hidden + self.spot.unit
+    }
+
+    fn gate(&self, n: usize) -> f64 {
+        self.pass.gates(self.spot.layer)[[self.spot.step, self.column(n)]].to_f64()
+    }
+
+    fn dz(&self, n: usize) -> f64 {
+        self.layer.dz[[self.spot.step, self.column(n)]].to_f64()
+    }
+
+    /// c, or with `back` = 1 that of the step before.
+    fn c(&self, back: usize) -> f64 {
+        self.pass.c(self.spot.layer)[[self.spot.step + 1 - back, self.spot.unit]].to_f64()
+    }
+
+    /// h of the unit in layer `l`, or with `back` = 1 that of the step before.
+    fn h(&self, l: usize, back: usize) -> f64 {
+        self.pass.h(l)[[self.spot.step + 1 - back, self.spot.unit]].to_f64()
+    }
+
+    fn top(&self) -> usize {
+        self.pass.sizes.layers - 1
+    }
+
+    /// x_t·W_ih, h_{t−1}·W_hh and b in gate `n`.
+    fn pre_activation(&self, n: usize) -> [f64; 3] {
+        let Spot { step, layer: l, .. } = self.spot;
+        let (weights, column) = (&self.pass.parameters.lstm[l], self.column(n));
+        let x = match l {
+            0 => weights.w_ih[[self.pass.inputs[[step, 0]] as usize, column]].to_f64(),
+            _ => dot(self.pass.h(l - 1).row(step + 1), weights.w_ih.column(column)),
+        };
+        let h = dot(self.pass.h(l).row(step), weights.w_hh.column(column));
+        [x, h, weights.b[column].to_f64()]
+    }
+
+    /// F1 to F8.
+    fn cell(&self) -> Vec<Equation> {
+        let z = [0, 1, 2, 3].map(|n| self.pre_activation(n));
+        let sum = |n: usize| z[n].iter().sum::<f64>();
+        let mut lines: Vec<_> = (0..4)
+            .map(|k| {
+                let numbers = format!("{} + {} + {}", n(z[k][0]), n(z[k][1]), n(z[k][2]));
+                equation("F1", format!("z_{} = x·W_ih + h₋·W_hh + b", GATES[k]), numbers, sum(k))
+            })
+            .collect();
+        for (k, label) in ["F2", "F3", "F4", "F5"].into_iter().enumerate() {
+            let (gate, function) = (GATES[k], if k == 2 { "tanh" } else { "σ" });
+            let numbers = format!("{function}({})", significant(sum(k), 6));
+            lines.push(equation(
+                label,
+                format!("{gate} = {function}(z_{gate})"),
+                numbers,
+                self.gate(k),
+            ));
+        }
+        let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
+        let (c_prev, c, h) = (self.c(1), self.c(0), self.h(self.spot.layer, 0));
+        let numbers = format!("{}·{} + {}·{}", n(f), n(c_prev), n(i), n(g));
+        lines.push(equation("F6", "c = f·c₋ + i·g", numbers, c));
+        lines.push(equation(
+            "F7",
+            "h = o·tanh c",
+            format!("{}·tanh({})", n(o), significant(c, 6)),
+            h,
+        ));
+        lines.push(equation("F8", "y = h (dropout only while training)", n(h), h));
+        lines
+    }
+
+    /// The next character, its id and the number of time steps.
+    fn target(&self) -> (String, usize, f64) {
+        let id = self.pass.targets[self.spot.step] as usize;
+        (visible(self.vocabulary[id]), id, self.pass.unroll() as f64)
+    }
+
+    /// F9 to F11.
+    fn output(&self) -> Vec<Equation> {
+        let (next, id, _) = self.target();
+        let step = self.spot.step;
+        let logits = self.pass.logits.row(step);
+        let projection = &self.pass.parameters.projection;
+        let sum = dot(self.pass.h(self.top()).row(step + 1), projection.w.column(id));
+        let logit = logits[id].to_f64();
+        let max = logits.iter().map(|l| l.to_f64()).fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logits.iter().map(|l| (l.to_f64() - max).exp()).sum();
+        let p = self.pass.p[[step, id]].to_f64();
+        let numbers = format!("{} + {}", n(sum), n(projection.b[id].to_f64()));
+        let share = format!("{} / {}", n((logit - max).exp()), n(total));
+        vec![
+            equation("F9", format!("logit({next}) = y·W + b"), numbers, logit),
+            equation(
+                "F10",
+                format!("p({next}) = exp(logit − max) / Σ exp(logits − max)"),
+                share,
+                p,
+            ),
+            equation(
+                "F11",
+                format!("loss = −ln p({next})"),
+                format!("-ln({})", n(p)),
+                self.pass.losses[step],
+            ),
+        ]
+    }
+
+    /// B1 to B4, at the top layer's unit of this number.
+    fn output_back(&self) -> Vec<Equation> {
+        let (next, id, unroll) = self.target();
+        let Spot { step, unit, .. } = self.spot;
+        let d = self.gradient.dlogits.row(step);
+        let (p, d_next) = (self.pass.p[[step, id]].to_f64(), d[id].to_f64());
+        let y = self.h(self.top(), 0);
+        let w = self.pass.parameters.projection.w.row(unit);
+        let own = d_next * w[id].to_f64();
+        let dy = self.gradient.layers[self.top()].dy[[step, unit]].to_f64();
+        vec![
+            equation(
+                "B1",
+                format!("dlogit({next}) = (p − 1) / T"),
+                format!("({} - 1) / {unroll}", n(p)),
+                d_next,
+            ),
+            equation(
+                "B2",
+                format!("dW({next}) share = y·dlogit"),
+                format!("{}·{}", n(y), n(d_next)),
+                y * d_next,
+            ),
+            equation("B3", format!("db({next}) share = dlogit"), n(d_next), d_next),
+            equation(
+                "B4",
+                format!("dy = dlogit({next})·W({next}) + Σ over the others"),
+                format!("{}·{} + {}", n(d_next), n(w[id].to_f64()), n(dot(d, w) - own)),
+                dy,
+            ),
+        ]
+    }
+
+    /// B20 of the layer above, B5 and B6: what makes up dh.
+    fn arriving(&self) -> Vec<Equation> {
+        let Spot { step, layer: l, unit } = self.spot;
+        let mut lines = Vec::new();
+        if l < self.top() {
+            lines.push(self.dx(l + 1, format!("dy = dz·W_ihᵀ of layer {}", l + 1)));
+        }
+        let dy = self.layer.dy[[step, unit]].to_f64();
+        lines.push(equation("B5", "dh from above = dy (dropout only while training)", n(dy), dy));
+        let from_after = match step + 1 < self.pass.unroll() {
+            true => dot(self.layer.dz.row(step + 1), self.pass.parameters.lstm[l].w_hh.row(unit)),
+            false => 0.0,
+        };
+        let dh = self.layer.dh[[step, unit]].to_f64();
+        lines.push(equation(
+            "B6",
+            "dh = dy + dz₊·W_hhᵀ",
+            format!("{} + {}", n(dy), n(from_after)),
+            dh,
+        ));
+        lines
+    }
+
+    /// B7 to B16.
+    fn cell_back(&self) -> Vec<Equation> {
+        let Spot { step, unit, .. } = self.spot;
+        let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
+        let (c_prev, tanh_c) = (self.c(1), self.c(0).tanh());
+        let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
+        let through_h = dh * o * (1.0 - tanh_c * tanh_c);
+        let product = |a: f64, b: f64| format!("{}·{}", n(a), n(b));
+        let sigmoid = |d: f64, gate: f64| format!("{}·{}·(1 - {})", n(d), n(gate), n(gate));
+        let numbers =
+            format!("{} + {}·{}·(1 - {}·{})", n(dc - through_h), n(dh), n(o), n(tanh_c), n(tanh_c));
+        let dz_g = format!("{}·(1 - {}·{})", n(dc * i), n(g), n(g));
+        vec![
+            equation("B7", "do = dh·tanh c", product(dh, tanh_c), dh * tanh_c),
+            equation("B8", "dc = dc₊·f₊ + dh·o·(1 − tanh² c)", numbers, dc),
+            equation("B9", "di = dc·g", product(dc, g), dc * g),
+            equation("B10", "df = dc·c₋", product(dc, c_prev), dc * c_prev),
+            equation("B11", "dg = dc·i", product(dc, i), dc * i),
+            equation("B12", "dc₋ = dc·f", product(dc, f), dc * f),
+            equation("B13", "dz_i = di·i·(1 − i)", sigmoid(dc * g, i), self.dz(0)),
+            equation("B14", "dz_f = df·f·(1 − f)", sigmoid(dc * c_prev, f), self.dz(1)),
+            equation("B15", "dz_g = dg·(1 − g²)", dz_g, self.dz(2)),
+            equation("B16", "dz_o = do·o·(1 − o)", sigmoid(dh * tanh_c, o), self.dz(3)),
+        ]
+    }
+
+    /// B17 to B19: this step's shares of the weights' gradients.
+    fn weights(&self) -> Vec<Equation> {
+        let Spot { step, layer: l, unit } = self.spot;
+        let h_prev = self.h(l, 1);
+        let (from, x) = match l {
+            0 => (visible(self.vocabulary[self.pass.inputs[[step, 0]] as usize]), 1.0),
+            _ => (unit.to_string(), self.h(l - 1, 0)),
+        };
+        let lines = (0..4).map(|k| {
+            let (gate, dz) = (GATES[k], self.dz(k));
+            let product = |a: f64| format!("{}·{}", n(a), n(dz));
+            [
+                equation("B17", format!("db_{gate} share = dz_{gate}"), n(dz), dz),
+                equation(
+                    "B18",
+                    format!("dW_hh({unit}, {gate}) share = h₋·dz_{gate}"),
+                    product(h_prev),
+                    h_prev * dz,
+                ),
+                equation(
+                    "B19",
+                    format!("dW_ih({from}, {gate}) share = x·dz_{gate}"),
+                    product(x),
+                    x * dz,
+                ),
+            ]
+        });
+        let mut lines: Vec<_> = lines.flatten().collect();
+        lines.sort_by_key(|line| line.label); // stable: the gates stay in order
+        lines
+    }
+
+    /// B20, if a layer lies below, and B21 at the first step: what goes on from here.
+    fn leaving(&self) -> Vec<Equation> {
+        let Spot { step, layer: l, unit } = self.spot;
+        let mut lines = Vec::new();
+        if l > 0 {
+            lines.push(self.dx(l, "dx = dz·W_ihᵀ".into()));
+        }
+        if step == 0 {
+            let [dh_0, dc_0] = &self.layer.d_state;
+            let w = self.pass.parameters.lstm[l].w_hh.row(unit);
+            let terms = self.terms(self.layer.dz.row(0), w);
+            let dc = self.layer.dc[[0, unit]].to_f64();
+            lines.push(equation("B21", "dh₋ = dz·W_hhᵀ", terms, dh_0[[0, unit]].to_f64()));
+            let numbers = format!("{}·{}", n(dc), n(self.gate(1)));
+            lines.push(equation("B21", "dc₋ = dc·f", numbers, dc_0[[0, unit]].to_f64()));
+        }
+        lines
+    }
+
+    /// B20 from layer `l` to the unit below.
+    fn dx(&self, l: usize, symbols: String) -> Equation {
+        let Spot { step, unit, .. } = self.spot;
+        let w = self.pass.parameters.lstm[l].w_ih.row(unit);
+        let terms = self.terms(self.gradient.layers[l].dz.row(step), w);
+        equation("B20", symbols, terms, self.gradient.layers[l - 1].dy[[step, unit]].to_f64())
+    }
+
+    /// dz·w, gate by gate.
+    fn terms(&self, dz: ArrayView1<R>, w: ArrayView1<R>) -> String {
+        let hidden = self.pass.sizes.hidden;
+        let gate = |k: usize| s![k * hidden..(k + 1) * hidden];
+        let terms = [0, 1, 2, 3].map(|k| n(dot(dz.slice(gate(k)), w.slice(gate(k)))));
+        terms.join(" + ")
+    }
+}

@@ -1,0 +1,52 @@
+//! Which character each id means, in the file and here.
+
+use std::collections::BTreeSet;
+
+use ndarray::{Array2, Axis};
+
+use super::read::{Check, ensure};
+use crate::model::Parameters;
+use crate::text::corpus::Corpus;
+use crate::text::vocabulary::Vocabulary;
+
+/// The `count` distinct characters that `list` consists of, in its order.
+pub fn listed(list: &str, count: usize) -> Option<Vec<char>> {
+    let characters: Vec<_> = list.chars().take(count.saturating_add(1)).collect();
+    let distinct = characters.iter().collect::<BTreeSet<_>>().len();
+    (characters.len() == count && distinct == count).then_some(characters)
+}
+
+/// The `count` characters that a user's file lists, with or without a line end after them, or else
+/// those of the text that it is.
+pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
+    let text = text.trim_start_matches('\u{feff}');
+    let line = text.strip_suffix('\n').and_then(|line| listed(line, count));
+    if let Some(list) = listed(text, count).or(line) {
+        return Ok(list);
+    }
+    let vocabulary = Vocabulary::from_text(Corpus::from_str(text).text());
+    ensure(vocabulary.len() == count, || {
+        let found = vocabulary.len();
+        format!("it predicts {count} characters, but the text of --vocabulary has {found}")
+    })?;
+    Ok(vocabulary.characters().to_vec())
+}
+
+/// Vocabulary and weights with the characters in ascending order, as this crate keeps them.
+pub fn sort(
+    characters: Vec<char>,
+    mut parameters: Parameters<f32>,
+) -> (Vec<char>, Parameters<f32>) {
+    // Which id in the file the character of each new id has.
+    let mut old: Vec<usize> = (0..characters.len()).collect();
+    old.sort_by_key(|&id| characters[id]);
+    if !old.is_sorted() {
+        let w_ih = &mut parameters.lstm[0].w_ih;
+        *w_ih = w_ih.select(Axis(0), &old);
+        let projection = &mut parameters.projection;
+        projection.w =
+            Array2::from_shape_fn(projection.w.dim(), |(k, id)| projection.w[(k, old[id])]);
+        projection.b = projection.b.select(Axis(0), &old);
+    }
+    (old.iter().map(|&id| characters[id]).collect(), parameters)
+}

@@ -1,0 +1,144 @@
+//! Models to and from PyTorch, as safetensors files.
+//!
+//! A file holds the state of a module with `lstm = nn.LSTM(V, H, L)` and `decoder = nn.Linear(H, V)`.
+//! PyTorch computes x·Wᵀ where this crate computes x·W, so every matrix is transposed on its way; the
+//! gates stand in the same order i, f, g, o.
+//!
+//! | PyTorch's tensor | shape | this crate's |
+//! |---|---|---|
+//! | `lstm.weight_ih_l{k}` | [4H, D] | `lstm[k].w_ih`ᵀ |
+//! | `lstm.weight_hh_l{k}` | [4H, H] | `lstm[k].w_hh`ᵀ |
+//! | `lstm.bias_ih_l{k}` | \[4H\] | `lstm[k].b` |
+//! | `lstm.bias_hh_l{k}` | \[4H\] | zeros; when read, it is added to `b` |
+//! | `decoder.weight` | [V, H] | `projection.w`ᵀ |
+//! | `decoder.bias` | \[V\] | `projection.b` |
+//!
+//! What PyTorch does not know (vocabulary, configuration) is JSON under the key `karenina` of the
+//! file's metadata: a single key, for several have no fixed order, and the same model shall give the
+//! same bytes. `docs/interchange.md` shows both ways from Python.
+//!
+//! A file is proven before memory is given to it: its header is short, and sizes, names and shapes
+//! agree with the bytes that are there. Reading takes at most four times the file's length and 64 MiB.
+
+mod characters;
+mod read;
+mod write;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::math::Real;
+use crate::model::{Parameters, Sizes};
+use crate::train::checkpoint::Checkpoint;
+use crate::train::{TrainConfig, files};
+
+/// Key of the metadata.
+const KEY: &str = "karenina";
+/// The version of what stands under it.
+const VERSION: u32 = 1;
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// In four bytes each, as in a checkpoint.
+    #[default]
+    F32,
+    /// In eight bytes each; the weights are the same numbers.
+    F64,
+}
+
+/// What a file says beside its tensors.
+#[derive(Default, Serialize, Deserialize)]
+struct Card {
+    version: u32,
+    /// The V characters in the order of their ids.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vocabulary: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<Sizes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    configuration: Option<TrainConfig>,
+    /// The loss in nats whose gradients the tensors are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    loss: Option<f64>,
+}
+
+/// The weights of `checkpoint` as a safetensors file, with vocabulary and configuration.
+pub fn export(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
+    let card = Card {
+        vocabulary: Some(checkpoint.vocabulary.iter().collect()),
+        sizes: Some(checkpoint.sizes()),
+        configuration: Some(checkpoint.config.clone()),
+        ..Card::default()
+    };
+    write::encode(&checkpoint.parameters, card, precision)
+}
+
+/// The `gradients` of a mean `loss`, under the names of the weights they belong to. That of `bias_hh`
+/// is that of `bias_ih`, as in PyTorch: the two are summed.
+pub fn export_gradients<R: Real>(
+    gradients: &Parameters<R>,
+    loss: f64,
+    precision: Precision,
+) -> Vec<u8> {
+    write::encode(gradients, Card { loss: Some(loss), ..Card::default() }, precision)
+}
+
+/// Writes an exported file at `path`, whole or not at all.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
+    files::replace(path, bytes)
+}
+
+/// The model in a safetensors file, as a checkpoint of a run that has not begun: step 0, moments and
+/// state zero, of no text.
+///
+/// * `vocabulary`: the V characters in the order of their ids, or any text that has V distinct ones,
+///   whose ids then ascend with their code points. It outranks what the file says, and a file that
+///   says nothing needs it.
+///
+/// # Errors
+/// [`Error::Checkpoint`], `path` named in it, for what is no such file, a damaged one, or a model that
+/// is built in another way.
+pub fn import(path: &Path, bytes: &[u8], vocabulary: Option<&str>) -> Result<Checkpoint> {
+    read::decode(bytes, vocabulary)
+        .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })
+}
+
+/// [`import`] of the file at `path`.
+///
+/// # Errors
+/// As [`import`], and for what is no regular file.
+pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
+    let (mut file, length) = files::open_regular(path)?;
+    let mut bytes = files::read_start(&mut file, path, 8)?;
+    // Another program's file may be huge: its first bytes are enough.
+    read::header_length(&bytes)
+        .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
+    files::read_more(&mut file, path, length.saturating_sub(bytes.len() as u64), &mut bytes)?;
+    import(path, &bytes, vocabulary)
+}
+
+fn lstm_names(l: usize) -> [String; 4] {
+    ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(|name| format!("lstm.{name}_l{l}"))
+}
+
+fn decoder_names() -> [String; 2] {
+    ["decoder.weight", "decoder.bias"].map(String::from)
+}
+
+/// Names and shapes of all tensors of a file.
+fn shapes(sizes: Sizes) -> impl Iterator<Item = (String, Vec<usize>)> {
+    let gates = sizes.hidden.saturating_mul(4);
+    let lstm = (0..sizes.layers).flat_map(move |l| {
+        let four =
+            [vec![gates, sizes.input(l)], vec![gates, sizes.hidden], vec![gates], vec![gates]];
+        lstm_names(l).into_iter().zip(four)
+    });
+    let decoder = [vec![sizes.vocabulary, sizes.hidden], vec![sizes.vocabulary]];
+    lstm.chain(decoder_names().into_iter().zip(decoder))
+}

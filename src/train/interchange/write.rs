@@ -1,0 +1,70 @@
+//! From arrays to a file.
+
+use std::borrow::Cow;
+use std::iter;
+
+use ndarray::{Array1, CowArray, IxDyn};
+use safetensors::{Dtype, View};
+
+use super::{Card, KEY, Precision, VERSION, decoder_names, lstm_names};
+use crate::math::Real;
+use crate::model::Parameters;
+
+/// The file of `parameters`, or of gradients if the card has their loss.
+pub fn encode<R: Real>(parameters: &Parameters<R>, card: Card, precision: Precision) -> Vec<u8> {
+    let card = Card { version: VERSION, ..card };
+    let mut tensors = Vec::new();
+    for (l, lstm) in parameters.lstm.iter().enumerate() {
+        let b = lstm.b.view();
+        let second = match card.loss {
+            Some(_) => b.into(),
+            None => CowArray::from(Array1::zeros(b.len())),
+        };
+        let [w_ih, w_hh] = [&lstm.w_ih, &lstm.w_hh].map(|w| CowArray::from(w.t()).into_dyn());
+        let four = [w_ih, w_hh, CowArray::from(b).into_dyn(), second.into_dyn()];
+        tensors.extend(lstm_names(l).into_iter().zip(four));
+    }
+    let decoder = [
+        CowArray::from(parameters.projection.w.t()).into_dyn(),
+        CowArray::from(parameters.projection.b.view()).into_dyn(),
+    ];
+    tensors.extend(decoder_names().into_iter().zip(decoder));
+    let tensors = tensors.into_iter().map(|(name, array)| (name, Tensor { array, precision }));
+    let card = serde_json::to_string(&card).expect("a card is plain data");
+    let metadata = iter::once((KEY.to_string(), card)).collect();
+    safetensors::serialize(tensors, Some(metadata)).expect("arrays are of the lengths they say")
+}
+
+/// A tensor on its way into a file; its bytes are made one tensor at a time.
+struct Tensor<'a, R> {
+    array: CowArray<'a, R, IxDyn>,
+    precision: Precision,
+}
+
+impl<R: Real> View for Tensor<'_, R> {
+    fn dtype(&self) -> Dtype {
+        match self.precision {
+            Precision::F32 => Dtype::F32,
+            Precision::F64 => Dtype::F64,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let mut bytes = Vec::with_capacity(self.data_len());
+        for x in self.array.iter().map(|x| x.to_f64()) {
+            match self.precision {
+                Precision::F32 => f32::from_f64(x).write_le(&mut bytes),
+                Precision::F64 => x.write_le(&mut bytes),
+            }
+        }
+        bytes.into()
+    }
+
+    fn data_len(&self) -> usize {
+        self.array.len() * self.dtype().bitsize() / 8
+    }
+}

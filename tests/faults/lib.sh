@@ -1,0 +1,25 @@
+# Shared by the scripts of this folder; sourced, not run. $KARENINA is the command under test.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+KARENINA=${KARENINA:-$here/../../target/release/karenina}
+work=$(mktemp -d)
+trap 'jobs -p | xargs -r kill -9 2>/dev/null || true; rm -rf "$work"' EXIT
+
+fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
+
+# The numbers of a checkpoint (weights, moments, state), without the history and its times.
+numbers() {
+    local vocabulary history
+    vocabulary=$(($(od -An -t u8 -j 284 -N 8 "$1")))
+    history=$(($(od -An -t u8 -j $((292 + vocabulary)) -N 8 "$1")))
+    tail -c +$((292 + vocabulary + 8 + history + 1)) "$1" | sha256sum
+}
+
+# The log without its last column, the seconds.
+timeless() { sed 's/,[^,]*$//' "$1"; }
+
+# A text to learn: 4,000 characters of 20 kinds.
+small_text() { for i in $(seq 4000); do printf "\\x$(printf %x $((97 + i * i % 19)))"; done; }
+
+# The newest checkpoint in a folder, by its step.
+newest() { find "$1" -name 'i*_l*.ckpt' | sort -V | tail -1; }
