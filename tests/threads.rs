@@ -50,3 +50,28 @@ fn one_thread_equals_many() {
 fn one_shard_equals_one_for_each_row() {
     assert!(train(1, 11) == train(1, 1));
 }
+
+/// Sums in f64 of numbers in f32 are exact while these are of one size, and hide the order of addition.
+#[test]
+fn losses_of_very_different_sizes_are_added_in_one_order() {
+    let (batch, unroll) = (11, 7);
+    let sizes = Sizes { vocabulary: 3, hidden: 20, layers: 1 };
+    let mut rng = Pcg64::seed_from_u64(2);
+    let mut parameters: Parameters<f32> =
+        Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+    // Logits of some ±20: losses from the last bit of 1 up to 40.
+    parameters.projection.w.mapv_inplace(|w| 1000.0 * w);
+    let mut characters = || Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..3u32));
+    for batch_number in 0..60 {
+        let (x, y) = (characters(), characters());
+        let loss = |shards| {
+            let mut network = Network::new(sizes, batch, unroll, shards);
+            network.pack(&parameters);
+            network.loss(&parameters, x.view(), y.view(), &mut State::zeros(sizes, batch), None)
+        };
+        let one = loss(1);
+        for shards in 2..=batch {
+            assert_eq!(loss(shards), one, "batch {batch_number}, {shards} shards");
+        }
+    }
+}

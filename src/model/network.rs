@@ -69,6 +69,11 @@ impl<R: Real> Network<R> {
         self.watch.measure(phase, work)
     }
 
+    /// Adds time in which `shards` shards waited for their threads to wake up.
+    pub fn add_waiting(&mut self, time: Duration, shards: usize) {
+        self.watch.add_time(Phase::Waiting, time * shards as u32);
+    }
+
     /// Lays out `parameters` for the kernels; needed after every change of them.
     pub fn pack(&mut self, parameters: &Parameters<R>) {
         let packed = &mut self.packed;
@@ -150,7 +155,8 @@ impl<R: Real> Network<R> {
         let mut positions = 0;
         for t in 0..unroll {
             for shard in &self.shards {
-                sum += shard.losses.row(t).iter().map(|loss| loss.to_f64()).sum::<f64>();
+                // Not the sum of each shard first: the order would depend on their number.
+                shard.losses.row(t).iter().for_each(|loss| sum += loss.to_f64());
                 positions += shard.losses.ncols();
             }
         }

@@ -185,7 +185,9 @@ impl Trainer {
         let dropout = Dropout { keep: self.config.keep, seed: self.config.seed, step: self.step };
         let Self { pool, network, parameters, gradients, adam, state, .. } = self;
         let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), self.config.clip);
-        let (loss, norm) = pool.install(|| {
+        let handed_over = Instant::now();
+        let (loss, norm, busy) = pool.install(|| {
+            let start = Instant::now();
             network.pack(parameters);
             let loss =
                 network.gradients(gradients, parameters, inputs, targets, state, Some(dropout));
@@ -193,8 +195,10 @@ impl Trainer {
             if is_usable(loss, norm, clip) {
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
             }
-            (loss, norm)
+            (loss, norm, start.elapsed())
         });
+        let waited = handed_over.elapsed().saturating_sub(busy);
+        self.network.add_waiting(waited, self.shards_at_once());
         if !is_usable(loss, norm, clip) {
             self.state.clone_from(&self.state_before);
             return Err(self.not_finite(loss));
