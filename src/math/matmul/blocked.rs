@@ -18,10 +18,9 @@ pub(super) const DEPTH: usize = 512;
 const TASK_DEPTH: usize = 256;
 /// Rows of A copied together (213 KB): they stay in the second-level cache.
 const COPIED_ROWS: usize = 104;
-/// Most rows of dW that one task sums up, and columns: the copies of X and dZ of one depth take
-/// half a megabyte and one. Narrower tasks would copy X more often than they gain: 221 GFLOP/s with
-/// 512 columns, 238 with 1024, 206 with 256 (512x10000x2048 on one core with a peak of 289).
-const TASK: [usize; 2] = [512, 1024];
+/// Most rows of dW that one task sums up, and columns; [`task_size`] halves them until every thread
+/// has a task. The copies of X and dZ of one depth take half a megabyte and two at most.
+const TASK: [usize; 2] = [512, 2048];
 /// Numbers copied at once when columns of X are gathered: at least a tile's rows.
 const COPY: usize = 16;
 
