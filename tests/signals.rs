@@ -58,9 +58,10 @@ fn a_signal_ends_the_run_after_its_step_with_a_checkpoint_of_that_step() {
 /// The first SIGINT waits for the step in work; the second does not.
 #[test]
 fn a_second_sigint_ends_it_at_once_and_leaves_the_last_checkpoint_whole() {
-    let folder = with_text();
-    // One step of this takes far longer than both signals.
-    let slow = "train text --hidden 512 --layers 3 --batch 100 --unroll 6 --epochs 10000 --save-every 1 \
+    let folder = tempfile::tempdir().unwrap();
+    // `start` returns soon after a save, when the next step has just begun; on the embedded text it
+    // takes a second or more, far longer than both signals.
+    let slow = "train --hidden 512 --layers 3 --batch 100 --unroll 80 --epochs 10000 --save-every 1 \
                 --no-samples --threads 1";
     let child = start(folder.path(), slow);
     send(&child, "-INT");
