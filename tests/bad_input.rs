@@ -51,7 +51,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 34] = [
+const WORDS: [(&str, &str); 36] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0"),
@@ -71,6 +71,8 @@ const WORDS: [(&str, &str); 34] = [
     ("layers zero", "train text --layers 0"),
     ("epochs zero", "train text --epochs 0"),
     ("threads zero", "train text --threads 0"),
+    ("more threads than a system starts", "train text --threads 100000000"),
+    ("an evaluation on too many threads", "eval text --threads 100000000"),
     ("hidden below zero", "train text --hidden=-3"),
     ("learning rate zero", "train text --learning-rate 0"),
     ("learning rate below zero", "train text --learning-rate -1"),

@@ -8,9 +8,10 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::evaluate::evaluate;
 use karenina::text::vocabulary::Vocabulary;
-use rayon::ThreadPoolBuilder;
+use karenina::train::{thread_count, thread_pool};
 
-use super::{input, load, output_error, threads};
+use super::input::TextArgs;
+use super::{load, output_error};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -18,15 +19,11 @@ const ROW: usize = 10_000;
 /// Arguments of `karenina eval`.
 #[derive(Args)]
 pub struct Eval {
-    /// Texts to predict, read as one; `-` is standard input [default: the embedded text]
-    #[arg(value_name = "TEXT")]
-    texts: Vec<PathBuf>,
+    #[command(flatten)]
+    texts: TextArgs,
     /// A checkpoint, or a folder whose newest one is taken
     #[arg(long, value_name = "FILE or DIR", default_value = "checkpoints")]
     checkpoint: PathBuf,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
     /// Pieces that are read side by side, each from an empty memory; 1 reads the text in one piece
     /// [default: one for each 10,000 characters, at most 100]
     #[arg(long, value_name = "N")]
@@ -42,10 +39,10 @@ pub struct Eval {
 impl Eval {
     /// Prints loss, perplexity and bits per character.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = threads(self.threads)?;
+        let threads = thread_count(self.threads)?;
         let checkpoint = load(&self.checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
-        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let corpus = self.texts.read()?;
         let ids: Vec<u32> = match self.skip_unknown {
             true => corpus.text().chars().filter_map(|c| vocabulary.id(c)).collect(),
             false => vocabulary.encode(corpus.text())?,
@@ -58,7 +55,7 @@ impl Eval {
                 expected: format!("at least 1 and fewer than the text's {} characters", ids.len()),
             });
         }
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        let pool = thread_pool(threads)?;
         let evaluation = pool.install(|| evaluate(&checkpoint.parameters, &ids, rows, threads));
         let mut out = io::stdout().lock();
         writeln!(

@@ -4,9 +4,39 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use karenina::error::{Error, Result};
 use karenina::text::corpus::Corpus;
+
+/// The arguments that name a text.
+#[derive(Args)]
+pub struct TextArgs {
+    /// Texts, read as one; `-` is standard input [default: the embedded text]
+    #[arg(value_name = "TEXT")]
+    texts: Vec<PathBuf>,
+    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+}
+
+impl TextArgs {
+    /// See [`read_text`].
+    pub fn read(&self) -> Result<Corpus> {
+        read_text(&self.texts, self.encoding.as_deref())
+    }
+
+    /// Whether the user names no text.
+    pub fn is_embedded(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The text's name for messages.
+    pub fn name(&self) -> String {
+        let names: Vec<_> = self.texts.iter().map(|path| path.display().to_string()).collect();
+        if names.is_empty() { Corpus::embedded_name().into() } else { names.join(", ") }
+    }
+}
 
 /// Reads the files `paths` as one text; `-` is standard input, and no path at all the text that is
 /// built in.

@@ -11,6 +11,7 @@ mod profile;
 mod progress;
 mod report;
 mod sample;
+mod settings;
 mod signals;
 mod table;
 mod trace;
@@ -105,19 +106,6 @@ fn load(path: &Path) -> Result<Checkpoint> {
 /// A line on standard error. If that is closed, the work goes on without being watched.
 fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// As many threads as the machine offers, unless the user names a number.
-fn threads(asked: Option<usize>) -> Result<usize> {
-    match asked {
-        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
-        Some(0) => Err(Error::Setting {
-            name: "--threads",
-            found: "0".into(),
-            expected: "at least 1".into(),
-        }),
-        Some(threads) => Ok(threads),
-    }
 }
 
 /// Writes `value` to standard output as JSON for people and programs.

@@ -1,27 +1,23 @@
 //! `karenina plan`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use karenina::error::Result;
 use karenina::study::plan::Plan as Found;
-use karenina::train::TrainConfig;
+use karenina::train::{TrainConfig, thread_count};
 
-use super::train::Settings;
-use super::{input, output_error, print_json, threads};
+use super::input::TextArgs;
+use super::settings::{Settings, default_config};
+use super::{output_error, print_json};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
 #[derive(Args)]
 pub struct Plan {
-    /// Texts to learn, read as one; `-` is standard input [default: the embedded text]
-    #[arg(value_name = "TEXT")]
-    texts: Vec<PathBuf>,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
+    #[command(flatten)]
+    texts: TextArgs,
     /// The settings to start from: article or quick
     /// [default: as `karenina train`: quick for the embedded text, article for yours]
     #[arg(long, value_name = "NAME")]
@@ -39,14 +35,13 @@ pub struct Plan {
 impl Plan {
     /// Calibrates and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = threads(self.threads)?;
+        let threads = thread_count(self.threads)?;
         let base = match self.preset.as_deref() {
             Some(name) => TrainConfig::preset(name)?,
-            None if self.texts.is_empty() => TrainConfig::quick(),
-            None => TrainConfig::article(),
+            None => default_config(&self.texts),
         };
         let config = self.settings.on_top_of(base);
-        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let corpus = self.texts.read()?;
         let found = Found::new(&corpus, &config, threads)?;
         match self.json {
             true => print_json(&found)?,

@@ -1,40 +1,27 @@
 //! `karenina profile`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile as Measured};
-use karenina::train::TrainConfig;
+use karenina::train::{TrainConfig, thread_count};
 
-use super::{input, output_error, print_json, threads};
+use super::input::TextArgs;
+use super::settings::Sizes;
+use super::{output_error, print_json};
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]
 pub struct Profile {
-    /// Texts to train on, read as one; `-` is standard input [default: the embedded text]
-    #[arg(value_name = "TEXT")]
-    texts: Vec<PathBuf>,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
+    #[command(flatten)]
+    texts: TextArgs,
     /// The sizes to start from: article or quick
     #[arg(long, value_name = "NAME", default_value = "article")]
     preset: String,
-    /// LSTM cells in a layer
-    #[arg(long, value_name = "H")]
-    hidden: Option<usize>,
-    /// LSTM layers
-    #[arg(long, value_name = "L")]
-    layers: Option<usize>,
-    /// Rows of a batch
-    #[arg(long, value_name = "B")]
-    batch: Option<usize>,
-    /// Time steps of a batch
-    #[arg(long, value_name = "T")]
-    unroll: Option<usize>,
+    #[command(flatten)]
+    sizes: Sizes,
     /// Threads to use [default: all cores]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -49,20 +36,13 @@ pub struct Profile {
 impl Profile {
     /// Measures and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = threads(self.threads)?;
+        let threads = thread_count(self.threads)?;
         if self.steps == Some(0) {
             let (name, found, expected) = ("--steps", "0".into(), "at least 1".into());
             return Err(Error::Setting { name, found, expected });
         }
-        let preset = TrainConfig::preset(&self.preset)?;
-        let config = TrainConfig {
-            hidden: self.hidden.unwrap_or(preset.hidden),
-            layers: self.layers.unwrap_or(preset.layers),
-            batch: self.batch.unwrap_or(preset.batch),
-            unroll: self.unroll.unwrap_or(preset.unroll),
-            ..preset
-        };
-        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let config = self.sizes.on_top_of(TrainConfig::preset(&self.preset)?);
+        let corpus = self.texts.read()?;
         let measured = Measured::measure(&corpus, config, threads, self.steps)?;
         match self.json {
             true => print_json(&measured)?,

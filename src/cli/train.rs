@@ -6,18 +6,19 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder};
-use karenina::train::{TrainConfig, Trainer};
+use karenina::train::{TrainConfig, Trainer, thread_count};
 
+use super::input::TextArgs;
 use super::progress::Screen;
 use super::sample::short_sample;
+use super::settings::{Settings, default_config};
 use super::signals::Signals;
-use super::{input, note, output_error, threads};
+use super::{note, output_error};
 
 /// Characters of the sample that is shown whenever a checkpoint is saved.
 const SHORT_SAMPLE: usize = 240;
@@ -27,12 +28,8 @@ const LAST_SAMPLE: usize = 600;
 /// Arguments of `karenina train`.
 #[derive(Args)]
 pub struct Train {
-    /// Texts to learn, read as one; `-` is standard input [default: the embedded text]
-    #[arg(value_name = "TEXT")]
-    texts: Vec<PathBuf>,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
+    #[command(flatten)]
+    texts: TextArgs,
     /// article: two layers of 512, B = T = 100, 20 epochs; quick: a small network for a first look
     /// [default: quick for the embedded text, article for yours]
     #[arg(long, value_name = "NAME")]
@@ -62,47 +59,6 @@ pub struct Train {
     no_samples: bool,
 }
 
-/// Hyper-parameters that the user may set on top of the preset.
-#[derive(Args)]
-pub(super) struct Settings {
-    /// LSTM cells in a layer
-    #[arg(long, value_name = "H")]
-    hidden: Option<usize>,
-    /// LSTM layers
-    #[arg(long, value_name = "L")]
-    layers: Option<usize>,
-    /// Rows of a batch
-    #[arg(long, value_name = "B")]
-    batch: Option<usize>,
-    /// Time steps of a batch
-    #[arg(long, value_name = "T")]
-    unroll: Option<usize>,
-    /// Passes through the text
-    #[arg(long, value_name = "N")]
-    epochs: Option<u64>,
-    /// Stop when the step counter stands at N, resumed or not
-    #[arg(long, value_name = "N")]
-    steps: Option<u64>,
-    /// Adam's step size
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    learning_rate: Option<f64>,
-    /// Probability that dropout keeps an output; 1 drops nothing
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    keep: Option<f64>,
-    /// Largest global norm of the gradients; inf clips nothing
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
-    clip: Option<f64>,
-    /// Steps between checkpoints
-    #[arg(long, value_name = "N")]
-    save_every: Option<u64>,
-    /// Held back for validation: a share such as 0.1, or a number of batches such as 3
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = validation)]
-    validation: Option<Validation>,
-    /// Seed of the initial weights and of dropout
-    #[arg(long, value_name = "S")]
-    seed: Option<u64>,
-}
-
 /// How many batches with numbers that are not finite may be left out; none means stop at the first.
 type OnNan = Skips;
 
@@ -119,30 +75,20 @@ fn on_nan(text: &str) -> std::result::Result<Skips, String> {
     }
 }
 
-/// A number with a point is a share, one without a number of batches.
-fn validation(text: &str) -> std::result::Result<Validation, String> {
-    if let Ok(batches) = text.parse() {
-        return Ok(Validation::Batches(batches));
-    }
-    let share = text.parse().map_err(|_| "use a share such as 0.1, or a number of batches")?;
-    Ok(Validation::Share(share))
-}
-
 impl Train {
     /// Trains to the end, or until a signal asks to stop.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = threads(self.threads)?;
+        let threads = thread_count(self.threads)?;
         let mode = match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
             _ => Mode::New,
         };
         let preset = self.preset.as_deref().map(TrainConfig::preset).transpose()?;
-        let default =
-            if self.texts.is_empty() { TrainConfig::quick() } else { TrainConfig::article() };
-        let fresh = self.settings.on_top_of(preset.clone().unwrap_or(default));
+        let base = preset.clone().unwrap_or_else(|| default_config(&self.texts));
+        let fresh = self.settings.on_top_of(base);
         fresh.validate()?;
-        let corpus = input::read_text(&self.texts, self.encoding.as_deref())?;
+        let corpus = self.texts.read()?;
         let vocabulary = Vocabulary::from_text(corpus.text()).len();
         Memory::of(&fresh, &corpus, vocabulary).require(&fresh)?; // before the folder is touched
 
@@ -183,7 +129,7 @@ impl Train {
         if let Some(c) = corpus.characters().find(|c| model.vocabulary.binary_search(c).is_err()) {
             return Err(mismatch(format!(
                 "it does not know the character {c:?} of {}; name a text of its {} characters",
-                self.text_names(),
+                self.texts.name(),
                 model.vocabulary.len()
             )));
         }
@@ -206,7 +152,7 @@ impl Train {
             return Err(mismatch(format!(
                 "it was trained on another text than {}; name that text, or another folder with \
                  --checkpoints",
-                self.text_names()
+                self.texts.name()
             )));
         }
         let asked = self.settings.asked(preset.as_ref());
@@ -217,18 +163,13 @@ impl Train {
         Ok(checkpoint)
     }
 
-    fn text_names(&self) -> String {
-        let names: Vec<_> = self.texts.iter().map(|path| path.display().to_string()).collect();
-        if names.is_empty() { Corpus::embedded_name().into() } else { names.join(", ") }
-    }
-
     /// Says what will be done.
     fn introduce(&self, corpus: &Corpus, trainer: &Trainer, threads: usize) {
         let (config, sizes) = (trainer.config(), trainer.sizes());
         note(&format!(
             "{}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
              characters an epoch, {} {}",
-            self.text_names(),
+            self.texts.name(),
             corpus.len(),
             sizes.vocabulary,
             sizes.layers,
@@ -312,85 +253,4 @@ impl Train {
         let words = kept.map(|a| if a.contains(' ') { format!("'{a}'") } else { a });
         format!("karenina {} --resume", words.collect::<Vec<_>>().join(" "))
     }
-}
-
-impl Settings {
-    /// `base` with everything the user has set.
-    pub(super) fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
-        let mut config = base;
-        config.hidden = self.hidden.unwrap_or(config.hidden);
-        config.layers = self.layers.unwrap_or(config.layers);
-        config.batch = self.batch.unwrap_or(config.batch);
-        config.unroll = self.unroll.unwrap_or(config.unroll);
-        config.epochs = self.epochs.unwrap_or(config.epochs);
-        config.steps = self.steps.or(config.steps);
-        config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);
-        config.keep = self.keep.unwrap_or(config.keep);
-        config.clip = self.clip.unwrap_or(config.clip);
-        config.save_every = self.save_every.unwrap_or(config.save_every);
-        config.validation = self.validation.unwrap_or(config.validation);
-        config.seed = self.seed.unwrap_or(config.seed);
-        config
-    }
-
-    /// What the user asks for that a run cannot change any more.
-    fn asked(&self, preset: Option<&TrainConfig>) -> Asked {
-        let of = |flag: Option<usize>, preset: Option<usize>| flag.or(preset);
-        Asked {
-            sizes: [
-                ("--hidden", of(self.hidden, preset.map(|p| p.hidden))),
-                ("--layers", of(self.layers, preset.map(|p| p.layers))),
-                ("--batch", of(self.batch, preset.map(|p| p.batch))),
-                ("--unroll", of(self.unroll, preset.map(|p| p.unroll))),
-            ],
-            seed: self.seed,
-            validation: self.validation,
-        }
-    }
-}
-
-/// Settings that must be the checkpoint's where the user names them.
-struct Asked {
-    sizes: [(&'static str, Option<usize>); 4],
-    seed: Option<u64>,
-    validation: Option<Validation>,
-}
-
-impl Asked {
-    /// What differs from `config`, if anything does.
-    fn compare(&self, config: &TrainConfig) -> std::result::Result<(), String> {
-        self.compare_network(config)?;
-        let sizes = self.sizes[2..].iter().zip([config.batch, config.unroll]);
-        let sizes = sizes
-            .map(|(&(name, asked), found)| (name, asked.map(|n| n.to_string()), found.to_string()));
-        let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
-        let validation = self.validation.map(|v| format!("{v:?}"));
-        let validation = ("--validation", validation, format!("{:?}", config.validation));
-        first_difference(sizes.chain([seed, validation]))
-    }
-
-    /// What differs from the network of `config`, if anything does.
-    fn compare_network(&self, config: &TrainConfig) -> std::result::Result<(), String> {
-        let sizes = self.sizes.iter().zip([config.hidden, config.layers]);
-        first_difference(
-            sizes.map(|(&(name, asked), found)| {
-                (name, asked.map(|n| n.to_string()), found.to_string())
-            }),
-        )
-    }
-}
-
-/// The first of (name, asked, found) where something else was asked for.
-fn first_difference(
-    settings: impl Iterator<Item = (&'static str, Option<String>, String)>,
-) -> std::result::Result<(), String> {
-    for (name, asked, found) in settings {
-        if let Some(asked) = asked.filter(|asked| *asked != found) {
-            return Err(format!(
-                "{name} {asked} was asked for, but the run has {found}; leave {name} out, or name \
-                 another folder with --checkpoints"
-            ));
-        }
-    }
-    Ok(())
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
 use crate::error::Result;
@@ -20,7 +19,7 @@ use crate::study::machine::{Bandwidth, threads_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::memory::peak_rss_bytes;
-use crate::train::{TrainConfig, Trainer};
+use crate::train::{TrainConfig, Trainer, thread_pool};
 
 /// How long training steps are measured if nobody says how many: so long, but at least [`FEWEST_STEPS`].
 const MEASURE: Duration = Duration::from_secs(3);
@@ -125,7 +124,7 @@ impl Profile {
         }
         let peak_rss_bytes = peak_rss_bytes();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let sample_characters_per_second = writing_speed(trainer.parameters(), threads);
+        let sample_characters_per_second = writing_speed(trainer.parameters(), threads)?;
         let bandwidth = Bandwidth::measure(at_once);
         let profile = Self {
             sample_characters_per_second,
@@ -246,11 +245,10 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
 
 /// Characters a second of one text that is written as `karenina sample` writes it; the best of some
 /// rounds of a fifth of a second.
-fn writing_speed(parameters: &Parameters<f32>, threads: usize) -> f64 {
+fn writing_speed(parameters: &Parameters<f32>, threads: usize) -> Result<f64> {
     const ROUNDS: usize = 5;
     const ROUND: Duration = Duration::from_millis(200);
-    let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("as the trainer's");
-    pool.install(|| {
+    let speed = thread_pool(threads)?.install(|| {
         let mut generator = Generator::new(parameters.clone(), 1);
         let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
         let mut character = 0;
@@ -263,5 +261,6 @@ fn writing_speed(parameters: &Parameters<f32>, threads: usize) -> f64 {
             f64::from(count) / start.elapsed().as_secs_f64()
         };
         std::iter::repeat_with(round).take(ROUNDS).fold(0.0, f64::max)
-    })
+    });
+    Ok(speed)
 }

@@ -8,8 +8,10 @@ pub mod interchange;
 mod log;
 pub mod memory;
 pub mod run;
+mod threads;
 mod trainer;
 
 pub use config::TrainConfig;
 pub use log::LogRow;
+pub use threads::{thread_count, thread_pool};
 pub use trainer::{StepReport, Trainer};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use ndarray::Array2;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
 
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
@@ -20,6 +20,7 @@ use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
 use crate::train::memory::Memory;
+use crate::train::threads::thread_pool;
 
 /// Largest norm of gradients whose squares, Adam's second moments, are numbers in f32.
 const LARGEST_NORM: f64 = 1e19;
@@ -108,13 +109,7 @@ impl Trainer {
         let vocabulary = Vocabulary::from_sorted(vocabulary)?;
         let ids = vocabulary.encode(corpus.text())?;
         let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().map_err(|error| {
-            Error::Setting {
-                name: "--threads",
-                found: threads.to_string(),
-                expected: format!("a number the system can start ({error})"),
-            }
-        })?;
+        let pool = thread_pool(threads)?;
         let Checkpoint { step, epoch, batch, .. } = checkpoint;
         let count = batches.len();
         let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));

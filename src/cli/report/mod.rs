@@ -19,9 +19,9 @@ use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
-use rayon::ThreadPoolBuilder;
+use karenina::train::{thread_count, thread_pool};
 
-use super::{input, load, output_error, threads};
+use super::{input, load, output_error};
 
 /// Arguments of `karenina report`.
 #[derive(Args)]
@@ -52,12 +52,12 @@ pub struct Report {
 impl Report {
     /// Writes the page and says where it is.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = threads(self.threads)?;
+        let threads = thread_count(self.threads)?;
         let checkpoint = load(&self.checkpoint)?;
         let history = self.history(&checkpoint)?;
         let text = self.excerpt(&checkpoint)?;
         let folder = self.checkpoint.is_dir().then_some(self.checkpoint.as_path());
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        let pool = thread_pool(threads)?;
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
         let page = page::page(&report, &name(&self.checkpoint));

@@ -1,0 +1,35 @@
+//! The threads that a network computes on. Results do not depend on their number.
+
+use std::thread::available_parallelism;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::error::{Error, Result};
+
+/// More threads than this no batch can keep busy, and few systems start as many.
+const MAX_THREADS: usize = 1024;
+
+/// As many threads as were `asked` for, or else as the machine offers.
+///
+/// # Errors
+/// [`Error::Setting`] for 0 or more than 1,024 threads.
+pub fn thread_count(asked: Option<usize>) -> Result<usize> {
+    let threads = asked.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    match threads {
+        1..=MAX_THREADS => Ok(threads),
+        _ => Err(refused(threads, format!("from 1 to {MAX_THREADS}"))),
+    }
+}
+
+/// A pool of `threads` threads.
+///
+/// # Errors
+/// As [`thread_count`], or if the system does not start that many.
+pub fn thread_pool(threads: usize) -> Result<ThreadPool> {
+    let pool = ThreadPoolBuilder::new().num_threads(thread_count(Some(threads))?).build();
+    pool.map_err(|error| refused(threads, format!("a number that the system can start ({error})")))
+}
+
+fn refused(threads: usize, expected: String) -> Error {
+    Error::Setting { name: "--threads", found: threads.to_string(), expected }
+}
