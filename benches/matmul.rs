@@ -102,7 +102,7 @@ fn sums(criterion: &mut Criterion) {
         for kernel in Kernel::available() {
             group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
                 bencher.iter(|| {
-                    pool.install(|| accumulate_transposed_with(kernel, &x, &dz, dw.view_mut()));
+                    pool.install(|| accumulate_transposed_with(kernel, [(&x, dw.view_mut())], &dz));
                 });
             });
         }

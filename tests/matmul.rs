@@ -184,9 +184,8 @@ fn sums_over_rows_equal_the_naive_loop() {
             around.slice_mut(s![1..=m, 2..n + 2]).assign(&start);
             accumulate_transposed_with(
                 kernel,
-                &Segments::cut(&x, 7),
+                [(&Segments::cut(&x, 7), around.slice_mut(s![1..=m, 2..n + 2]))],
                 &Segments::cut(&dz, 9),
-                around.slice_mut(s![1..=m, 2..n + 2]),
             );
             let mut expected = start;
             naive(kernel, x.t(), dz.view(), &mut expected);
@@ -199,17 +198,33 @@ fn sums_over_rows_equal_the_naive_loop() {
 }
 
 #[test]
+fn sums_that_share_dz_equal_sums_apart() {
+    let dz = Segments::cut(&random(300, 155, 1), 20);
+    let [x, y] = [(40, 2), (150, 3)].map(|(m, seed)| Segments::cut(&random(300, m, seed), 50));
+    let (mut of_x, mut of_y) = (random(40, 155, 4), random(150, 155, 5));
+    let (mut of_x_alone, mut of_y_alone) = (of_x.clone(), of_y.clone());
+    accumulate_transposed([(&x, of_x.view_mut()), (&y, of_y.view_mut())], &dz);
+    accumulate_transposed([(&x, of_x_alone.view_mut())], &dz);
+    accumulate_transposed([(&y, of_y_alone.view_mut())], &dz);
+    assert_eq!(bits(&of_x), bits(&of_x_alone));
+    assert_eq!(bits(&of_y), bits(&of_y_alone));
+}
+
+/// dZ as wide as X together or wider, and narrower: the work is split along columns and along rows.
+#[test]
 fn sums_over_rows_do_not_depend_on_the_number_of_threads() {
-    let (x, dz) =
-        (Segments::cut(&random(400, 530, 9), 50), Segments::cut(&random(400, 1100, 10), 50));
-    let results = [1, 2, 5].map(|threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mut dw = Array2::zeros((530, 1100));
-        pool.install(|| accumulate_transposed(&x, &dz, dw.view_mut()));
-        bits(&dw)
-    });
-    assert_eq!(results[0], results[1]);
-    assert_eq!(results[0], results[2]);
+    for (n, m) in [(1100, [530, 300]), (155, [530, 300]), (70, [20, 31])] {
+        let dz = Segments::cut(&random(400, n, 10), 50);
+        let xs = m.map(|m| Segments::cut(&random(400, m, 9), 50));
+        let results = [1, 2, 3, 5, 64].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut dw = m.map(|m| Array2::zeros((m, n)));
+            let [first, second] = dw.each_mut().map(|dw| dw.view_mut());
+            pool.install(|| accumulate_transposed([(&xs[0], first), (&xs[1], second)], &dz));
+            dw.map(|dw| bits(&dw))
+        });
+        assert!(results.iter().all(|result| *result == results[0]), "{n} columns");
+    }
 }
 
 #[test]

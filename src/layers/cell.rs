@@ -12,6 +12,9 @@ const LANES: usize = 16;
 
 /// Forward: z (turned into the gates' activations), c_prev → c, h.
 ///
+/// Two passes, since the tanh of the second has to wait for the whole chain of the first: apart, the
+/// processor works on several blocks at once.
+///
 /// * `z` `[4H]`: pre-activations on entry, the activations i, f, g, o on return
 /// * `c_prev` `[H]`: the cell state of the step before
 /// * `c`, `h` `[H]`: the new cell state and output, overwritten
@@ -20,36 +23,46 @@ pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R]) {
     let hidden = c.len();
     let blocks = hidden - hidden % LANES;
     for at in (0..blocks).step_by(LANES) {
-        forward_units::<R, LANES>(at, z, c_prev, c, h);
+        forward_cells::<R, LANES>(at, z, c_prev, c);
     }
     for at in blocks..hidden {
-        forward_units::<R, 1>(at, z, c_prev, c, h);
+        forward_cells::<R, 1>(at, z, c_prev, c);
+    }
+    let o = &z[3 * hidden..];
+    for at in (0..blocks).step_by(LANES) {
+        forward_outputs::<R, LANES>(at, o, c, h);
+    }
+    for at in blocks..hidden {
+        forward_outputs::<R, 1>(at, o, c, h);
     }
 }
 
-/// [`forward`] for the units at..at+N.
+/// [`forward`] for the units at..at+N: gates and c.
 #[inline(always)]
-fn forward_units<R: Real, const N: usize>(
-    at: usize,
-    z: &mut [R],
-    c_prev: &[R],
-    c: &mut [R],
-    h: &mut [R],
-) {
+fn forward_cells<R: Real, const N: usize>(at: usize, z: &mut [R], c_prev: &[R], c: &mut [R]) {
     let hidden = c.len();
     let [mut i, mut f, mut g, mut o] = load_gates::<R, N>(z, hidden, at);
     let c_prev: [R; N] = load(c_prev, at);
-    let (mut c_new, mut h_new) = ([R::zero(); N], [R::zero(); N]);
+    let mut c_new = [R::zero(); N];
     for n in 0..N {
         i[n] = i[n].sigmoid(); // Eq. F2
         f[n] = f[n].sigmoid(); // Eq. F3
         g[n] = g[n].tanh(); // Eq. F4
         o[n] = o[n].sigmoid(); // Eq. F5
         c_new[n] = f[n] * c_prev[n] + i[n] * g[n]; // Eq. F6
-        h_new[n] = o[n] * c_new[n].tanh(); // Eq. F7
     }
     store_gates(z, hidden, at, [i, f, g, o]);
     store(c, at, c_new);
+}
+
+/// [`forward`] for the units at..at+N: h.
+#[inline(always)]
+fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], h: &mut [R]) {
+    let (o, c): ([R; N], [R; N]) = (load(o, at), load(c, at));
+    let mut h_new = [R::zero(); N];
+    for n in 0..N {
+        h_new[n] = o[n] * c[n].tanh(); // Eq. F7
+    }
     store(h, at, h_new);
 }
 

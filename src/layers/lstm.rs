@@ -1,12 +1,16 @@
 //! One LSTM layer over T time steps of a shard's b rows, and back through time.
 //!
-//! Within the layer only h·W_hh has to wait for the step before. Everything else is done for all
-//! time steps at once: X·W_ih on the way forward, dZ·W_ihᵀ on the way back, and the sums over time
-//! that are the weights' gradients (in `model`, since they run over all shards).
+//! Within the layer only h·W_hh has to wait for the step before. X·W_ih on the way forward and
+//! dZ·W_ihᵀ on the way back are done for several time steps at once: for as many rows as keep the kernels
+//! busy, and for no more, so that z and dz are still in the cache. The sums over time that are the weights'
+//! gradients are in `model`, since they run over all shards.
 
 use std::mem::swap;
 
-use ndarray::{Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
+use ndarray::{
+    Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis,
+    s,
+};
 
 use crate::layers::cell;
 use crate::math::Real;
@@ -126,6 +130,15 @@ impl<R: Real> Carry<R> {
     }
 }
 
+/// Rows of z, of all time steps together, that one product with W_ih or its transpose takes: enough to
+/// read the weights seldom, few enough to stay in the cache (819 KB at H = 512).
+const ROWS_AT_ONCE: usize = 100;
+
+/// Time steps of b rows that make up [`ROWS_AT_ONCE`].
+fn steps_at_once(rows: usize) -> usize {
+    (ROWS_AT_ONCE / rows).max(1)
+}
+
 /// Forward through time: fills `tape.gates`, `tape.c[1..]` and `tape.h[1..]` from `input` and the
 /// state in `tape.c[0]`, `tape.h[0]`.
 pub fn forward<R: Real>(
@@ -138,14 +151,19 @@ pub fn forward<R: Real>(
     if tape.gates.is_empty() {
         swap(&mut tape.gates, &mut tape.dz);
     }
-    if let (Input::Sequence(x), Some([w_ih, _])) = (input, &packed.w_ih) {
-        watch.measure(Phase::InputMatmul, || {
-            let mut z = flatten_mut(&mut tape.gates);
-            z.assign(&parameters.b);
-            matmul_packed(flatten(x), w_ih, z); // Eq. F1: x_t·W_ih for every t at once
-        });
-    }
-    for t in 0..tape.gates.len_of(Axis(0)) {
+    let (unroll, rows, _) = tape.gates.dim();
+    let at_once = steps_at_once(rows);
+    for t in 0..unroll {
+        if let (Input::Sequence(x), Some([w_ih, _])) = (input, &packed.w_ih)
+            && t % at_once == 0
+        {
+            watch.measure(Phase::InputMatmul, || {
+                let steps = s![t..unroll.min(t + at_once), .., ..];
+                let mut z = flatten_mut(tape.gates.slice_mut(steps));
+                z.assign(&parameters.b);
+                matmul_packed(flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
+            });
+        }
         let mut z = tape.gates.index_axis_mut(Axis(0), t);
         let (c_past, mut c_rest) = tape.c.view_mut().split_at(Axis(0), t + 1);
         let (h_past, mut h_rest) = tape.h.view_mut().split_at(Axis(0), t + 1);
@@ -219,7 +237,9 @@ pub fn backward<R: Real>(
     watch: &mut Stopwatch,
 ) {
     swap(&mut tape.dz, &mut tape.gates);
-    for t in (0..tape.dz.len_of(Axis(0))).rev() {
+    let (unroll, rows, _) = tape.dz.dim();
+    let at_once = steps_at_once(rows);
+    for t in (0..unroll).rev() {
         let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);
         let (mut dy_before, dy_rest) = dy.view_mut().split_at(Axis(0), t);
         let dh = dy_rest.index_axis(Axis(0), 0); // whole: step t + 1 has added its share below
@@ -235,13 +255,17 @@ pub fn backward<R: Real>(
             };
             matmul_packed(gates_to_dz.view(), &packed.w_hh_transposed, dh_prev); // Eq. B6
         });
-    }
-    if let Some([_, w_ih_transposed]) = &packed.w_ih {
-        watch.measure(Phase::InputBackward, || {
-            // F1: z = x·W_ih + h_prev·W_hh + b
-            dy.fill(R::zero());
-            matmul_packed(flatten(tape.dz.view()), w_ih_transposed, flatten_mut(dy)); // Eq. B20
-        });
+        if let Some([_, w_ih_transposed]) = &packed.w_ih
+            && t % at_once == 0
+        {
+            watch.measure(Phase::InputBackward, || {
+                // F1: z = x·W_ih + h_prev·W_hh + b; dy of these steps has done its work.
+                let steps = s![t..unroll.min(t + at_once), .., ..];
+                let mut dx = flatten_mut(dy.slice_mut(steps));
+                dx.fill(R::zero());
+                matmul_packed(flatten(tape.dz.slice(steps)), w_ih_transposed, dx); // Eq. B20
+            });
+        }
     }
 }
 
@@ -277,11 +301,9 @@ pub(crate) fn flatten<R>(x: ArrayView3<R>) -> ArrayView2<R> {
 }
 
 /// [`flatten`] for writing.
-pub(crate) fn flatten_mut<R>(x: &mut Array3<R>) -> ArrayViewMut2<'_, R> {
+pub(crate) fn flatten_mut<R>(x: ArrayViewMut3<R>) -> ArrayViewMut2<R> {
     let (unroll, rows, width) = x.dim();
-    x.view_mut()
-        .into_shape_with_order((unroll * rows, width))
-        .expect("time-major arrays are contiguous")
+    x.into_shape_with_order((unroll * rows, width)).expect("time-major arrays are contiguous")
 }
 
 /// The slice of a row: rows of the engine's arrays always lie in one piece.

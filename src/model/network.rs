@@ -12,7 +12,7 @@ use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use crate::layers::dropout::Dropout;
-use crate::layers::lstm::contiguous;
+use crate::layers::lstm::{LstmParameters, contiguous};
 use crate::math::Real;
 use crate::math::matmul::{Rows, accumulate_transposed, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
@@ -194,7 +194,8 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
     };
     // F9: logits = y·W + b
     let dlogits = OverShards::new(shards, vocabulary, |shard| contiguous(shard.dlogits.as_slice()));
-    accumulate_transposed(&outputs(layers - 1), &dlogits, gradients.projection.w.view_mut()); // Eq. B2
+    let y = outputs(layers - 1);
+    accumulate_transposed([(&y, gradients.projection.w.view_mut())], &dlogits); // Eq. B2
     column_sums(&dlogits, &mut gradients.projection.b); // Eq. B3
     for (l, gradient) in gradients.lstm.iter_mut().enumerate() {
         // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
@@ -206,10 +207,17 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
             contiguous(shard.layers[l].lstm.h.as_slice())
         });
         bias_sums(shards, l, &mut gradient.b); // Eq. B17
-        accumulate_transposed(&h_prev, &dz, gradient.w_hh.view_mut()); // Eq. B18
+        let LstmParameters { w_ih, w_hh, .. } = gradient;
+        let dw_hh = (&h_prev as &dyn Rows<R>, w_hh.view_mut()); // Eq. B18
         match l {
-            0 => scatter_add(shards, &dz, gradient.w_ih.view_mut()), // Eq. B19, x one-hot
-            _ => accumulate_transposed(&outputs(l - 1), &dz, gradient.w_ih.view_mut()), // Eq. B19
+            0 => {
+                accumulate_transposed([dw_hh], &dz);
+                scatter_add(shards, &dz, w_ih.view_mut()); // Eq. B19, x one-hot
+            }
+            _ => {
+                let x = outputs(l - 1);
+                accumulate_transposed([dw_hh, (&x, w_ih.view_mut())], &dz); // Eq. B19
+            }
         }
     }
 }

@@ -136,10 +136,10 @@ impl<R: Real> Shard<R> {
         }
         self.watch.measure(Phase::Projection, || {
             let (w, b) = (&packed.projection.w, &parameters.projection.b);
-            projection::forward(flatten(y), w, b, flatten_mut(&mut self.p));
+            projection::forward(flatten(y), w, b, flatten_mut(self.p.view_mut()));
         });
         self.watch.measure(Phase::Softmax, || {
-            losses(flatten_mut(&mut self.p), &self.targets, &mut self.losses);
+            losses(flatten_mut(self.p.view_mut()), &self.targets, &mut self.losses);
         });
     }
 
@@ -156,7 +156,7 @@ impl<R: Real> Shard<R> {
     ) {
         swap(&mut self.dlogits, &mut self.p);
         self.watch.measure(Phase::Softmax, || {
-            let mut dlogits = flatten_mut(&mut self.dlogits);
+            let mut dlogits = flatten_mut(self.dlogits.view_mut());
             for (mut row, &target) in dlogits.rows_mut().into_iter().zip(&self.targets) {
                 loss::backward(contiguous(row.as_slice_mut()), target as usize, scale);
             }
@@ -166,7 +166,7 @@ impl<R: Real> Shard<R> {
             projection::backward(
                 dlogits,
                 &packed.projection.w_transposed,
-                flatten_mut(&mut self.dy),
+                flatten_mut(self.dy.view_mut()),
             );
         });
         for (l, layer) in self.layers.iter_mut().enumerate().rev() {

@@ -63,3 +63,16 @@ pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
     }
     work()
 }
+
+/// Asks for the cache line at `address`, which may be any.
+#[inline(always)]
+pub(super) fn prefetch(address: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 has the instruction, and no address makes it fail.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address; // no stable intrinsic elsewhere
+}

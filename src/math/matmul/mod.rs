@@ -47,6 +47,7 @@
 //!    one task, 238 in tasks of 1024 columns, 221 of 512, 206 of 256.
 #![allow(unsafe_code)]
 
+mod accumulate;
 mod blocked;
 mod cpu;
 mod kernel;
@@ -74,11 +75,10 @@ pub trait Element: LinalgScalar + Send + Sync {
     /// See [`matmul_packed`].
     fn multiply(a: ArrayView2<Self>, b: &Packed<Self>, c: ArrayViewMut2<Self>);
     /// See [`accumulate_transposed`].
-    fn accumulate(
+    fn accumulate<const N: usize>(
         kernel: &'static Kernel,
-        x: &impl Rows<Self>,
-        dz: &impl Rows<Self>,
-        dw: ArrayViewMut2<Self>,
+        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); N],
+        dz: &dyn Rows<Self>,
     );
 }
 
@@ -89,13 +89,14 @@ impl Element for f32 {
     fn multiply(a: ArrayView2<Self>, b: &Packed<Self>, c: ArrayViewMut2<Self>) {
         blocked::multiply(a, b, c);
     }
-    fn accumulate(
+    fn accumulate<const N: usize>(
         kernel: &'static Kernel,
-        x: &impl Rows<Self>,
-        dz: &impl Rows<Self>,
-        dw: ArrayViewMut2<Self>,
+        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); N],
+        dz: &dyn Rows<Self>,
     ) {
-        blocked::accumulate(kernel, x, dz, dw);
+        let products = products.map(|(x, dw)| accumulate::Product { x, first: 0, dw });
+        let threads = rayon::current_num_threads();
+        accumulate::accumulate(kernel, products, dz, 0..dz.width(), threads);
     }
 }
 
@@ -108,20 +109,21 @@ impl Element for f64 {
         let b = ArrayView2::from_shape(shape, &b.panels()[..shape.0 * shape.1]);
         general_mat_mul(1.0, &a, &b.expect("a single panel"), 1.0, &mut c);
     }
-    fn accumulate(
+    fn accumulate<const N: usize>(
         _: &'static Kernel,
-        x: &impl Rows<Self>,
-        dz: &impl Rows<Self>,
-        mut dw: ArrayViewMut2<Self>,
+        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); N],
+        dz: &dyn Rows<Self>,
     ) {
-        dw.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(m, mut dw_row)| {
-            for k in 0..x.count() {
-                let factor = x.row(k)[m];
-                for (d, &z) in dw_row.iter_mut().zip(dz.row(k)) {
-                    *d += factor * z;
+        for (x, mut dw) in products {
+            dw.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(m, mut dw_row)| {
+                for k in 0..x.count() {
+                    let factor = x.row(k)[m];
+                    for (d, &z) in dw_row.iter_mut().zip(dz.row(k)) {
+                        *d += factor * z;
+                    }
                 }
-            }
-        });
+            });
+        }
     }
 }
 
@@ -162,43 +164,43 @@ pub trait Rows<R>: Sync {
     fn row(&self, k: usize) -> &[R];
 }
 
-/// dW ← dW + Xᵀ·dZ for X [K, M], dZ [K, N], dW [M, N]; split over tiles of dW, each of which sums over k in order.
+/// dW ← dW + Xᵀ·dZ for each (X [K, M], dW [M, N]) of `products`, all with the same dZ [K, N].
+///
+/// Split over tiles of dW, each of which sums over k in order.
 ///
 /// # Panics
-/// If the shapes do not agree or rows of `dw` are not contiguous.
-pub fn accumulate_transposed<R: Element>(
-    x: &impl Rows<R>,
-    dz: &impl Rows<R>,
-    dw: ArrayViewMut2<R>,
+/// If the shapes do not agree or rows of a dW are not contiguous.
+pub fn accumulate_transposed<R: Element, const P: usize>(
+    products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
+    dz: &dyn Rows<R>,
 ) {
-    accumulate_transposed_with(Kernel::best(), x, dz, dw);
+    accumulate_transposed_with(Kernel::best(), products, dz);
 }
 
 /// [`accumulate_transposed`] by a kernel other than the best.
 ///
 /// # Panics
 /// As [`accumulate_transposed`], and if this processor cannot run the kernel.
-pub fn accumulate_transposed_with<R: Element>(
+pub fn accumulate_transposed_with<R: Element, const P: usize>(
     kernel: &'static Kernel,
-    x: &impl Rows<R>,
-    dz: &impl Rows<R>,
-    dw: ArrayViewMut2<R>,
+    products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
+    dz: &dyn Rows<R>,
 ) {
-    let (m, n) = dw.dim();
-    assert!(
-        x.count() == dz.count() && x.width() == m && dz.width() == n,
-        "dW [{m}, {n}] = X [{}, {}]ᵀ · dZ [{}, {}]",
-        x.count(),
-        x.width(),
-        dz.count(),
-        dz.width(),
-    );
-    assert!(dw.strides()[1] == 1 || n <= 1, "rows of dW must be contiguous");
-    assert!(dw.strides()[0] >= 0, "rows of dW must ascend");
-    assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-    if m > 0 && n > 0 {
-        R::accumulate(kernel, x, dz, dw);
+    for (x, dw) in &products {
+        let (m, n) = dw.dim();
+        assert!(
+            x.count() == dz.count() && x.width() == m && dz.width() == n,
+            "dW [{m}, {n}] = X [{}, {}]ᵀ · dZ [{}, {}]",
+            x.count(),
+            x.width(),
+            dz.count(),
+            dz.width(),
+        );
+        assert!(dw.strides()[1] == 1 || n <= 1, "rows of dW must be contiguous");
+        assert!(dw.strides()[0] >= 0, "rows of dW must ascend");
     }
+    assert!(kernel.is_available(), "no {} on this processor", kernel.name());
+    R::accumulate(kernel, products, dz);
 }
 
 /// The instruction set of the kernel in use.
