@@ -7,8 +7,14 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use karenina::math::matmul::{Kernel, Packed, Rows, accumulate_transposed_with, matmul_packed};
+use criterion::measurement::WallTime;
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+use half::{bf16, f16};
+use karenina::math::matmul::{
+    Kernel, Packed, Rows, Stored, accumulate_transposed_with, matmul_packed,
+};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPoolBuilder;
@@ -77,6 +83,10 @@ fn products(criterion: &mut Criterion) {
                 bencher.iter(|| matmul_packed(black_box(a.view()), &packed, c.view_mut()));
             });
         }
+        if m == 1 {
+            stored::<f16>(&mut group, "f16", &a, &b);
+            stored::<bf16>(&mut group, "bf16", &a, &b);
+        }
         group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
             bencher.iter(|| general_mat_mul(1.0, black_box(&a), &b, 1.0, &mut c));
         });
@@ -87,6 +97,25 @@ fn products(criterion: &mut Criterion) {
         }
     }
     group.finish();
+}
+
+/// A product with B in 16 bits, by every kernel.
+fn stored<W: Stored<f32>>(
+    group: &mut BenchmarkGroup<WallTime>,
+    name: &str,
+    a: &Array2<f32>,
+    b: &Array2<f32>,
+) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let mut c = Array2::zeros((m, n));
+    for kernel in Kernel::available() {
+        let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, k, n);
+        packed.pack(b.view());
+        let id = BenchmarkId::new(format!("{}, {name}", kernel.name()), format!("{m}x{k}x{n}"));
+        group.bench_function(id, |bencher| {
+            bencher.iter(|| matmul_packed(black_box(a.view()), &packed, c.view_mut()));
+        });
+    }
 }
 
 fn sums(criterion: &mut Criterion) {

@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     }
 
     let vocabulary = trainer.vocabulary();
-    let mut generator = Generator::new(trainer.parameters().clone(), 1);
+    let mut generator = Generator::new(trainer.parameters(), 1);
     let mut rng = Pcg64::seed_from_u64(1);
     generator.read(&vocabulary.encode("\n")?);
     for _ in 0..300 {

@@ -2,14 +2,15 @@
 
 use std::mem::swap;
 
-use ndarray::{Array2, ArrayView1};
+use half::{bf16, f16};
+use ndarray::{Array1, Array2, ArrayView1};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::layers::lstm;
-use crate::layers::projection;
+use crate::layers::lstm::{self, LstmParameters};
 use crate::math::Real;
-use crate::math::matmul::{Packed, matmul_packed};
+use crate::math::matmul::{Factor, Packed, Stored};
+use crate::math::weights::Weights;
 use crate::model::{Parameters, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
@@ -53,10 +54,12 @@ impl Picker {
         let mut ranked: Vec<(usize, f64)> =
             logits.iter().map(|l| l.to_f64() / self.temperature).enumerate().collect();
         // Among equals the smaller id comes first, so the order is the same everywhere.
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if self.top_n > 0 {
+        let order = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if (1..ranked.len()).contains(&self.top_n) {
+            ranked.select_nth_unstable_by(self.top_n, order);
             ranked.truncate(self.top_n);
         }
+        ranked.sort_unstable_by(order);
         let max = ranked[0].1;
         let total: f64 = ranked.iter().map(|(_, l)| (l - max).exp()).sum();
         let mut reached = 0.0;
@@ -81,12 +84,12 @@ impl Picker {
 /// A network that reads and writes `rows` texts at once, a character each per step.
 ///
 /// It computes what the training forward pass computes with T = 1 and no dropout, with the same
-/// kernels in the same order: the same bits.
+/// kernels in the same order: the same bits. With 16-bit [`Weights`] they are the bits of the network
+/// whose parameters are [rounded](Parameters::rounded).
 pub struct Generator<R: Real> {
-    parameters: Parameters<R>,
-    /// W_ih (but of the first layer) and W_hh of every layer.
-    lstm: Vec<(Option<Packed<R>>, Packed<R>)>,
-    projection: Packed<R>,
+    layers: Vec<Layer<R>>,
+    /// The projection's W [H, V] and b `[V]`.
+    projection: (Weight<R>, Array1<R>),
     state: State<R>,
     /// The new cell state of the layer in work, [rows, H].
     c_next: Array2<R>,
@@ -96,45 +99,77 @@ pub struct Generator<R: Real> {
     logits: Array2<R>,
 }
 
+/// What a step reads of one layer's weights.
+struct Layer<R> {
+    input: Input<R>,
+    /// [H, 4H]
+    w_hh: Weight<R>,
+}
+
+/// What comes into a layer, and how it becomes x·W_ih + b.
+enum Input<R> {
+    /// A character, which is a row of this table: W_ih + b of every character, [V, 4H].
+    Character(Array2<R>),
+    /// The output of the layer below, which is multiplied by W_ih [H, 4H] and added to b `[4H]`.
+    Below(Weight<R>, Array1<R>),
+}
+
+/// A packed matrix, in whatever type its numbers are stored.
+type Weight<R> = Box<dyn Factor<R>>;
+
 impl<R: Real> Generator<R> {
-    /// A generator of `rows` texts that has read nothing yet.
-    pub fn new(parameters: Parameters<R>, rows: usize) -> Self {
+    /// A generator of `rows` texts that has read nothing yet. It copies what it needs.
+    pub fn new(parameters: &Parameters<R>, rows: usize) -> Self {
+        Self::packed_by(packed::<R, R>, parameters, rows)
+    }
+
+    /// A generator whose matrices are packed by `pack`.
+    fn packed_by(
+        pack: fn(&Array2<R>) -> Weight<R>,
+        parameters: &Parameters<R>,
+        rows: usize,
+    ) -> Self {
         let sizes @ Sizes { vocabulary, hidden, .. } = parameters.sizes();
-        let pack = |w: &Array2<R>| {
-            let mut packed = Packed::zeros(w.nrows(), w.ncols());
-            packed.pack(w.view());
-            packed
+        let layer = |(l, p): (usize, &LstmParameters<R>)| {
+            let input = match l {
+                0 => Input::Character(&p.w_ih + &p.b),
+                _ => Input::Below(pack(&p.w_ih), p.b.clone()),
+            };
+            Layer { input, w_hh: pack(&p.w_hh) }
         };
-        let lstm = parameters.lstm.iter().enumerate();
         Self {
-            lstm: lstm.map(|(l, p)| ((l > 0).then(|| pack(&p.w_ih)), pack(&p.w_hh))).collect(),
-            projection: pack(&parameters.projection.w),
+            layers: parameters.lstm.iter().enumerate().map(layer).collect(),
+            projection: (pack(&parameters.projection.w), parameters.projection.b.clone()),
             state: State::zeros(sizes, rows),
             c_next: Array2::zeros((rows, hidden)),
             z: Array2::zeros((rows, 4 * hidden)),
             logits: Array2::zeros((rows, vocabulary)),
-            parameters,
         }
     }
 
     /// Reads one character in each row and returns the logits of the next, [rows, V].
     pub fn step(&mut self, characters: &[u32]) -> &Array2<R> {
-        let Self { parameters, lstm, projection, state, c_next, z, logits } = self;
-        for (l, (w_ih, w_hh)) in lstm.iter().enumerate() {
-            match w_ih {
-                None => lstm::gather(z.view_mut(), characters.into(), &parameters.lstm[l]),
-                Some(w_ih) => {
-                    z.assign(&parameters.lstm[l].b);
-                    matmul_packed(state.h[l - 1].view(), w_ih, z.view_mut()); // Eq. F1
+        let Self { layers, projection, state, c_next, z, logits } = self;
+        for (l, Layer { input, w_hh }) in layers.iter().enumerate() {
+            match input {
+                Input::Character(table) => {
+                    for (mut z, &id) in z.rows_mut().into_iter().zip(characters) {
+                        z.assign(&table.row(id as usize)); // Eq. F1: x_t·W_ih + b
+                    }
+                }
+                Input::Below(w_ih, b) => {
+                    z.assign(b);
+                    w_ih.multiply(state.h[l - 1].view(), z.view_mut()); // Eq. F1
                 }
             }
-            matmul_packed(state.h[l].view(), w_hh, z.view_mut()); // Eq. F1
+            w_hh.multiply(state.h[l].view(), z.view_mut()); // Eq. F1
             let (c, h) = (&mut state.c[l], &mut state.h[l]);
             lstm::cells_forward(z.view_mut(), c.view(), c_next.view_mut(), h.view_mut());
             swap(c, c_next);
         }
-        let top = &state.h[state.h.len() - 1];
-        projection::forward(top.view(), projection, &parameters.projection.b, logits.view_mut());
+        let (w, b) = projection;
+        logits.assign(b);
+        w.multiply(state.h[state.h.len() - 1].view(), logits.view_mut()); // Eq. F9
         &self.logits
     }
 
@@ -160,4 +195,31 @@ impl<R: Real> Generator<R> {
     pub fn logits(&self) -> &Array2<R> {
         &self.logits
     }
+}
+
+impl Generator<f32> {
+    /// [`Generator::new`] with weights stored in another type.
+    ///
+    /// # Errors
+    /// Those of [`Parameters::require_range`].
+    pub fn with_weights(
+        parameters: &Parameters<f32>,
+        rows: usize,
+        weights: Weights,
+    ) -> Result<Self> {
+        parameters.require_range(weights)?;
+        let pack = match weights {
+            Weights::F32 => packed::<f32, f32>,
+            Weights::F16 => packed::<f32, f16>,
+            Weights::Bf16 => packed::<f32, bf16>,
+        };
+        Ok(Self::packed_by(pack, parameters, rows))
+    }
+}
+
+/// `w` laid out for the kernels, its numbers stored in `W`.
+fn packed<R: Real, W: Stored<R>>(w: &Array2<R>) -> Weight<R> {
+    let mut packed = Packed::<R, W>::zeros_stored(w.nrows(), w.ncols());
+    packed.pack(w.view());
+    Box::new(packed)
 }

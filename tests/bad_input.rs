@@ -51,7 +51,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 36] = [
+const WORDS: [(&str, &str); 38] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0"),
@@ -59,12 +59,14 @@ const WORDS: [(&str, &str); 36] = [
     ("temperature not a number", "sample --temperature nan"),
     ("top-p zero", "sample --top-p 0"),
     ("no samples", "sample --samples 0"),
+    ("weights of a type that there is not", "sample --weights f8"),
     ("no checkpoint there", "sample --checkpoint nowhere.ckpt"),
     ("the checkpoint of another program", "sample --checkpoint model.pt"),
     ("a text as checkpoint", "sample --checkpoint text"),
     ("a folder without checkpoints", "sample --checkpoint empty"),
     ("an evaluation of a text with unknown characters", "eval other --threads 1"),
     ("an evaluation in more pieces than characters", "eval text --rows 100000 --threads 1"),
+    ("an evaluation with weights of no type", "eval text --weights 16"),
     ("batch zero", "train text --batch 0"),
     ("unroll zero", "train text --unroll 0"),
     ("hidden zero", "train text --hidden 0"),

@@ -33,7 +33,7 @@ fn a_small_net_overfits_a_short_text_and_reproduces_it() {
     assert!(loss < 0.05);
 
     let vocabulary = Vocabulary::from_text(&text);
-    let mut generator = Generator::new(trainer.parameters().clone(), 1);
+    let mut generator = Generator::new(trainer.parameters(), 1);
     let picker = Picker { top_n: 1, ..Picker::default() };
     let mut rng = Pcg64::seed_from_u64(0);
     let mut id = vocabulary.encode(&text[..1]).unwrap()[0];

@@ -1,7 +1,10 @@
 //! Every kernel against the naive loop, bit for bit: all sizes of tiles, edges and strides.
 
+use std::any::type_name;
+
+use half::{bf16, f16};
 use karenina::math::matmul::{
-    Kernel, Packed, Rows, accumulate_transposed, accumulate_transposed_with, kernel_name,
+    Kernel, Packed, Rows, Stored, accumulate_transposed, accumulate_transposed_with, kernel_name,
     matmul_packed, vectorised,
 };
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
@@ -30,8 +33,22 @@ fn bits(x: &Array2<f32>) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows.
+/// [`check_stored`] in every type that B may be stored in.
 fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool) {
+    check_stored::<f32>(kernel, m, k, n, transposed);
+    check_stored::<f16>(kernel, m, k, n, transposed);
+    check_stored::<bf16>(kernel, m, k, n, transposed);
+}
+
+/// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows.
+/// Against it stands the naive loop in f32 with B rounded.
+fn check_stored<W: Stored<f32> + Into<f32>>(
+    kernel: &'static Kernel,
+    m: usize,
+    k: usize,
+    n: usize,
+    transposed: bool,
+) {
     let seed = (m * 1_000_003 + k * 1_009 + n) as u64;
     let mut around_a = Array2::from_elem((m + 1, k + 3), f32::NAN);
     around_a.slice_mut(s![..m, 1..=k]).assign(&random(m, k, seed));
@@ -40,7 +57,7 @@ fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool
     let b = if transposed { b.t().to_owned() } else { random(k, n, seed + 1) };
     let start = random(m, n, seed + 2);
 
-    let mut packed = Packed::zeros_for(kernel, k, n);
+    let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, k, n);
     packed.pack(Array2::from_elem((k, n), f32::NAN).view());
     let turned = b.t().to_owned();
     packed.pack(if transposed { turned.t() } else { b.view() });
@@ -49,11 +66,12 @@ fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool
     matmul_packed(a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
 
     let mut expected = start;
-    naive(kernel, a, b.view(), &mut expected);
+    naive(kernel, a, b.mapv(|x| W::round(x).into()).view(), &mut expected);
     let found = around_c.slice(s![1..=m, 2..n + 2]).to_owned();
-    assert_eq!(bits(&found), bits(&expected), "{}: {m}x{k}x{n}", kernel.name());
+    let what = format!("{}, {}: {m}x{k}x{n}", kernel.name(), type_name::<W>());
+    assert_eq!(bits(&found), bits(&expected), "{what}");
     around_c.slice_mut(s![1..=m, 2..n + 2]).fill(f32::NAN);
-    assert!(around_c.iter().all(|c| c.is_nan()), "{}: {m}x{k}x{n} wrote beyond C", kernel.name());
+    assert!(around_c.iter().all(|c| c.is_nan()), "{what} wrote beyond C");
 }
 
 #[test]
@@ -94,6 +112,38 @@ fn nothing_to_do_is_fine() {
             check(kernel, m, k, n, false);
         }
     }
+}
+
+#[test]
+fn one_row_times_several_panels_equals_the_naive_loop() {
+    for kernel in Kernel::available() {
+        for (k, n) in [(513, 2048), (600, 1031)] {
+            check(kernel, 1, k, n, false);
+        }
+    }
+}
+
+/// Every number of 16 bits, infinite ones and denormal ones among them, comes out of a product with 1 as
+/// it went in.
+fn check_every_number<W: Stored<f32> + Into<f32>>(number: fn(u16) -> W) {
+    let one = Array2::ones((1, 1));
+    let b = Array2::from_shape_fn((1, 1 << 16), |(_, n)| number(n as u16).into());
+    for kernel in Kernel::available() {
+        let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, 1, b.ncols());
+        packed.pack(b.view());
+        let mut c = Array2::from_elem(b.dim(), -0.0_f32);
+        matmul_packed(one.view(), &packed, c.view_mut());
+        for (found, expected) in c.iter().zip(&b) {
+            let same = found.to_bits() == expected.to_bits();
+            assert!(same || found.is_nan() && expected.is_nan(), "{}: {expected}", kernel.name());
+        }
+    }
+}
+
+#[test]
+fn every_number_of_16_bits_is_widened_exactly() {
+    check_every_number(f16::from_bits);
+    check_every_number(bf16::from_bits);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn the_generator_computes_the_training_forward_pass() {
     network.pack(&parameters);
     network.loss(&parameters, x.view(), x.view(), &mut State::zeros(SIZES, 3), None);
 
-    let mut generator = Generator::new(parameters, 3);
+    let mut generator = Generator::new(&parameters, 3);
     for (t, row) in x.rows().into_iter().enumerate() {
         let logits = generator.step(row.as_slice().unwrap()).clone();
         for shard in network.shards() {
@@ -75,7 +75,7 @@ fn the_generator_computes_the_training_forward_pass() {
 fn evaluation_in_one_piece_is_the_mean_of_all_losses() {
     let (parameters, mut rng) = random_net(5);
     let ids: Vec<u32> = characters(&mut rng, 251, 1).into_iter().collect();
-    let mut generator = Generator::new(parameters.clone(), 1);
+    let mut generator = Generator::new(&parameters, 1);
     let nats: f64 = ids
         .windows(2)
         .map(|pair| {

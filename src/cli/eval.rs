@@ -11,6 +11,7 @@ use karenina::text::vocabulary::Vocabulary;
 use karenina::train::{thread_count, thread_pool};
 
 use super::input::TextArgs;
+use super::settings::WeightsArg;
 use super::{load, output_error};
 
 /// Characters in each of the rows into which a long text is cut.
@@ -28,6 +29,8 @@ pub struct Eval {
     /// [default: one for each 10,000 characters, at most 100]
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
+    #[command(flatten)]
+    weights: WeightsArg,
     /// Leave out characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
@@ -55,8 +58,9 @@ impl Eval {
                 expected: format!("at least 1 and fewer than the text's {} characters", ids.len()),
             });
         }
+        let parameters = checkpoint.parameters.rounded(self.weights.weights)?;
         let pool = thread_pool(threads)?;
-        let evaluation = pool.install(|| evaluate(&checkpoint.parameters, &ids, rows, threads));
+        let evaluation = pool.install(|| evaluate(&parameters, &ids, rows, threads));
         let mut out = io::stdout().lock();
         writeln!(
             out,

@@ -12,6 +12,7 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::settings::WeightsArg;
 use super::{input, load, output_error};
 
 /// Arguments of `karenina sample`.
@@ -37,6 +38,8 @@ pub struct Sample {
     /// Stop as soon as this has been written
     #[arg(long, value_name = "TEXT")]
     stop: Option<String>,
+    #[command(flatten)]
+    weights: WeightsArg,
     /// Leave out characters of the prime that the network does not know
     #[arg(long)]
     skip_unknown: bool,
@@ -83,7 +86,8 @@ impl Sample {
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let prime = self.prime_text()?;
         let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
-        let mut generator = Generator::new(checkpoint.parameters, self.samples);
+        let mut generator =
+            Generator::with_weights(&checkpoint.parameters, self.samples, self.weights.weights)?;
         generator.read(&primed);
         let seed = self.seed.unwrap_or_else(seed_from_clock);
         let writer =
@@ -205,7 +209,7 @@ pub fn short_sample(
     length: usize,
     seed: u64,
 ) -> String {
-    let mut generator = Generator::new(parameters.clone(), 1);
+    let mut generator = Generator::new(parameters, 1);
     let mut rng = Pcg64::seed_from_u64(seed);
     let start = encode(vocabulary, None, true).expect("nothing unknown is left");
     generator.read(&start);

@@ -6,5 +6,6 @@ pub mod matmul;
 pub mod random;
 pub mod real;
 pub mod stopwatch;
+pub mod weights;
 
 pub use real::Real;

@@ -8,6 +8,7 @@ mod memory;
 mod network;
 mod packed;
 mod parameters;
+mod rounded;
 mod shard;
 
 pub use network::Network;

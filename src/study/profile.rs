@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
 use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::math::weights::Weights;
 use crate::model::{Parameters, Sizes};
 use crate::sample::{Generator, Picker};
 use crate::study::machine::{Bandwidth, threads_at_once};
@@ -57,6 +58,10 @@ pub struct Profile {
     pub characters_per_second: f64,
     /// Characters written in a second by a network of these sizes.
     pub sample_characters_per_second: f64,
+    /// The same with weights stored in `f16`.
+    pub sample_characters_per_second_f16: f64,
+    /// The same with weights stored in `bf16`.
+    pub sample_characters_per_second_bf16: f64,
     /// The most memory that the process had at once while it trained, where the system tells.
     pub peak_rss_bytes: Option<u64>,
     /// Speed of reading memory.
@@ -124,10 +129,12 @@ impl Profile {
         }
         let peak_rss_bytes = peak_rss_bytes();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let sample_characters_per_second = writing_speed(trainer.parameters(), threads)?;
+        let [f32_speed, f16_speed, bf16_speed] = writing_speeds(trainer.parameters(), threads)?;
         let bandwidth = Bandwidth::measure(at_once);
         let profile = Self {
-            sample_characters_per_second,
+            sample_characters_per_second: f32_speed,
+            sample_characters_per_second_f16: f16_speed,
+            sample_characters_per_second_bf16: bf16_speed,
             peak_rss_bytes,
             bandwidth,
             steps: measured.len(),
@@ -158,6 +165,8 @@ impl Profile {
             fraction_of_peak: gflops / peak_gflops,
             characters_per_second: positions as f64 / step.seconds,
             sample_characters_per_second: 0.0,
+            sample_characters_per_second_f16: 0.0,
+            sample_characters_per_second_bf16: 0.0,
             peak_rss_bytes: None,
             bandwidth: Bandwidth::default(),
             clock_share: step.clock_share(trainer.shards_at_once()),
@@ -243,24 +252,31 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
     }
 }
 
-/// Characters a second of one text that is written as `karenina sample` writes it; the best of some
-/// rounds of a fifth of a second.
-fn writing_speed(parameters: &Parameters<f32>, threads: usize) -> Result<f64> {
+/// Characters a second of one text that is written as `karenina sample` writes it, for each of
+/// [`Weights::ALL`]; the best of some rounds of a fifth of a second, in turns.
+fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 3]> {
     const ROUNDS: usize = 5;
     const ROUND: Duration = Duration::from_millis(200);
-    let speed = thread_pool(threads)?.install(|| {
-        let mut generator = Generator::new(parameters.clone(), 1);
-        let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
-        let mut character = 0;
-        let round = || {
-            let (start, mut count) = (Instant::now(), 0);
-            while start.elapsed() < ROUND {
-                character = picker.pick(generator.step(&[character]).row(0), &mut rng);
-                count += 1;
+    let mut generators = Vec::new();
+    for weights in Weights::ALL {
+        generators.push(Generator::with_weights(parameters, 1, weights)?);
+    }
+    let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
+    let mut round = |generator: &mut Generator<f32>| {
+        let (start, mut count, mut character) = (Instant::now(), 0, 0);
+        while start.elapsed() < ROUND {
+            character = picker.pick(generator.step(&[character]).row(0), &mut rng);
+            count += 1;
+        }
+        f64::from(count) / start.elapsed().as_secs_f64()
+    };
+    Ok(thread_pool(threads)?.install(|| {
+        let mut best = [0.0_f64; 3];
+        for _ in 0..ROUNDS {
+            for (best, generator) in best.iter_mut().zip(&mut generators) {
+                *best = best.max(round(generator));
             }
-            f64::from(count) / start.elapsed().as_secs_f64()
-        };
-        std::iter::repeat_with(round).take(ROUNDS).fold(0.0, f64::max)
-    });
-    Ok(speed)
+        }
+        best
+    }))
 }

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn};
+use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn, WideTile};
 use super::packed::{Aligned, Packed};
+use super::stored::Weight;
 
 /// Longest sum done in one go. A panel of B of that depth (64 KB with AVX-512) comes from the
 /// second-level cache for every tile of rows; half the depth would keep it in the first, but
@@ -36,7 +37,11 @@ pub(super) fn even_parts(
 }
 
 /// C ← C + A·B: see [`super::matmul_packed`], which has checked the shapes.
-pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2<f32>) {
+pub(super) fn multiply<W: Weight>(
+    a: ArrayView2<f32>,
+    b: &Packed<f32, W>,
+    mut c: ArrayViewMut2<f32>,
+) {
     // A single row lies in one piece already; nor would it gain from blocks.
     let one_row = a.nrows() == 1;
     let depth = if one_row { b.rows() } else { DEPTH };
@@ -66,7 +71,7 @@ pub(super) fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, mut c: ArrayViewMut2
                     depth: ks.len(),
                     a: A::ByRows(a_block),
                     b: b.panels()[ks.start * b.width()..].as_ptr(),
-                    panel_stride: b.rows() * b.width(),
+                    panel_stride: b.panel_stride(),
                     c: c_start.wrapping_add(rows.start * c_stride),
                     c_stride,
                     next_c: c_start.wrapping_add(rows.end * c_stride),
@@ -119,12 +124,12 @@ impl Ahead {
 }
 
 /// A block of A, small enough for the second-level cache, times a block of B of the same depth.
-pub(super) struct Block {
+pub(super) struct Block<W> {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) depth: usize,
     pub(super) a: A,
-    pub(super) b: *const f32,
+    pub(super) b: *const W,
     pub(super) panel_stride: usize,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
@@ -132,7 +137,7 @@ pub(super) struct Block {
     pub(super) next_c: *const f32,
 }
 
-impl Block {
+impl<W: Weight> Block<W> {
     /// C ← C + A·B for the block, while what will be copied `next` is fetched.
     ///
     /// # Safety
@@ -147,7 +152,7 @@ impl Block {
         // LOOP 3: panels of B.
         while column < self.columns {
             let wide = self.several_panels(kernel, column);
-            let end = column + width * wide.map_or(1, |(panels, _)| panels);
+            let end = column + width * wide.map_or(1, |wide| wide.panels);
             let next_c = if end < self.columns { self.c.wrapping_add(end) } else { self.next_c };
             let b = self.b.wrapping_add(column / width * self.panel_stride);
             let next_b = self.b.wrapping_add(end / width * self.panel_stride);
@@ -157,7 +162,7 @@ impl Block {
                 let (a, run) = self.tile_of_a(kernel, wide, index, tile.clone());
                 let row = tile.start * self.c_stride;
                 let share_of_b = index * self.depth * width / tile_count;
-                let next_a = next.map_or(self.b, |next| next.address(position));
+                let next_a = next.map_or(self.c.cast_const(), |next| next.address(position));
                 position += share;
                 let operands = Operands {
                     depth: self.depth,
@@ -168,8 +173,11 @@ impl Block {
                     c_stride: self.c_stride,
                     next_c: next_c.wrapping_add(row),
                     ahead: [
-                        (next_b.wrapping_add(share_of_b), width.div_ceil(tile_count)),
-                        (next_a, share.div_ceil(self.depth)),
+                        (
+                            next_b.wrapping_add(share_of_b).cast(),
+                            width.div_ceil(tile_count) * size_of::<W>(),
+                        ),
+                        (next_a.cast(), share.div_ceil(self.depth) * size_of::<f32>()),
                     ],
                 };
                 // SAFETY: the tile lies in the block, or at its edge.
@@ -186,28 +194,33 @@ impl Block {
     }
 
     /// Few rows are too few chains for the latency of a multiply-add: then the tile that takes
-    /// several panels at once, and how many, if C has the columns for it.
-    fn several_panels(&self, kernel: &Kernel, column: usize) -> Option<(usize, TileFn)> {
-        kernel.wide.get(self.rows - 1).copied().filter(|(panels, _)| {
-            matches!(self.a, A::ByRows(_)) && column + panels * kernel.panel <= self.columns
-        })
+    /// the most panels at once, as far as C has the columns for it.
+    fn several_panels(&self, kernel: &Kernel, column: usize) -> Option<WideTile<W>> {
+        let fits = |wide: &&WideTile<W>| {
+            wide.rows == self.rows && column + wide.panels * kernel.panel <= self.columns
+        };
+        match self.a {
+            A::ByRows(_) => W::tiles(kernel).wide.iter().find(fits).copied(),
+            A::ByColumns(..) => None,
+        }
     }
 
     /// Where A of a tile begins, and the function for it.
     fn tile_of_a(
         &self,
         kernel: &Kernel,
-        wide: Option<(usize, TileFn)>,
+        wide: Option<WideTile<W>>,
         index: usize,
         tile: Range<usize>,
-    ) -> (*const f32, TileFn) {
+    ) -> (*const f32, TileFn<W>) {
+        let tiles = W::tiles(kernel);
         match self.a {
             A::ByRows(a) => {
-                let run = wide.map_or(kernel.by_rows[tile.len() - 1], |(_, run)| run);
+                let run = wide.map_or(tiles.by_rows[tile.len() - 1], |wide| wide.run);
                 (a.wrapping_add(tile.start * ROW_STRIDE), run)
             }
             A::ByColumns(a, tile_stride) => {
-                (a.wrapping_add(index * tile_stride), kernel.by_columns[tile.len() - 1])
+                (a.wrapping_add(index * tile_stride), tiles.by_columns[tile.len() - 1])
             }
         }
     }
@@ -218,7 +231,13 @@ impl Block {
 /// # Safety
 /// As for [`TileFn`], where C has `columns` columns only.
 #[cold]
-unsafe fn run_at_edge(run: TileFn, operands: Operands, rows: usize, columns: usize, width: usize) {
+unsafe fn run_at_edge<W>(
+    run: TileFn<W>,
+    operands: Operands<W>,
+    rows: usize,
+    columns: usize,
+    width: usize,
+) {
     const LARGEST: usize = 16 * 32;
     let mut buffer = [0.0_f32; LARGEST];
     assert!(rows * width <= LARGEST);

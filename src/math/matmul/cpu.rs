@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::kernel::{Kernel, portable};
+use super::kernel::Kernel;
+use super::portable;
 
 /// Every kernel compiled in, best first; the last runs anywhere.
 pub(super) static KERNELS: &[&Kernel] = &[

@@ -1,9 +1,16 @@
 //! The register tile: the innermost loop, once for every instruction set.
 //!
-//! [`tile`] is written over [`Vector`], an instruction set's registers; `x86` and `neon` say what a
-//! vector is there, this file holds the one that runs anywhere.
+//! [`tile`] is written over [`Vector`], an instruction set's registers, and over [`Weight`], the type
+//! in which B is stored; `x86` and `neon` say what a vector is there, `portable` is the one that runs
+//! anywhere.
 
 use std::fmt;
+
+use half::{bf16, f16};
+
+#[cfg(doc)]
+use super::stored::Stored;
+use super::stored::Weight;
 
 /// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]). A constant,
 /// so that the address of each row is one register and a displacement.
@@ -21,6 +28,10 @@ pub(super) trait Vector: Copy {
     unsafe fn zero() -> Self;
     /// Loads `LANES` numbers.
     unsafe fn load(from: *const f32) -> Self;
+    /// Loads `LANES` numbers and widens them, which is exact.
+    unsafe fn load_f16(from: *const f16) -> Self;
+    /// Loads 2·`LANES` numbers in the order of [`Stored::arrange`] and widens them, which is exact.
+    unsafe fn load_bf16(from: *const bf16) -> [Self; 2];
     /// One number in all lanes.
     unsafe fn splat(from: *const f32) -> Self;
     /// Stores `LANES` numbers.
@@ -28,7 +39,7 @@ pub(super) trait Vector: Copy {
     /// self · b + c, rounded once.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// Asks for the cache line at `address` before it is needed.
-    unsafe fn prefetch(address: *const f32);
+    unsafe fn prefetch(address: *const u8);
 }
 
 /// How the kernel finds A.
@@ -42,13 +53,13 @@ impl Layout {
 
 /// The operands of one tile of C.
 #[derive(Clone, Copy)]
-pub(super) struct Operands {
+pub(super) struct Operands<W> {
     /// Length of the sum.
     pub(super) depth: usize,
     /// A of the tile in one of the two [`Layout`]s.
     pub(super) a: *const f32,
     /// The panel of B: `depth` rows of panel width.
-    pub(super) b: *const f32,
+    pub(super) b: *const W,
     /// From a panel of B to the next; for tiles of several panels.
     pub(super) panel_stride: usize,
     /// C's first element in the tile.
@@ -57,9 +68,9 @@ pub(super) struct Operands {
     pub(super) c_stride: usize,
     /// C of the tile that comes next: as many rows, the same stride.
     pub(super) next_c: *const f32,
-    /// What will be needed soon of B and of A: at every k the lines at these addresses are asked
-    /// for, and the addresses move on by so many numbers.
-    pub(super) ahead: [(*const f32, usize); 2],
+    /// What will be needed soon of B and of A: at every k a tile of one panel asks for the lines at these
+    /// addresses, and they move on by so many bytes. Several panels are read at all the cache gives.
+    pub(super) ahead: [(*const u8, usize); 2],
 }
 
 /// Computes one tile.
@@ -67,7 +78,7 @@ pub(super) struct Operands {
 /// # Safety
 /// The operands must be valid for the tile's rows, panels and depth, and the processor must have
 /// the kernel's instructions.
-pub(super) type TileFn = unsafe fn(&Operands);
+pub(super) type TileFn<W> = unsafe fn(&Operands<W>);
 
 /// C ← C + A·B for one tile of MR rows and P panels of NV vectors, all of it held in registers.
 ///
@@ -75,12 +86,13 @@ pub(super) type TileFn = unsafe fn(&Operands);
 #[inline(always)]
 pub(super) unsafe fn tile<
     V: Vector,
+    W: Weight,
     const MR: usize,
     const P: usize,
     const NV: usize,
     const LAYOUT: bool,
 >(
-    operands: &Operands,
+    operands: &Operands<W>,
 ) {
     let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut next_c, mut ahead } =
         *operands;
@@ -97,7 +109,7 @@ pub(super) unsafe fn tile<
             // C of the next tile is asked for row by row: all at once would fill the queue of
             // outstanding misses and hold up A and B.
             for line in 0..(P * NV * V::LANES).div_ceil(16) {
-                V::prefetch(next_c.wrapping_add(line * 16));
+                V::prefetch(next_c.wrapping_add(line * 16).cast());
             }
             next_c = next_c.wrapping_add(c_stride);
             let part = depth.div_ceil(MR).min(left);
@@ -105,13 +117,13 @@ pub(super) unsafe fn tile<
             for _ in 0..part {
                 let mut b_k = [[V::zero(); NV]; P];
                 for (p, panel) in b_k.iter_mut().enumerate() {
-                    for (v, b_k) in panel.iter_mut().enumerate() {
-                        *b_k = V::load(b.add(p * panel_stride + v * V::LANES));
-                    }
+                    *panel = W::load(b.add(p * panel_stride));
                 }
-                for (address, step) in &mut ahead {
-                    V::prefetch(*address);
-                    *address = address.wrapping_add(*step);
+                if P == 1 {
+                    for (address, step) in &mut ahead {
+                        V::prefetch(*address);
+                        *address = address.wrapping_add(*step);
+                    }
                 }
                 for (r, row) in sum.iter_mut().enumerate() {
                     let r = if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r };
@@ -132,6 +144,24 @@ pub(super) unsafe fn tile<
     }
 }
 
+/// A tile for so many rows and panels.
+#[derive(Clone, Copy)]
+pub(super) struct WideTile<W> {
+    pub(super) rows: usize,
+    pub(super) panels: usize,
+    pub(super) run: TileFn<W>,
+}
+
+/// All tiles of a kernel for one type of B.
+pub(super) struct Tiles<W: 'static> {
+    /// `by_rows[m - 1]`: m rows and one panel, A in [`Layout::ROWS`].
+    pub(super) by_rows: &'static [TileFn<W>],
+    /// `by_columns[m - 1]`: m rows and one panel, A in [`Layout::COLUMNS`]; for f32 alone.
+    pub(super) by_columns: &'static [TileFn<W>],
+    /// Few rows and several panels at once, A in [`Layout::ROWS`]; for the same rows the most panels first.
+    pub(super) wide: &'static [WideTile<W>],
+}
+
 /// A register kernel: the tiles of one instruction set.
 pub struct Kernel {
     pub(super) name: &'static str,
@@ -140,12 +170,12 @@ pub struct Kernel {
     pub(super) fused: bool,
     /// Columns of a panel of B.
     pub(super) panel: usize,
-    /// `by_rows[m - 1]`: m rows and one panel, A in [`Layout::ROWS`].
-    pub(super) by_rows: &'static [TileFn],
-    /// `by_columns[m - 1]`: m rows and one panel, A in [`Layout::COLUMNS`].
-    pub(super) by_columns: &'static [TileFn],
-    /// `wide[m - 1]`: m rows and so many panels at once, A in [`Layout::ROWS`]; for few rows.
-    pub(super) wide: &'static [(usize, TileFn)],
+    /// Tiles where B is stored in `f32`.
+    pub(super) f32: Tiles<f32>,
+    /// Tiles where B is stored in [`f16`].
+    pub(super) f16: Tiles<f16>,
+    /// Tiles where B is stored in [`bf16`].
+    pub(super) bf16: Tiles<bf16>,
     /// Multiply-adds in registers alone.
     pub(super) spin: super::peak::SpinFn,
 }
@@ -176,9 +206,14 @@ impl Kernel {
         self.fused
     }
 
+    /// Numbers in a vector.
+    pub(super) fn lanes(&self) -> usize {
+        self.spin.lanes
+    }
+
     /// Rows of its largest tile.
     pub(super) fn rows(&self) -> usize {
-        self.by_rows.len()
+        self.f32.by_rows.len()
     }
 }
 
@@ -188,96 +223,22 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// Spells out a [`Kernel`]'s tables from a tile function generic over (rows, panels, layout).
-macro_rules! tables {
+/// Spells out a kernel's [`Tiles`] from a tile function generic over (W, rows, panels, layout).
+macro_rules! tiles {
     ($tile:ident: rows $($rows:literal)+, wide $($wide:literal x $panels:literal),+) => {
-        const BY_ROWS: &[TileFn] = &[$($tile::<$rows, 1, { Layout::ROWS }>),+];
-        const BY_COLUMNS: &[TileFn] = &[$($tile::<$rows, 1, { Layout::COLUMNS }>),+];
-        const WIDE: &[(usize, TileFn)] = &[$(($panels, $tile::<$wide, $panels, { Layout::ROWS }>)),+];
+        const F32_BY_COLUMNS: &[TileFn<f32>] =
+            &[$($tile::<f32, $rows, 1, { Layout::COLUMNS }>),+];
+        const fn tiles<W: Weight>(by_columns: &'static [TileFn<W>]) -> Tiles<W> {
+            Tiles {
+                by_rows: &[$($tile::<W, $rows, 1, { Layout::ROWS }>),+],
+                by_columns,
+                wide: &[$(WideTile {
+                    rows: $wide,
+                    panels: $panels,
+                    run: $tile::<W, $wide, $panels, { Layout::ROWS }>,
+                }),+],
+            }
+        }
     };
 }
-pub(super) use tables;
-
-/// The kernel in plain Rust: four lanes, which every compiler makes one register.
-pub(super) mod portable {
-    use super::*;
-    use crate::math::matmul::peak::{self, spin};
-
-    /// FUSED: with one rounding, which without FMA hardware would be a slow call.
-    #[derive(Clone, Copy)]
-    #[repr(align(16))]
-    struct Four<const FUSED: bool>([f32; 4]);
-
-    impl<const FUSED: bool> Vector for Four<FUSED> {
-        const LANES: usize = 4;
-        #[inline(always)]
-        unsafe fn zero() -> Self {
-            Self([0.0; 4])
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
-        }
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> Self {
-            // SAFETY: the trait's contract.
-            Self([unsafe { *from }; 4])
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the trait's contract.
-            unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
-        }
-        #[inline(always)]
-        unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-            let mut sum = c.0;
-            for (sum, (a, b)) in sum.iter_mut().zip(self.0.iter().zip(b.0)) {
-                *sum = if FUSED { a.mul_add(b, *sum) } else { a * b + *sum };
-            }
-            Self(sum)
-        }
-        #[inline(always)]
-        unsafe fn prefetch(_: *const f32) {}
-    }
-
-    macro_rules! portable_kernel {
-        ($kernel:ident, $name:literal, $fused:literal, $available:expr $(, $attribute:meta)?) => {
-            pub(in crate::math::matmul) static $kernel: Kernel = {
-                $(#[$attribute])?
-                unsafe fn run<const MR: usize, const P: usize, const LAYOUT: bool>(o: &Operands) {
-                    // SAFETY: the caller's.
-                    unsafe { tile::<Four<$fused>, MR, P, 2, LAYOUT>(o) }
-                }
-                $(#[$attribute])?
-                unsafe fn run_spin(rounds: usize) -> f32 {
-                    // SAFETY: the caller's.
-                    unsafe { spin::<Four<$fused>>(rounds) }
-                }
-                tables!(run: rows 1 2 3 4, wide 1 x 4, 2 x 2);
-                Kernel {
-                    name: $name,
-                    available: $available,
-                    fused: $fused,
-                    panel: 8,
-                    by_rows: BY_ROWS,
-                    by_columns: BY_COLUMNS,
-                    wide: WIDE,
-                    spin: peak::SpinFn { run: run_spin, lanes: 4 },
-                }
-            };
-        };
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    portable_kernel!(
-        FUSED,
-        "portable with FMA",
-        true,
-        || std::arch::is_x86_feature_detected!("fma"),
-        target_feature(enable = "fma")
-    );
-    #[cfg(target_arch = "aarch64")]
-    portable_kernel!(FUSED, "portable with FMA", true, || true);
-    portable_kernel!(PLAIN, "portable", false, || true);
-}
+pub(super) use tiles;

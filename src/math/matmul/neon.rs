@@ -2,28 +2,33 @@
 
 use std::arch::aarch64::*;
 
-use super::kernel::{Kernel, Layout, Operands, TileFn, Vector, tables, tile};
+use half::{bf16, f16};
+
+use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
 use super::peak::{SpinFn, spin};
+use super::stored::{F16_SCALE, Weight};
 
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
 pub(super) static NEON: Kernel = {
-    unsafe fn run<const MR: usize, const P: usize, const LAYOUT: bool>(operands: &Operands) {
+    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+        operands: &Operands<W>,
+    ) {
         // SAFETY: the caller's.
-        unsafe { tile::<float32x4_t, MR, P, 4, LAYOUT>(operands) }
+        unsafe { tile::<float32x4_t, W, MR, P, 4, LAYOUT>(operands) }
     }
     unsafe fn run_spin(rounds: usize) -> f32 {
         // SAFETY: the caller's.
         unsafe { spin::<float32x4_t>(rounds) }
     }
-    tables!(run: rows 1 2 3 4 5 6, wide 1 x 4, 2 x 2);
+    tiles!(run: rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2);
     Kernel {
         name: "NEON",
         available: || true,
         fused: true,
         panel: 16,
-        by_rows: BY_ROWS,
-        by_columns: BY_COLUMNS,
-        wide: WIDE,
+        f32: tiles(F32_BY_COLUMNS),
+        f16: tiles(&[]),
+        bf16: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 4 },
     }
 };
@@ -40,6 +45,29 @@ impl Vector for float32x4_t {
         unsafe { vld1q_f32(from) }
     }
     #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self {
+        // The intrinsics for half precision are not stable yet; `widen_f16` says how this works.
+        unsafe {
+            let bits = vmovl_u16(vld1_u16(from.cast()));
+            let sign = vshlq_n_u32::<16>(vandq_u32(bits, vdupq_n_u32(0x8000)));
+            let magnitude = vandq_u32(bits, vdupq_n_u32(0x7fff));
+            let shifted = vreinterpretq_f32_u32(vshlq_n_u32::<13>(magnitude));
+            let scaled = vreinterpretq_u32_f32(vmulq_n_f32(shifted, F16_SCALE));
+            let endless = vcgeq_u32(magnitude, vdupq_n_u32(0x7c00));
+            let exponent = vandq_u32(endless, vdupq_n_u32(0x7f80_0000));
+            vreinterpretq_f32_u32(vorrq_u32(vorrq_u32(scaled, exponent), sign))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
+        unsafe {
+            let pairs = vreinterpretq_u32_u16(vld1q_u16(from.cast()));
+            let lower = vshlq_n_u32::<16>(pairs);
+            let upper = vandq_u32(pairs, vdupq_n_u32(0xffff_0000));
+            [vreinterpretq_f32_u32(lower), vreinterpretq_f32_u32(upper)]
+        }
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         unsafe { vld1q_dup_f32(from) }
     }
@@ -52,7 +80,7 @@ impl Vector for float32x4_t {
         unsafe { vfmaq_f32(c, self, b) }
     }
     #[inline(always)]
-    unsafe fn prefetch(_: *const f32) {
+    unsafe fn prefetch(_: *const u8) {
         // No stable intrinsic; the hardware follows sequential streams by itself.
     }
 }

@@ -3,58 +3,73 @@
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::*;
 
-use super::kernel::{Kernel, Layout, Operands, TileFn, Vector, tables, tile};
+use half::{bf16, f16};
+
+use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
 use super::peak::{SpinFn, spin};
+use super::stored::Weight;
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
 pub(super) static AVX512: Kernel = {
     #[target_feature(enable = "avx512f")]
-    unsafe fn run<const MR: usize, const P: usize, const LAYOUT: bool>(operands: &Operands) {
+    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+        operands: &Operands<W>,
+    ) {
         // SAFETY: the caller's.
-        unsafe { tile::<__m512, MR, P, 2, LAYOUT>(operands) }
+        unsafe { tile::<__m512, W, MR, P, 2, LAYOUT>(operands) }
     }
     #[target_feature(enable = "avx512f")]
     unsafe fn run_spin(rounds: usize) -> f32 {
         // SAFETY: the caller's.
         unsafe { spin::<__m512>(rounds) }
     }
-    tables!(run: rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 2 x 4, 3 x 2);
+    tiles!(run: rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2);
     Kernel {
         name: "AVX-512",
         available: || is_x86_feature_detected!("avx512f"),
         fused: true,
         panel: 32,
-        by_rows: BY_ROWS,
-        by_columns: BY_COLUMNS,
-        wide: WIDE,
+        f32: tiles(F32_BY_COLUMNS),
+        f16: tiles(&[]),
+        bf16: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 16 },
     }
 };
 
-/// 6 rows of 2 vectors: 12 sums, 2 vectors of B and one of A in 16 registers.
+/// 6 rows of 2 vectors: 12 sums, 2 vectors of B and one of A in 16 registers. F16C, which widens f16, is a
+/// feature of its own, but every processor with AVX2 has it.
 pub(super) static AVX2: Kernel = {
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn run<const MR: usize, const P: usize, const LAYOUT: bool>(operands: &Operands) {
+    #[target_feature(enable = "avx2,f16c,fma")]
+    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+        operands: &Operands<W>,
+    ) {
         // SAFETY: the caller's.
-        unsafe { tile::<__m256, MR, P, 2, LAYOUT>(operands) }
+        unsafe { tile::<__m256, W, MR, P, 2, LAYOUT>(operands) }
     }
     #[target_feature(enable = "avx2,fma")]
     unsafe fn run_spin(rounds: usize) -> f32 {
         // SAFETY: the caller's.
         unsafe { spin::<__m256>(rounds) }
     }
-    tables!(run: rows 1 2 3 4 5 6, wide 1 x 4, 2 x 2);
+    tiles!(run: rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2);
     Kernel {
         name: "AVX2",
-        available: || is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        available: || {
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("f16c")
+                && is_x86_feature_detected!("fma")
+        },
         fused: true,
         panel: 16,
-        by_rows: BY_ROWS,
-        by_columns: BY_COLUMNS,
-        wide: WIDE,
+        f32: tiles(F32_BY_COLUMNS),
+        f16: tiles(&[]),
+        bf16: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 8 },
     }
 };
+
+/// The second of a pair of `bf16` in a lane of 32 bits.
+const UPPER_HALF: i32 = 0xffff_0000_u32.cast_signed();
 
 impl Vector for __m512 {
     const LANES: usize = 16;
@@ -66,6 +81,19 @@ impl Vector for __m512 {
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
         unsafe { _mm512_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
+        unsafe {
+            let pairs = _mm512_loadu_si512(from.cast());
+            let lower = _mm512_slli_epi32::<16>(pairs);
+            let upper = _mm512_and_si512(pairs, _mm512_set1_epi32(UPPER_HALF));
+            [_mm512_castsi512_ps(lower), _mm512_castsi512_ps(upper)]
+        }
     }
     #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
@@ -80,7 +108,7 @@ impl Vector for __m512 {
         unsafe { _mm512_fmadd_ps(self, b, c) }
     }
     #[inline(always)]
-    unsafe fn prefetch(address: *const f32) {
+    unsafe fn prefetch(address: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }
@@ -97,6 +125,19 @@ impl Vector for __m256 {
         unsafe { _mm256_loadu_ps(from) }
     }
     #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self {
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
+        unsafe {
+            let pairs = _mm256_loadu_si256(from.cast());
+            let lower = _mm256_slli_epi32::<16>(pairs);
+            let upper = _mm256_and_si256(pairs, _mm256_set1_epi32(UPPER_HALF));
+            [_mm256_castsi256_ps(lower), _mm256_castsi256_ps(upper)]
+        }
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         unsafe { _mm256_broadcast_ss(&*from) }
     }
@@ -109,7 +150,7 @@ impl Vector for __m256 {
         unsafe { _mm256_fmadd_ps(self, b, c) }
     }
     #[inline(always)]
-    unsafe fn prefetch(address: *const f32) {
+    unsafe fn prefetch(address: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
 }

@@ -52,7 +52,7 @@ pub fn samples(
 pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
     let Checkpoint { vocabulary, parameters, step, history, .. } = checkpoint;
     let start = vocabulary.iter().position(|&c| c == '\n').unwrap_or(0);
-    let mut generator = Generator::new(parameters, 1);
+    let mut generator = Generator::new(&parameters, 1);
     let mut rng = Pcg64::seed_from_u64(seed);
     generator.step(&[start as u32]);
     let text = (0..length)

@@ -1,0 +1,103 @@
+//! Tiles in plain Rust: four lanes, which every compiler makes one register.
+
+use half::{bf16, f16};
+
+use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
+use super::peak::{SpinFn, spin};
+use super::stored::{Weight, widen_f16};
+
+/// FUSED: with one rounding, which without FMA hardware would be a slow call.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Four<const FUSED: bool>([f32; 4]);
+
+impl<const FUSED: bool> Vector for Four<FUSED> {
+    const LANES: usize = 4;
+    #[inline(always)]
+    unsafe fn zero() -> Self {
+        Self([0.0; 4])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the trait's contract.
+        Self(unsafe { from.cast::<[f32; 4]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_f16(from: *const f16) -> Self {
+        // SAFETY: the trait's contract.
+        Self([0, 1, 2, 3].map(|lane| widen_f16(unsafe { from.add(lane).read() })))
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
+        // SAFETY: the trait's contract.
+        let pairs = unsafe { from.cast::<[u32; 4]>().read_unaligned() };
+        let lower = pairs.map(|pair| f32::from_bits(pair << 16));
+        let upper = pairs.map(|pair| f32::from_bits(pair & 0xffff_0000));
+        match cfg!(target_endian = "little") {
+            true => [Self(lower), Self(upper)],
+            false => [Self(upper), Self(lower)],
+        }
+    }
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> Self {
+        // SAFETY: the trait's contract.
+        Self([unsafe { *from }; 4])
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the trait's contract.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, b: Self, c: Self) -> Self {
+        let mut sum = c.0;
+        for (sum, (a, b)) in sum.iter_mut().zip(self.0.iter().zip(b.0)) {
+            *sum = if FUSED { a.mul_add(b, *sum) } else { a * b + *sum };
+        }
+        Self(sum)
+    }
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {}
+}
+
+macro_rules! portable_kernel {
+    ($kernel:ident, $name:literal, $fused:literal, $available:expr $(, $attribute:meta)?) => {
+        pub(super) static $kernel: Kernel = {
+            $(#[$attribute])?
+            unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+                o: &Operands<W>,
+            ) {
+                // SAFETY: the caller's.
+                unsafe { tile::<Four<$fused>, W, MR, P, 2, LAYOUT>(o) }
+            }
+            $(#[$attribute])?
+            unsafe fn run_spin(rounds: usize) -> f32 {
+                // SAFETY: the caller's.
+                unsafe { spin::<Four<$fused>>(rounds) }
+            }
+            tiles!(run: rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2);
+            Kernel {
+                name: $name,
+                available: $available,
+                fused: $fused,
+                panel: 8,
+                f32: tiles(F32_BY_COLUMNS),
+                f16: tiles(&[]),
+                bf16: tiles(&[]),
+                spin: SpinFn { run: run_spin, lanes: 4 },
+            }
+        };
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+portable_kernel!(
+    FUSED,
+    "portable with FMA",
+    true,
+    || std::arch::is_x86_feature_detected!("fma"),
+    target_feature(enable = "fma")
+);
+#[cfg(target_arch = "aarch64")]
+portable_kernel!(FUSED, "portable with FMA", true, || true);
+portable_kernel!(PLAIN, "portable", false, || true);

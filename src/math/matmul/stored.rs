@@ -1,0 +1,160 @@
+//! The types in which a packed matrix may be stored.
+
+use half::{bf16, f16};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::Element;
+use super::blocked;
+use super::kernel::{Kernel, Tiles, Vector};
+use super::packed::Packed;
+
+/// A type in which a matrix may be packed for products in `R`: `R` itself, or 16 bits for `f32`.
+///
+/// 16 bits halve what a product reads. A kernel widens each number as it loads it, which is exact,
+/// and computes in `f32`: the result is, to the bit, the product in `f32` with the rounded matrix.
+pub trait Stored<R>: Copy + Send + Sync + Sized + 'static {
+    /// The nearest number of this type, of two that are as near the one with an even last bit;
+    /// beyond the type's range infinity.
+    fn round(number: R) -> Self;
+    /// Puts the numbers of a panel, row after row, into the order in which a kernel with vectors of `lanes`
+    /// numbers loads them.
+    fn arrange(_panel: &mut [Self], _lanes: usize) {}
+    /// See [`matmul_packed`](super::matmul_packed), which has checked the shapes.
+    fn multiply(a: ArrayView2<R>, b: &Packed<R, Self>, c: ArrayViewMut2<R>)
+    where
+        R: Element;
+}
+
+impl Stored<f64> for f64 {
+    fn round(number: f64) -> Self {
+        number
+    }
+    fn multiply(a: ArrayView2<f64>, b: &Packed<f64>, mut c: ArrayViewMut2<f64>) {
+        let shape = (b.rows(), b.columns());
+        let b = ArrayView2::from_shape(shape, &b.panels()[..shape.0 * shape.1]);
+        general_mat_mul(1.0, &a, &b.expect("a single panel"), 1.0, &mut c);
+    }
+}
+
+/// A [`Stored`] type that the register tiles can load.
+pub(super) trait Weight: Stored<f32> {
+    /// The kernel's tiles for it.
+    fn tiles(kernel: &Kernel) -> &Tiles<Self>;
+    /// Loads a row of a panel, NV vectors, and widens it.
+    ///
+    /// # Safety
+    /// That of [`Vector`].
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV];
+}
+
+impl Stored<f32> for f32 {
+    #[inline(always)]
+    fn round(number: f32) -> Self {
+        number
+    }
+    fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, c: ArrayViewMut2<f32>) {
+        blocked::multiply(a, b, c);
+    }
+}
+
+impl Weight for f32 {
+    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
+        &kernel.f32
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+        // SAFETY: the caller's.
+        std::array::from_fn(|v| unsafe { V::load(from.add(v * V::LANES)) })
+    }
+}
+
+impl Stored<f32> for f16 {
+    fn round(number: f32) -> Self {
+        Self::from_f32(number)
+    }
+    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, Self>, c: ArrayViewMut2<f32>) {
+        blocked::multiply(a, b, c);
+    }
+}
+
+impl Weight for f16 {
+    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
+        &kernel.f16
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+        // SAFETY: the caller's.
+        std::array::from_fn(|v| unsafe { V::load_f16(from.add(v * V::LANES)) })
+    }
+}
+
+impl Stored<f32> for bf16 {
+    fn round(number: f32) -> Self {
+        Self::from_f32(number)
+    }
+    /// Two vectors lie interleaved, number by number, so that one load gives both: the first is the lower
+    /// halves of its 32-bit lanes, moved up, and the second the upper halves, the rest cleared.
+    fn arrange(panel: &mut [Self], lanes: usize) {
+        for vectors in panel.chunks_exact_mut(2 * lanes) {
+            let mut pairs = [[Self::ZERO; 2]; 16];
+            for (lane, pair) in pairs[..lanes].iter_mut().enumerate() {
+                *pair = [vectors[lane], vectors[lanes + lane]];
+            }
+            vectors.copy_from_slice(pairs[..lanes].as_flattened());
+        }
+    }
+    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, Self>, c: ArrayViewMut2<f32>) {
+        blocked::multiply(a, b, c);
+    }
+}
+
+impl Weight for bf16 {
+    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
+        &kernel.bf16
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+        const { assert!(NV.is_multiple_of(2), "vectors come in pairs") };
+        // SAFETY: the caller's.
+        unsafe {
+            let mut vectors = [V::zero(); NV];
+            for (v, pair) in vectors.chunks_exact_mut(2).enumerate() {
+                pair.copy_from_slice(&V::load_bf16(from.add(2 * v * V::LANES)));
+            }
+            vectors
+        }
+    }
+}
+
+/// 2^(127 − 15): from the exponents of `f16` to those of `f32`; see [`widen_f16`].
+pub(super) const F16_SCALE: f32 = f32::from_bits((127 + 127 - 15) << 23);
+
+/// The same number in `f32`, without a branch.
+///
+/// Moved up by 13 places (the sign, drawn out by that, by 16), exponent and fraction mean the same number
+/// of `f32` but for the exponent's offset, which a multiplication mends; that holds for denormal numbers
+/// as well. The largest exponent stands for infinity and NaN, and is set.
+#[inline(always)]
+pub(super) fn widen_f16(number: f16) -> f32 {
+    let bits = i32::from(number.to_bits().cast_signed()).cast_unsigned();
+    let moved = (bits << 13) & 0x8fff_ffff;
+    let is_endless = ((bits & 0x7fff) + 0x400) >> 15; // 1 for the largest exponent, else 0
+    let exponent = is_endless.wrapping_neg() & 0x7f80_0000;
+    f32::from_bits((f32::from_bits(moved) * F16_SCALE).to_bits() | exponent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_f16_widens_to_itself() {
+        for bits in 0..=u16::MAX {
+            let half = f16::from_bits(bits);
+            let (found, expected) = (widen_f16(half), half.to_f32());
+            let same = found.to_bits() == expected.to_bits();
+            assert!(same || found.is_nan() && expected.is_nan(), "{bits:#06x}: {found}");
+        }
+    }
+}
