@@ -148,7 +148,7 @@ fn diverged() -> tempfile::TempDir {
     let text = Corpus::from_str(&fs::read_to_string(folder.path().join("text")).unwrap());
     let config =
         TrainConfig { hidden: 4, layers: 1, batch: 2, unroll: 8, ..TrainConfig::article() };
-    let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint();
+    let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint().clone();
     checkpoint.parameters.projection.w.fill(f32::MAX);
     checkpoint.parameters.projection.b.fill(f32::MAX);
     let run = folder.path().join("checkpoints");

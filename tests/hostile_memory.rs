@@ -1,5 +1,5 @@
 //! A hostile checkpoint takes at most twice its own length and 32 MiB of memory to refuse, an honest
-//! one as much to load. The allocator of this binary counts.
+//! one as much to load; to save one takes next to nothing. The allocator of this binary counts.
 #![allow(unsafe_code)] // an allocator cannot be written without
 
 mod support;
@@ -122,6 +122,22 @@ fn an_honest_file_of_any_proportions_loads_in_twice_its_length() {
     assert_bounded("many rows of state", large(rows, 3), true);
     assert_bounded("a long history", large(base, 2_000_000), true);
     assert!(Checkpoint::decode(Path::new("tiny"), &tiny().encode()).is_ok());
+}
+
+#[test]
+fn a_save_takes_a_buffer_however_large_the_network() {
+    let _turn = TURN.lock();
+    let config = TrainConfig { hidden: 300, ..tiny().config };
+    let checkpoint = Checkpoint::decode(Path::new("wide"), &large(config, 3)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i3_l300.ckpt");
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    checkpoint.save(&path).unwrap();
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert!(peak <= 128 << 10, "{peak} bytes beside the checkpoint");
+    assert!(fs::metadata(&path).unwrap().len() > 13_000_000);
+    assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
 }
 
 /// The same for `interchange::load`: four times the file and 64 MiB.

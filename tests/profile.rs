@@ -121,8 +121,8 @@ fn what_the_machine_holds_is_not_refused() {
     if machine_bytes().is_none_or(|bytes| bytes > memory.total()) {
         memory.require(&config).unwrap();
     }
-    let hundred_mib = 100 << 20;
-    assert!((4 * hundred_mib..6 * hundred_mib).contains(&memory.total()), "{memory:?}");
+    // What a run was seen to take; see docs/performance.md.
+    assert!((380 << 20..440 << 20).contains(&memory.total()), "{memory:?}");
 }
 
 #[test]

@@ -94,13 +94,13 @@ fn end_after(change: impl FnOnce(&mut Checkpoint)) -> Result<Checkpoint, String>
     };
     let mut trainer = Trainer::new(&text(), config(), 1).unwrap();
     steps(&mut trainer, 5);
-    let mut checkpoint = trainer.checkpoint();
+    let mut checkpoint = trainer.checkpoint().clone();
     change(&mut checkpoint);
     let path = Path::new("changed");
     let read = Checkpoint::decode(path, &checkpoint.encode()).map_err(|e| e.to_string())?;
     let mut resumed = Trainer::from_checkpoint(read, &text(), 1).map_err(|e| e.to_string())?;
     steps(&mut resumed, 7);
-    let mut end = resumed.checkpoint();
+    let mut end = resumed.checkpoint().clone();
     end.history.iter_mut().for_each(|row| row.seconds = 0.0);
     // What was changed must show in what was computed, not in itself.
     (end.config, end.adam.config) = (config(), config().adam);

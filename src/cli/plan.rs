@@ -66,7 +66,7 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
         ("packed weights", m.packed),
         ("activations", m.tapes),
         ("text", m.text),
-        ("saving a checkpoint", m.saving),
+        ("writing a sample", m.sampling),
     ] {
         writeln!(out, "  {what:22} {:>12}", mib(bytes))?;
     }

@@ -1,7 +1,7 @@
 //! Files that are either whole or absent: how the run's files are read and replaced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -12,7 +12,7 @@ trait Disk {
     /// Creates `path`, which must not exist.
     fn create(&self, path: &Path) -> io::Result<File>;
     /// Writes all of `bytes`.
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()>;
     /// Returns when the file's bytes are on the disk.
     fn sync(&self, file: &File) -> io::Result<()>;
     /// Gives a file the name of another, which vanishes.
@@ -21,6 +21,25 @@ trait Disk {
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
 
+/// A file of the disk that can be written to.
+struct Output<'a, D> {
+    disk: &'a D,
+    file: &'a File,
+}
+
+impl<D: Disk> Write for Output<'_, D> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.write(self.file, bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Bytes of a file that are gathered before they are given to the system.
+const BUFFER: usize = 1 << 16;
+
 /// The operating system's own.
 struct System;
 
@@ -28,7 +47,7 @@ impl Disk for System {
     fn create(&self, path: &Path) -> io::Result<File> {
         OpenOptions::new().write(true).create_new(true).open(path)
     }
-    fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
         file.write_all(bytes)
     }
     fn sync(&self, file: &File) -> io::Result<()> {
@@ -43,20 +62,23 @@ impl Disk for System {
     }
 }
 
-/// Writes `bytes` to `path` so that a crash at any moment leaves the old file or the new one:
+/// Writes `contents` to `path` so that a crash at any moment leaves the old file or the new one:
 /// temporary file in the same folder, write, sync, rename, sync of the folder.
 ///
 /// # Errors
 /// Whatever the system refuses; the old file is then as it was, unless only the folder's sync failed.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_on(&System, path, bytes)
+pub fn replace(path: &Path, contents: Contents<'_>) -> Result<()> {
+    replace_on(&System, path, contents)
 }
 
-fn replace_on(disk: &impl Disk, path: &Path, bytes: &[u8]) -> Result<()> {
+/// Writes what shall stand in a file, in pieces of any size.
+type Contents<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
+
+fn replace_on(disk: &impl Disk, path: &Path, contents: Contents<'_>) -> Result<()> {
     let temporary = temporary(path);
     // A process of the same number may have been killed here; containers repeat theirs.
     let _ = fs::remove_file(&temporary);
-    let written = write_and_rename(disk, &temporary, path, bytes);
+    let written = write_and_rename(disk, &temporary, path, contents);
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -65,9 +87,15 @@ fn replace_on(disk: &impl Disk, path: &Path, bytes: &[u8]) -> Result<()> {
     disk.sync_folder(folder).map_err(Error::io("sync the folder", folder))
 }
 
-fn write_and_rename(disk: &impl Disk, temporary: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = disk.create(temporary).map_err(Error::io("create", temporary))?;
-    disk.write(&mut file, bytes).map_err(Error::io("write", temporary))?;
+fn write_and_rename(
+    disk: &impl Disk,
+    temporary: &Path,
+    path: &Path,
+    contents: Contents<'_>,
+) -> Result<()> {
+    let file = disk.create(temporary).map_err(Error::io("create", temporary))?;
+    let mut out = BufWriter::with_capacity(BUFFER, Output { disk, file: &file });
+    contents(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", temporary))?;
     disk.sync(&file).map_err(Error::io("sync", temporary))?;
     disk.rename(temporary, path).map_err(Error::io("rename a finished file to", path))
 }
@@ -178,7 +206,7 @@ mod tests {
             self.note("create")?;
             System.create(path)
         }
-        fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
+        fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
             // A full disk takes the first half.
             System.write(file, &bytes[..bytes.len() / 2])?;
             self.note("write")?;
@@ -204,7 +232,7 @@ mod tests {
     fn a_file_is_synced_before_its_rename_and_the_folder_after() {
         let folder = tempfile::tempdir().unwrap();
         let disk = Watched::default();
-        replace_on(&disk, &folder.path().join("a.ckpt"), b"new").unwrap();
+        replace_on(&disk, &folder.path().join("a.ckpt"), &|out| out.write_all(b"new")).unwrap();
         assert_eq!(*disk.done.borrow(), ORDER);
     }
 
@@ -215,12 +243,21 @@ mod tests {
             let path = folder.path().join("a.ckpt");
             fs::write(&path, b"old").unwrap();
             let disk = Watched { fails_at, ..Watched::default() };
-            let error = replace_on(&disk, &path, b"new").unwrap_err();
+            let error = replace_on(&disk, &path, &|out| out.write_all(b"new")).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot {fails_at}")), "{error}");
             let whole: &[u8] = if fails_at == "sync the folder" { b"new" } else { b"old" };
             assert_eq!(fs::read(&path).unwrap(), whole, "after a failure to {fails_at}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn pieces_of_any_size_arrive_whole_and_in_their_order() {
+        let pieces = [3, 2 * BUFFER, 5, BUFFER - 1, 7].map(|length| vec![length as u8; length]);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ckpt");
+        replace(&path, &|out| pieces.iter().try_for_each(|piece| out.write_all(piece))).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), pieces.concat());
     }
 
     #[test]

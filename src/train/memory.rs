@@ -24,8 +24,9 @@ pub struct Memory {
     pub tapes: u64,
     /// The text, as it was read and as numbers.
     pub text: u64,
-    /// While a checkpoint is saved: a copy of weights and moments, and the bytes of the file.
-    pub saving: u64,
+    /// While a sample is written: the weights packed once more, without their transposes. To save a
+    /// checkpoint takes no memory worth counting.
+    pub sampling: u64,
 }
 
 impl Memory {
@@ -34,21 +35,22 @@ impl Memory {
         let sizes = config.sizes(vocabulary);
         let drops_out = config.keep < 1.0;
         let parameters = Parameters::<f32>::bytes(sizes);
+        let packed = Network::<f32>::packed_bytes(sizes);
         Self {
             parameters,
             gradients: parameters,
             moments: parameters.saturating_mul(2),
-            packed: Network::<f32>::packed_bytes(sizes),
+            packed,
             tapes: Network::<f32>::tape_bytes(sizes, config.batch, config.unroll, drops_out),
             text: (corpus.text().len() + size_of::<u32>() * corpus.len()) as u64,
-            saving: parameters.saturating_mul(6),
+            sampling: packed / 2,
         }
     }
 
     /// All of it; `u64::MAX` for as much and more.
     pub fn total(&self) -> u64 {
-        let Self { parameters, gradients, moments, packed, tapes, text, saving } = *self;
-        let parts = [parameters, gradients, moments, packed, tapes, text, saving];
+        let Self { parameters, gradients, moments, packed, tapes, text, sampling } = *self;
+        let parts = [parameters, gradients, moments, packed, tapes, text, sampling];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 

@@ -46,27 +46,18 @@ const ROWS_AHEAD: u64 = 1 << 14;
 ///
 /// As an iterator it makes one update per item, until the last step that its configuration names.
 pub struct Trainer {
-    config: TrainConfig,
+    /// Where the run stands: all that is saved, and nothing else here is needed to go on.
+    run: Checkpoint,
+    /// The run's characters, ready to look up.
     vocabulary: Vocabulary,
-    text_sha256: [u8; 32],
     batches: Batches,
     pool: ThreadPool,
     network: Network<f32>,
-    parameters: Parameters<f32>,
     gradients: Parameters<f32>,
-    adam: Adam<f32>,
-    state: State<f32>,
     /// The state before the step in work, to fall back to.
     state_before: State<f32>,
     inputs: Array2<u32>,
     targets: Array2<u32>,
-    /// Steps made, skipped batches included.
-    step: u64,
-    /// Full passes made through the text.
-    epoch: u64,
-    /// Batches of this pass that are behind.
-    batch: usize,
-    history: Vec<LogRow>,
 }
 
 impl Trainer {
@@ -104,9 +95,9 @@ impl Trainer {
         corpus: &Corpus,
         threads: usize,
     ) -> Result<Self> {
-        let Checkpoint { config, vocabulary, text_sha256, .. } = checkpoint;
-        assert_eq!(text_sha256, corpus.sha256(), "the caller has compared the texts");
-        let vocabulary = Vocabulary::from_sorted(vocabulary)?;
+        assert_eq!(checkpoint.text_sha256, corpus.sha256(), "the caller has compared the texts");
+        let config = &checkpoint.config;
+        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let ids = vocabulary.encode(corpus.text())?;
         let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
         let pool = thread_pool(threads)?;
@@ -123,47 +114,29 @@ impl Trainer {
         let mut trainer = Self {
             network: Network::new(sizes, config.batch, config.unroll, shards),
             gradients: Parameters::zeros(sizes),
-            parameters: checkpoint.parameters,
-            adam: checkpoint.adam,
             state_before: checkpoint.state.clone(),
-            state: checkpoint.state,
             inputs: Array2::zeros(shape),
             targets: Array2::zeros(shape),
-            step: checkpoint.step,
-            epoch: checkpoint.epoch,
-            batch: checkpoint.batch,
-            history: checkpoint.history,
-            config,
+            run: checkpoint,
             vocabulary,
-            text_sha256,
             batches,
             pool,
         };
-        let steps_left = trainer.last_step() - trainer.step.min(trainer.last_step());
-        trainer.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
+        let steps_left = trainer.last_step().saturating_sub(step);
+        trainer.run.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
         Ok(trainer)
     }
 
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.
-    pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint {
-            config: self.config.clone(),
-            vocabulary: self.vocabulary.characters().to_vec(),
-            text_sha256: self.text_sha256,
-            parameters: self.parameters.clone(),
-            adam: self.adam.clone(),
-            state: self.state.clone(),
-            step: self.step,
-            epoch: self.epoch,
-            batch: self.batch,
-            history: self.history.clone(),
-        }
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.run
     }
 
     /// The step after which training ends.
     pub fn last_step(&self) -> u64 {
-        let all = self.config.epochs.saturating_mul(self.batches.len() as u64);
-        self.config.steps.map_or(all, |steps| steps.min(all))
+        let config = &self.run.config;
+        let all = config.epochs.saturating_mul(self.batches.len() as u64);
+        config.steps.map_or(all, |steps| steps.min(all))
     }
 
     /// One update. Parameters and state stay as they were if it fails.
@@ -172,14 +145,15 @@ impl Trainer {
     /// [`Error::NotFinite`] if the loss or a gradient is not a number.
     fn update(&mut self) -> Result<StepReport> {
         let start = Instant::now();
-        if self.batch == 0 {
-            self.state.set_zero();
+        if self.run.batch == 0 {
+            self.run.state.set_zero();
         }
-        self.batches.fill(self.batch, &mut self.inputs, &mut self.targets);
-        self.state_before.clone_from(&self.state);
-        let dropout = Dropout { keep: self.config.keep, seed: self.config.seed, step: self.step };
-        let Self { pool, network, parameters, gradients, adam, state, .. } = self;
-        let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), self.config.clip);
+        self.batches.fill(self.run.batch, &mut self.inputs, &mut self.targets);
+        self.state_before.clone_from(&self.run.state);
+        let Self { run, pool, network, gradients, .. } = self;
+        let Checkpoint { config, parameters, adam, state, step, .. } = run;
+        let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
+        let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), config.clip);
         let handed_over = Instant::now();
         let (loss, norm, busy) = pool.install(|| {
             let start = Instant::now();
@@ -195,21 +169,21 @@ impl Trainer {
         let waited = handed_over.elapsed().saturating_sub(busy);
         self.network.add_waiting(waited, self.shards_at_once());
         if !is_usable(loss, norm, clip) {
-            self.state.clone_from(&self.state_before);
+            self.run.state.clone_from(&self.state_before);
             return Err(self.not_finite(loss));
         }
         self.count_step();
         let seconds = start.elapsed().as_secs_f64();
         let row = LogRow {
-            step: self.step,
-            epoch: self.epoch + u64::from(self.batch != 0),
+            step: self.run.step,
+            epoch: self.run.epoch + u64::from(self.run.batch != 0),
             loss,
             validation: None,
             norm,
-            learning_rate: self.adam.config.learning_rate,
+            learning_rate: self.run.adam.config.learning_rate,
             seconds,
         };
-        self.history.push(row);
+        self.run.history.push(row);
         Ok(StepReport { row, characters_per_second: self.inputs.len() as f64 / seconds })
     }
 
@@ -221,11 +195,12 @@ impl Trainer {
 
     /// Moves on to the next batch, after the last one to the next epoch.
     fn count_step(&mut self) {
-        self.step += 1;
-        self.batch += 1;
-        if self.batch == self.batches.len() {
-            self.batch = 0;
-            self.epoch += 1;
+        let Checkpoint { step, epoch, batch, .. } = &mut self.run;
+        *step += 1;
+        *batch += 1;
+        if *batch == self.batches.len() {
+            *batch = 0;
+            *epoch += 1;
         }
     }
 
@@ -238,9 +213,9 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {}", names[tensor]),
             None => "the square of a gradient".into(),
         };
-        let rows = 0..self.config.batch;
-        let text = rows.map(|row| self.batches.position(self.batch, row)).collect();
-        Error::NotFinite { step: self.step + 1, what, text }
+        let Checkpoint { config, step, batch, .. } = &self.run;
+        let text = (0..config.batch).map(|row| self.batches.position(*batch, row)).collect();
+        Error::NotFinite { step: step + 1, what, text }
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
@@ -250,7 +225,8 @@ impl Trainer {
         if count == 0 {
             return None;
         }
-        let Self { pool, network, parameters, batches, inputs, targets, .. } = self;
+        let Self { run, pool, network, batches, inputs, targets, .. } = self;
+        let parameters = &run.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
         let sum: f64 = pool.install(|| {
             network.pack(parameters);
@@ -263,7 +239,7 @@ impl Trainer {
             sum
         });
         let validation = sum / count as f64;
-        if let Some(row) = self.history.last_mut() {
+        if let Some(row) = self.run.history.last_mut() {
             row.validation = Some(validation);
         }
         Some(validation)
@@ -271,7 +247,7 @@ impl Trainer {
 
     /// The run's hyper-parameters.
     pub fn config(&self) -> &TrainConfig {
-        &self.config
+        &self.run.config
     }
 
     /// V, H and L.
@@ -286,12 +262,12 @@ impl Trainer {
 
     /// The parameters as they stand.
     pub fn parameters(&self) -> &Parameters<f32> {
-        &self.parameters
+        &self.run.parameters
     }
 
     /// Steps made, skipped batches included.
     pub fn step(&self) -> u64 {
-        self.step
+        self.run.step
     }
 
     /// Batches of one pass through the text.
@@ -301,7 +277,7 @@ impl Trainer {
 
     /// All log rows since the run began.
     pub fn history(&self) -> &[LogRow] {
-        &self.history
+        &self.run.history
     }
 
     /// How many of the network's shards run side by side.
@@ -319,6 +295,6 @@ impl Iterator for Trainer {
     type Item = Result<StepReport>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        (self.step < self.last_step()).then(|| self.update())
+        (self.run.step < self.last_step()).then(|| self.update())
     }
 }

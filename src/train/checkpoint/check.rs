@@ -15,12 +15,12 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Check<()> {
     if holds { Ok(()) } else { Err(format!("damaged: {}", why())) }
 }
 
-/// Proves a record of a payload of `length` bytes.
+/// Proves a record, one that was read as much as one that is to be written, of a payload of `length` bytes.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn record(record: &Record<'_>, length: usize) -> Check<(Sizes, TrainConfig)> {
-    let (sizes, config) = head(&record.head, length as u64)?;
+pub fn record(record: &Record<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
+    let (sizes, config) = head(&record.head, length)?;
     tensor_shapes(record, sizes)?;
     tensor_numbers(record, sizes)?;
     Ok((sizes, config))
@@ -32,7 +32,7 @@ pub fn record(record: &Record<'_>, length: usize) -> Check<(Sizes, TrainConfig)>
 /// The first thing that is wrong with it.
 pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let sizes = sizes(head, length)?;
-    vocabulary(head.vocabulary, sizes.vocabulary)?;
+    vocabulary(&head.vocabulary, sizes.vocabulary)?;
     let config = head.config.config(sizes);
     let config = config.ok_or("damaged: its configuration has a choice that does not exist")?;
     config.validate().map_err(|error| format!("damaged: {error}"))?;
@@ -52,7 +52,7 @@ fn sizes(head: &Head<'_>, length: u64) -> Check<Sizes> {
     ensure(vocabulary <= room && hidden <= room / 4, || {
         format!("{hidden} cells for {vocabulary} characters have no room in {length} bytes")
     })?;
-    // They fit: a payload is a slice in memory.
+    // They fit: a payload is in memory, or what it is made of.
     Ok(Sizes { vocabulary: vocabulary as usize, hidden: hidden as usize, layers: layers as usize })
 }
 
@@ -86,13 +86,13 @@ fn progress(head: &Head<'_>) -> Check<()> {
 }
 
 fn history(head: &Head<'_>) -> Check<()> {
-    let rows = head.history.bytes();
-    let (count, odd) = (rows.len() / ROW, rows.len() % ROW);
+    let rows = head.history.length();
+    let (count, odd) = (rows / ROW, rows % ROW);
     ensure(odd == 0 && count as u64 == head.updates, || {
         format!("its history has {count} rows for {} updates", head.updates)
     })?;
     let (mut step, mut epoch) = (0, 1);
-    for row in rows.chunks_exact(ROW).map(row_from) {
+    for row in head.history.iter() {
         let good = row.filter(|row| {
             let finite = [row.loss, row.norm, row.learning_rate, row.seconds];
             row.step > step
@@ -152,26 +152,31 @@ impl Numbers<'_> {
     }
 }
 
-impl<'a> Rows<'a> {
-    /// The rows as they lie in the file.
-    ///
-    /// # Panics
-    /// If they do not come from one.
-    fn bytes(&self) -> &'a [u8] {
-        match *self {
-            Self::Memory(_) => panic!("only a record that was read is checked"),
-            Self::File(bytes) => bytes,
+impl Rows<'_> {
+    /// Bytes in the file.
+    fn length(&self) -> usize {
+        match self {
+            Self::Memory(rows) => ROW * rows.len(),
+            Self::File(bytes) => bytes.len(),
         }
+    }
+
+    /// Every row; nothing in the place of one that is wrong.
+    fn iter(&self) -> impl DoubleEndedIterator<Item = Option<LogRow>> {
+        let (memory, file): (&[LogRow], &[u8]) = match *self {
+            Self::Memory(rows) => (rows, &[]),
+            Self::File(bytes) => (&[], bytes),
+        };
+        memory.iter().copied().map(Some).chain(file.chunks_exact(ROW).map(row_from))
     }
 
     /// The rows of a checked history.
     pub fn read(&self) -> Vec<LogRow> {
-        let rows = self.bytes().chunks_exact(ROW);
-        rows.map(|row| row_from(row).expect("the history was checked")).collect()
+        self.iter().map(|row| row.expect("the history was checked")).collect()
     }
 
     /// The newest row of a checked history.
     pub fn newest(&self) -> Option<LogRow> {
-        self.bytes().rchunks_exact(ROW).next().and_then(row_from)
+        self.iter().next_back().flatten()
     }
 }

@@ -1,5 +1,9 @@
 //! The frame around a payload: magic, version, length, checksum.
 
+use std::io::{self, Write};
+
+use crc32fast::Hasher;
+
 /// First bytes of a checkpoint. The first is no text; the line ends are there to be spoilt by a
 /// program that takes the file for text.
 pub const MAGIC: [u8; 12] = *b"\x89karenina\r\n\x1a";
@@ -55,6 +59,42 @@ impl Header {
         }
         Ok(Self { length, crc: u32::from_le_bytes(field(header, 24)) })
     }
+
+    /// Its [`HEADER`] bytes.
+    pub fn bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..12].copy_from_slice(&MAGIC);
+        bytes[12..16].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.length.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.crc.to_le_bytes());
+        bytes
+    }
+}
+
+/// Keeps length and checksum of a payload that is written to it, and nothing else of it.
+#[derive(Default)]
+pub struct Sum {
+    length: u64,
+    crc: Hasher,
+}
+
+impl Sum {
+    /// The header of what was written.
+    pub fn header(self) -> Header {
+        Header { length: self.length, crc: self.crc.finalize() }
+    }
+}
+
+impl Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.length += bytes.len() as u64;
+        self.crc.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn check_magic(start: &[u8]) -> Result<(), String> {
@@ -96,13 +136,4 @@ pub fn unwrap(bytes: &[u8]) -> Result<&[u8], String> {
         return Err("damaged: its checksum is wrong; an older checkpoint may do".into());
     }
     Ok(payload)
-}
-
-/// Fills in the header that `bytes` leaves room for before the payload.
-pub fn seal(bytes: &mut [u8]) {
-    let (header, payload) = bytes.split_at_mut(HEADER);
-    header[..12].copy_from_slice(&MAGIC);
-    header[12..16].copy_from_slice(&VERSION.to_le_bytes());
-    header[16..24].copy_from_slice(&(payload.len() as u64).to_le_bytes());
-    header[24..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
 }

@@ -14,6 +14,7 @@ mod tensors;
 use std::io::{self, Write};
 use std::path::Path;
 
+use record::Record;
 pub use summary::Summary;
 
 use crate::error::{Error, Result};
@@ -101,17 +102,18 @@ impl Checkpoint {
 
     /// The bytes of its file.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = record::encode(self, frame::HEADER);
-        frame::seal(&mut bytes);
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes).expect("memory can be written to");
         bytes
     }
 
-    /// Writes the bytes of its file.
+    /// Writes the bytes of its file, in large and small pieces: `out` should have a buffer.
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
-        out.write_all(&self.encode())
+    pub fn write_to(&self, out: impl Write) -> io::Result<()> {
+        let record = Record::of(self);
+        record.write(record.header(), out)
     }
 
     /// The checkpoint in `bytes`, all of it proven; `path` is for the message.
@@ -124,7 +126,7 @@ impl Checkpoint {
             .map_err(at(path))
     }
 
-    fn build(record: &record::Record<'_>, sizes: Sizes, config: TrainConfig) -> Self {
+    fn build(record: &Record<'_>, sizes: Sizes, config: TrainConfig) -> Self {
         let head = &record.head;
         let (parameters, adam, state) =
             tensors::build(&record.tensors, sizes, config.batch, head.adam, head.updates);
@@ -143,17 +145,18 @@ impl Checkpoint {
     }
 
     /// Writes the file at `path` so that a crash at any moment leaves the old file or the new one, and
-    /// returns when it is on the disk. What is written has been read back: a file that would not load
-    /// is not written.
+    /// returns when it is on the disk. Before the first byte all that a reader asks of the file is
+    /// proven of the numbers themselves: a file that would not load is not written.
     ///
     /// # Errors
     /// Whatever the system refuses, or [`Error::Checkpoint`] if a number is not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let bytes = self.encode();
-        read(&bytes)
+        let record = Record::of(self);
+        let header = record.header();
+        check::record(&record, header.length)
             .map_err(|reason| format!("not written, for it would be {reason}"))
             .map_err(at(path))?;
-        files::replace(path, &bytes)
+        files::replace(path, &|out| record.write(header, out))
     }
 
     /// The checkpoint in the file at `path`.
@@ -170,13 +173,13 @@ impl Checkpoint {
     }
 }
 
-type Proven<'a> = (record::Record<'a>, Sizes, TrainConfig);
+type Proven<'a> = (Record<'a>, Sizes, TrainConfig);
 
 /// The record in a whole file, proven.
 fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, String> {
     let payload = frame::unwrap(bytes)?;
     let record = record::decode(payload)?;
-    let (sizes, config) = check::record(&record, payload.len())?;
+    let (sizes, config) = check::record(&record, payload.len() as u64)?;
     Ok((record, sizes, config))
 }
 

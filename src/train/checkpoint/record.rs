@@ -1,16 +1,19 @@
 //! The payload as it lies in the file; `docs/checkpoint-format.md` is its specification.
 //!
-//! Vocabulary, history and numbers are borrowed from the file's bytes, and a list can only be so long:
-//! a decoded record takes next to no memory beside the file, whatever the file claims.
+//! Vocabulary, history and numbers are borrowed, from the checkpoint or from the file's bytes, and a list
+//! can only be so long: a record takes next to no memory beside them, whatever a file claims.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::io::{self, Write};
 
 use bincode::Options;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zerocopy::IntoBytes;
 
-use super::Checkpoint;
-use crate::math::Real;
+use super::frame::{Header, Sum};
+use super::{Checkpoint, tensors};
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
 use crate::text::batches::Validation;
@@ -49,7 +52,8 @@ pub struct Head<'a> {
     pub updates: u64,
     /// The optimiser's constants as they stand, which a schedule may have moved.
     pub adam: AdamConfig,
-    pub vocabulary: &'a str,
+    #[serde(borrow)]
+    pub vocabulary: Cow<'a, str>,
     /// Rows of [`ROW`] bytes.
     #[serde(serialize_with = "as_bytes")]
     pub history: Rows<'a>,
@@ -96,7 +100,7 @@ pub enum Rows<'a> {
 
 /// What is written as one string of bytes.
 trait Coded {
-    fn code(&self) -> Vec<u8>;
+    fn code(&self) -> Cow<'_, [u8]>;
 }
 
 fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S::Error> {
@@ -104,23 +108,28 @@ fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S
 }
 
 impl Coded for Numbers<'_> {
-    fn code(&self) -> Vec<u8> {
+    fn code(&self) -> Cow<'_, [u8]> {
         match *self {
-            Self::Memory(numbers) => {
-                let mut bytes = Vec::with_capacity(4 * numbers.len());
-                numbers.iter().for_each(|x| x.write_le(&mut bytes));
-                bytes
-            }
-            Self::File(bytes) => bytes.to_vec(),
+            Self::Memory(numbers) => little_endian(numbers),
+            Self::File(bytes) => bytes.into(),
         }
     }
 }
 
+/// The numbers' bytes, the lowest first. Processors that have them so in memory make no copy.
+fn little_endian(numbers: &[f32]) -> Cow<'_, [u8]> {
+    let mut bytes = Cow::Borrowed(numbers.as_bytes());
+    if cfg!(target_endian = "big") {
+        bytes.to_mut().chunks_exact_mut(size_of::<f32>()).for_each(<[u8]>::reverse);
+    }
+    bytes
+}
+
 impl Coded for Rows<'_> {
-    fn code(&self) -> Vec<u8> {
+    fn code(&self) -> Cow<'_, [u8]> {
         match *self {
             Self::Memory(rows) => rows.iter().flat_map(row_bytes).collect(),
-            Self::File(bytes) => bytes.to_vec(),
+            Self::File(bytes) => bytes.into(),
         }
     }
 }
@@ -261,44 +270,15 @@ impl ConfigRecord {
     }
 }
 
-/// How the payload is coded: fixed-width little-endian integers, at most `limit` bytes.
-fn coding(limit: usize) -> impl Options {
-    bincode::DefaultOptions::new()
-        .with_fixint_encoding()
-        .with_little_endian()
-        .with_limit(limit as u64)
-}
-
-/// The record in `payload`, all of it.
-///
-/// # Errors
-/// The reason why there is none.
-pub fn decode(payload: &[u8]) -> Result<Record<'_>, String> {
-    let record = coding(payload.len()).reject_trailing_bytes().deserialize(payload);
-    record.map_err(|error| format!("damaged: {error}"))
-}
-
-/// The head of a payload of which `start` is the first part; nothing if it needs more.
-pub fn decode_head(start: &[u8]) -> Option<Head<'_>> {
-    coding(start.len()).allow_trailing_bytes().deserialize(start).ok()
-}
-
-/// Bytes of a payload with `characters` bytes of vocabulary and `rows` history rows.
-pub fn length(sizes: Sizes, batch: usize, characters: usize, rows: u64) -> u64 {
-    let shapes = super::tensors::shapes(sizes, batch as u64);
-    let tensors: u64 = shapes.into_iter().map(|(rows, columns)| 4 * rows * columns + TENSOR).sum();
-    (FIXED + characters) as u64 + ROW as u64 * rows + tensors
-}
-
-/// `checkpoint` coded, after `room` bytes for a header.
-pub fn encode(checkpoint: &Checkpoint, room: usize) -> Vec<u8> {
-    let Checkpoint { config, vocabulary, text_sha256, parameters, adam, state, .. } = checkpoint;
-    let &Checkpoint { step, epoch, batch, ref history, .. } = checkpoint;
-    let characters: String = vocabulary.iter().collect();
-    let Sizes { vocabulary, hidden, layers } = checkpoint.sizes();
-    let record = Record {
-        head: Head {
-            sizes: [vocabulary, hidden, layers].map(|size| size as u64),
+impl<'a> Record<'a> {
+    /// The record of `checkpoint`.
+    pub fn of(checkpoint: &'a Checkpoint) -> Self {
+        let Checkpoint { config, vocabulary, text_sha256, parameters, adam, state, .. } =
+            checkpoint;
+        let &Checkpoint { step, epoch, batch, ref history, .. } = checkpoint;
+        let sizes = checkpoint.sizes();
+        let head = Head {
+            sizes: [sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as u64),
             config: ConfigRecord::new(config),
             text_sha256: *text_sha256,
             step,
@@ -306,15 +286,60 @@ pub fn encode(checkpoint: &Checkpoint, room: usize) -> Vec<u8> {
             batch: batch as u64,
             updates: adam.updates,
             adam: adam.config,
-            vocabulary: &characters,
+            vocabulary: vocabulary.iter().copied().collect(),
             history: Rows::Memory(history),
-        },
-        tensors: super::tensors::list(parameters, adam, state),
-    };
-    let length = length(checkpoint.sizes(), config.batch, characters.len(), history.len() as u64);
-    let mut bytes = Vec::with_capacity(room + length as usize);
-    bytes.resize(room, 0);
-    let coding = bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian();
-    coding.serialize_into(&mut bytes, &record).expect("memory can be written to");
-    bytes
+        };
+        Self { head, tensors: tensors::list(parameters, adam, state) }
+    }
+
+    /// The header of its payload.
+    pub fn header(&self) -> Header {
+        let mut sum = Sum::default();
+        self.write_payload(&mut sum).expect("a sum takes whatever is written");
+        sum.header()
+    }
+
+    /// Writes the file: the [`header`](Self::header), and the payload a second time.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, header: Header, mut out: impl Write) -> io::Result<()> {
+        out.write_all(&header.bytes())?;
+        self.write_payload(out)
+    }
+
+    fn write_payload(&self, out: impl Write) -> io::Result<()> {
+        coding().serialize_into(out, self).map_err(|error| match *error {
+            bincode::ErrorKind::Io(error) => error,
+            error => io::Error::other(error),
+        })
+    }
+}
+
+/// How the payload is coded: fixed-width little-endian integers.
+fn coding() -> impl Options {
+    bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian()
+}
+
+/// The record in `payload`, all of it.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn decode(payload: &[u8]) -> Result<Record<'_>, String> {
+    let coding = coding().with_limit(payload.len() as u64);
+    let record = coding.reject_trailing_bytes().deserialize(payload);
+    record.map_err(|error| format!("damaged: {error}"))
+}
+
+/// The head of a payload of which `start` is the first part; nothing if it needs more.
+pub fn decode_head(start: &[u8]) -> Option<Head<'_>> {
+    let coding = coding().with_limit(start.len() as u64);
+    coding.allow_trailing_bytes().deserialize(start).ok()
+}
+
+/// Bytes of a payload with `characters` bytes of vocabulary and `rows` history rows.
+pub fn length(sizes: Sizes, batch: usize, characters: usize, rows: u64) -> u64 {
+    let shapes = tensors::shapes(sizes, batch as u64);
+    let tensors: u64 = shapes.into_iter().map(|(rows, columns)| 4 * rows * columns + TENSOR).sum();
+    (FIXED + characters) as u64 + ROW as u64 * rows + tensors
 }

@@ -91,7 +91,7 @@ pub fn export_gradients<R: Real>(
 /// # Errors
 /// Whatever the system refuses.
 pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    files::replace(path, bytes)
+    files::replace(path, &|out| out.write_all(bytes))
 }
 
 /// The model in a safetensors file, as a checkpoint of a run that has not begun: step 0, moments and

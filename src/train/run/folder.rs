@@ -139,7 +139,7 @@ impl RunFolder {
     pub fn rewrite_log(&mut self, history: &[LogRow]) -> Result<()> {
         let path = self.path.join(Self::LOG);
         self.log = None;
-        files::replace(&path, LogRow::table(history).as_bytes())?;
+        files::replace(&path, &|out| out.write_all(LogRow::table(history).as_bytes()))?;
         let log = OpenOptions::new().append(true).open(&path);
         self.log = Some(log.map_err(Error::io("open", &path))?);
         Ok(())

@@ -87,7 +87,7 @@ impl Run {
         self.ended = true;
         match self.folder.newest() {
             Some((step, path)) if step == self.trainer.step() => Ok(path.to_path_buf()),
-            _ => self.folder.save(&self.trainer.checkpoint()),
+            _ => self.folder.save(self.trainer.checkpoint()),
         }
     }
 
@@ -134,7 +134,7 @@ impl Run {
     /// the first in a row.
     fn save(&mut self) -> Result<RunEvent> {
         self.save_is_due = false;
-        let error = match self.folder.save(&self.trainer.checkpoint()) {
+        let error = match self.folder.save(self.trainer.checkpoint()) {
             Ok(path) => {
                 self.save_failed = false;
                 return Ok(RunEvent::Saved(path));
