@@ -129,6 +129,21 @@ fn every_entry_names_the_file_that_computes_it() {
 }
 
 #[test]
+fn every_function_that_an_entry_names_is_in_the_file() {
+    let document = document();
+    let links = document.split("](../src/").collect::<Vec<_>>();
+    for link in links.windows(2) {
+        let file = format!("src/{}", link[1].split([')', '#']).next().unwrap());
+        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{file}"));
+        let names = link[0].rsplit('[').next().expect("the link's text").split('`');
+        for name in names.skip(1).step_by(2).filter_map(|path| path.rsplit("::").next()) {
+            let is_there = ["(", "<"].iter().any(|end| text.contains(&format!("fn {name}{end}")));
+            assert!(is_there, "{file} has no function {name}");
+        }
+    }
+}
+
+#[test]
 fn every_equation_has_its_test() {
     assert_same("tests", &tests("fn eq_"));
 }

@@ -36,7 +36,7 @@
 //!    50x512x2048.
 //! 5. **Rows of A copied** together, 104 at a time: by rows as they lie, without a transposition.
 //! 6. **Fetching ahead.** While a tile computes, it asks for its share of the next panel of B, for C of
-//!    the next panel, and for the A, X or dZ that will be copied next, into the second-level cache:
+//!    the next panel, and for the A that will be copied next, into the second-level cache:
 //!    82 instead of 35 % of the peak on 5000x512x155, no difference that shows on 50x512x2048.
 //! 7. **Several panels for few rows.** One row is 2 chains of vectors, where a latency of 4 cycles
 //!    wants 8: a single row takes 8 panels at once, or 4 (4 or 6 alone were slower by 6 %). A gap
@@ -44,10 +44,13 @@
 //!    and they are not fetched ahead, since the processor follows them better by itself: 33.1 -> 31.8.
 //!    That is 67 GFLOP/s, or reading B at 130 GB/s, as fast as the third-level cache gives it;
 //!    `matrixmultiply` makes 5.5.
-//! 8. **Tasks of dW** are as large as the cache allows, since each reads its part of X and dZ anew.
-//!    Columns of X lie k-major already, so here A is copied in that order, by fixed-length copies.
-//!    This is the slowest product. 512x10000x2048 on one core makes 247 (85 % of the peak) in
-//!    one task, 238 in tasks of 1024 columns, 221 of 512, 206 of 256.
+//! 8. **dW** (`accumulate`) is the one product whose operands both come from memory. Each thread copies its
+//!    columns of dZ into panels once and uses them for all X; columns of X lie k-major already, so here A is
+//!    copied in that order, by fixed-length copies. On 512x10000x2048, one core: sums of 256 terms 250, of 512
+//!    257, of 1024 259; then 8 tiles of X at a time, which stay in the second-level cache while dZ passes,
+//!    266; then two X with one copy of dZ, 269 (93 % of the peak). Parts of rows are asked for ahead, since
+//!    the hardware follows whole rows only: 239 -> 252 with dZ in halves. What does not help: panels of dZ
+//!    copied just before use (the rows are a power of two apart and fall on the same sets of the cache).
 //! 9. **B in 16 bits** ([`Stored`]), for generation, where reading B is all that counts. A number is widened
 //!    as a kernel loads it, which is exact, so the contract holds for the rounded B. 1x512x2048 takes
 //!    16.5 µs in either type instead of 31.8, 127 GB/s. `bf16` lies in pairs of vectors, one load for two:
