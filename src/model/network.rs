@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::layers::dropout::Dropout;
 use crate::layers::lstm::{LstmParameters, contiguous};
 use crate::math::Real;
-use crate::math::matmul::{Rows, accumulate_transposed, vectorised};
+use crate::math::matmul::{Rows, accumulate_transposed, ask_for, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
@@ -244,22 +244,23 @@ fn column_sums<R: Real>(dz: &impl Rows<R>, db: &mut Array1<R>) {
     );
 }
 
-/// Columns of the gradient that one task adds up: pieces of rows long enough to be read ahead.
-const SCATTER_COLUMNS: usize = 1024;
-
 /// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.
 ///
-/// Split over columns, since several positions share a row.
+/// Split over columns, since several positions share a row: one part for each thread, so that pieces of
+/// rows are long enough to be read ahead.
 fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayViewMut2<R>) {
     let characters = OverShards::new(shards, 1, |shard| contiguous(shard.inputs.as_slice()));
-    let columns = dw.axis_chunks_iter_mut(Axis(1), SCATTER_COLUMNS).into_par_iter();
+    let width = dw.ncols().div_ceil(rayon::current_num_threads());
+    let columns = dw.axis_chunks_iter_mut(Axis(1), width).into_par_iter();
     columns.enumerate().for_each(|(chunk, mut dw)| {
-        let first = chunk * SCATTER_COLUMNS;
+        let first = chunk * width;
         let range = first..first + dw.ncols();
         vectorised(
             #[inline(always)]
             || {
-                for k in 0..dz.count() {
+                let last = dz.count() - 1;
+                for k in 0..=last {
+                    ask_for(&dz.row(last.min(k + 2))[range.clone()]);
                     let mut dw = dw.row_mut(characters.row(k)[0] as usize);
                     let dw = contiguous(dw.as_slice_mut());
                     for (dw, &dz) in dw.iter_mut().zip(&dz.row(k)[range.clone()]) {

@@ -9,7 +9,7 @@ use ndarray::{ArrayViewMut2, Axis};
 
 use super::Rows;
 use super::blocked::{A, Block, SCRATCH, even_parts};
-use super::cpu::prefetch;
+use super::cpu::ask_for;
 use super::kernel::Kernel;
 use super::packed::Aligned;
 
@@ -137,11 +137,11 @@ fn gather_columns(
 ) -> A {
     assert!(kernel.rows() <= COPY, "a tile's rows are copied at once");
     let tiles = even_parts(ms.len(), kernel.rows());
-    let tile_stride = ks.len() * kernel.rows() + COPY;
+    let (tile_stride, last) = (ks.len() * kernel.rows() + COPY, x.count() - 1);
     a.grow(tiles.clone().count() * tile_stride, 0.0);
     let a = a.as_mut_slice();
     for (index_k, k) in ks.enumerate() {
-        ask_for(x, k + X_AHEAD, &ms);
+        ask_for(&x.row(last.min(k + X_AHEAD))[ms.clone()]);
         let row = &x.row(k)[ms.clone()];
         for (index, tile) in tiles.clone().enumerate() {
             let to = &mut a[index * tile_stride + index_k * tile.len()..];
@@ -164,22 +164,13 @@ fn gather_panels(
     ks: Range<usize>,
     ns: Range<usize>,
 ) {
-    let (depth, width) = (ks.len(), kernel.panel);
+    let (depth, width, last) = (ks.len(), kernel.panel, dz.count() - 1);
     b.grow(ns.len().div_ceil(width) * width * depth, 0.0);
     let b = b.as_mut_slice();
     for (index_k, k) in ks.enumerate() {
-        ask_for(dz, k + DZ_AHEAD, &ns);
+        ask_for(&dz.row(last.min(k + DZ_AHEAD))[ns.clone()]);
         for (panel, from) in dz.row(k)[ns.clone()].chunks(width).enumerate() {
             b[(panel * depth + index_k) * width..][..from.len()].copy_from_slice(from);
-        }
-    }
-}
-
-/// Asks for columns of row k, if there is one: parts of rows are no stream that the hardware follows.
-fn ask_for(rows: &dyn Rows<f32>, k: usize, columns: &Range<usize>) {
-    if k < rows.count() {
-        for line in rows.row(k)[columns.clone()].chunks(16) {
-            prefetch(line.as_ptr());
         }
     }
 }

@@ -65,15 +65,18 @@ pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Asks for the cache line at `address`, which may be any.
+/// Asks for `row` before it is needed: the hardware follows whole rows by itself, but not parts of rows
+/// that lie far apart.
 #[inline(always)]
-pub(super) fn prefetch(address: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 has the instruction, and no address makes it fail.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) };
+pub fn ask_for<R>(row: &[R]) {
+    for line in row.chunks(64 / size_of::<R>()) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: every x86-64 has the instruction, and no address makes it fail.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = line; // no stable intrinsic elsewhere
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address; // no stable intrinsic elsewhere
 }

@@ -74,7 +74,7 @@ mod x86;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, LinalgScalar};
 use rayon::prelude::*;
 
-pub use cpu::vectorised;
+pub use cpu::{ask_for, vectorised};
 pub use kernel::Kernel;
 pub use packed::Packed;
 pub use peak::{fma_peak_gflops, fma_peak_gflops_on};
