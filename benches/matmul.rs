@@ -127,11 +127,14 @@ fn sums(criterion: &mut Criterion) {
         let shape = format!("dw {m}x{k}x{n}");
         let segments = |width| Segments((0..k / 50).map(|_| numbers(50, width)).collect());
         let (x, dz, mut dw) = (segments(m), segments(n), Array2::zeros((m, n)));
+        let mut db = vec![0.0; n];
         group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
         for kernel in Kernel::available() {
             group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
                 bencher.iter(|| {
-                    pool.install(|| accumulate_transposed_with(kernel, [(&x, dw.view_mut())], &dz));
+                    pool.install(|| {
+                        accumulate_transposed_with(kernel, [(&x, dw.view_mut())], &dz, &mut db)
+                    });
                 });
             });
         }

@@ -125,9 +125,8 @@ fn each_equation_of_the_cell() {
 
     let (mut gates, mut c, mut h) = (z.clone(), vec![0.0; H], vec![0.0; H]);
     cell::forward(&mut gates, &c_prev, &mut c, &mut h);
-    let (mut dz, mut dc_prev, mut db) = (gates, dc.clone(), vec![0.0; 4 * H]);
-    cell::backward(&mut dz, &c_prev, &c, &dh, &mut dc_prev, &mut db);
-    assert_eq!(db, dz, "one step's bias gradient is dz");
+    let (mut dz, mut dc_prev) = (gates, dc.clone());
+    cell::backward(&mut dz, &c_prev, &c, &dh, &mut dc_prev);
 
     let difference = |which: usize, k: usize| {
         let moved = |step: f64| {

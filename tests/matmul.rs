@@ -232,11 +232,20 @@ fn sums_over_rows_equal_the_naive_loop() {
             let (x, dz, start) = (random(k, m, 6), random(k, n, 7), random(m, n, 8));
             let mut around = Array2::from_elem((m + 2, n + 3), f32::NAN);
             around.slice_mut(s![1..=m, 2..n + 2]).assign(&start);
+            let mut around_db = vec![0.5_f32; n + 2];
+            (around_db[0], around_db[n + 1]) = (f32::NAN, f32::NAN);
             accumulate_transposed_with(
                 kernel,
                 [(&Segments::cut(&x, 7), around.slice_mut(s![1..=m, 2..n + 2]))],
                 &Segments::cut(&dz, 9),
+                &mut around_db[1..=n],
             );
+            let mut sums = vec![0.5; n];
+            dz.rows()
+                .into_iter()
+                .for_each(|row| sums.iter_mut().zip(row).for_each(|(s, d)| *s += d));
+            assert_eq!(around_db[1..=n], sums, "{}: db of {m}x{k}x{n}", kernel.name());
+            assert!(around_db[0].is_nan() && around_db[n + 1].is_nan(), "wrote beyond db");
             let mut expected = start;
             naive(kernel, x.t(), dz.view(), &mut expected);
             let found = around.slice(s![1..=m, 2..n + 2]).to_owned();
@@ -253,9 +262,10 @@ fn sums_that_share_dz_equal_sums_apart() {
     let [x, y] = [(40, 2), (150, 3)].map(|(m, seed)| Segments::cut(&random(300, m, seed), 50));
     let (mut of_x, mut of_y) = (random(40, 155, 4), random(150, 155, 5));
     let (mut of_x_alone, mut of_y_alone) = (of_x.clone(), of_y.clone());
-    accumulate_transposed([(&x, of_x.view_mut()), (&y, of_y.view_mut())], &dz);
-    accumulate_transposed([(&x, of_x_alone.view_mut())], &dz);
-    accumulate_transposed([(&y, of_y_alone.view_mut())], &dz);
+    let mut db = vec![0.0; 155];
+    accumulate_transposed([(&x, of_x.view_mut()), (&y, of_y.view_mut())], &dz, &mut db);
+    accumulate_transposed([(&x, of_x_alone.view_mut())], &dz, &mut db);
+    accumulate_transposed([(&y, of_y_alone.view_mut())], &dz, &mut db);
     assert_eq!(bits(&of_x), bits(&of_x_alone));
     assert_eq!(bits(&of_y), bits(&of_y_alone));
 }
@@ -270,8 +280,10 @@ fn sums_over_rows_do_not_depend_on_the_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let mut dw = m.map(|m| Array2::zeros((m, n)));
             let [first, second] = dw.each_mut().map(|dw| dw.view_mut());
-            pool.install(|| accumulate_transposed([(&xs[0], first), (&xs[1], second)], &dz));
-            dw.map(|dw| bits(&dw))
+            let products: [(&dyn Rows<f32>, _); 2] = [(&xs[0], first), (&xs[1], second)];
+            let mut db = vec![1.0; n];
+            pool.install(|| accumulate_transposed(products, &dz, &mut db));
+            (dw.map(|dw| bits(&dw)), db)
         });
         assert!(results.iter().all(|result| *result == results[0]), "{n} columns");
     }

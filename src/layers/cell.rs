@@ -74,23 +74,15 @@ fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], h: &mut
 /// * `c_prev`, `c` `[H]`: the cell states before and after this step
 /// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after
 /// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
-/// * `db` `[4H]`: this row's sum of dz over time, added to
 #[inline(always)]
-pub fn backward<R: Real>(
-    gates_to_dz: &mut [R],
-    c_prev: &[R],
-    c: &[R],
-    dh: &[R],
-    dc: &mut [R],
-    db: &mut [R],
-) {
+pub fn backward<R: Real>(gates_to_dz: &mut [R], c_prev: &[R], c: &[R], dh: &[R], dc: &mut [R]) {
     let hidden = c.len();
     let blocks = hidden - hidden % LANES;
     for at in (0..blocks).step_by(LANES) {
-        backward_units::<R, LANES>(at, gates_to_dz, c_prev, c, dh, dc, db);
+        backward_units::<R, LANES>(at, gates_to_dz, c_prev, c, dh, dc);
     }
     for at in blocks..hidden {
-        backward_units::<R, 1>(at, gates_to_dz, c_prev, c, dh, dc, db);
+        backward_units::<R, 1>(at, gates_to_dz, c_prev, c, dh, dc);
     }
 }
 
@@ -103,7 +95,6 @@ fn backward_units<R: Real, const N: usize>(
     c: &[R],
     dh: &[R],
     dc: &mut [R],
-    db: &mut [R],
 ) {
     let hidden = c.len();
     let one = R::one();
@@ -127,15 +118,7 @@ fn backward_units<R: Real, const N: usize>(
         dz_g[n] = d_g * (one - g[n] * g[n]); // Eq. B15
         dz_o[n] = d_o * o[n] * (one - o[n]); // Eq. B16
     }
-    let dz = [dz_i, dz_f, dz_g, dz_o];
-    let mut db_row = load_gates::<R, N>(db, hidden, at);
-    for (sum, dz) in db_row.iter_mut().zip(&dz) {
-        for n in 0..N {
-            sum[n] += dz[n]; // Eq. B17, this row's share
-        }
-    }
-    store_gates(db, hidden, at, db_row);
-    store_gates(gates_to_dz, hidden, at, dz);
+    store_gates(gates_to_dz, hidden, at, [dz_i, dz_f, dz_g, dz_o]);
     store(dc, at, carried);
 }
 

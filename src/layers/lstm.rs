@@ -108,25 +108,18 @@ pub struct Carry<R> {
     pub dh: Array2<R>,
     /// Gradient at c of the step in work, in the end at `c[0]` (B12 of step 1, which is B21), [b, H].
     pub dc: Array2<R>,
-    /// Σ over time of dz for each row, [b, 4H].
-    pub db_rows: Array2<R>,
 }
 
 impl<R: Real> Carry<R> {
     /// All zero: nothing comes back from beyond the last step (that is the truncation).
     pub fn zeros(rows: usize, hidden: usize) -> Self {
-        Self {
-            dh: Array2::zeros((rows, hidden)),
-            dc: Array2::zeros((rows, hidden)),
-            db_rows: Array2::zeros((rows, 4 * hidden)),
-        }
+        Self { dh: Array2::zeros((rows, hidden)), dc: Array2::zeros((rows, hidden)) }
     }
 
     /// Back to zero, for the next batch.
     pub fn reset(&mut self) {
         self.dh.fill(R::zero());
         self.dc.fill(R::zero());
-        self.db_rows.fill(R::zero());
     }
 }
 
@@ -228,7 +221,7 @@ pub(crate) fn cells_forward<R: Real>(
 /// * `tape`: `gates` on entry, `dz` in their memory on return
 /// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
 ///   below (D = H), overwritten by dx [T, b, D]
-/// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21) and the bias's by row
+/// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
 pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,
     dy: &mut Array3<R>,
@@ -287,7 +280,6 @@ fn cells_backward<R: Real>(
                     contiguous(c.row(row).to_slice()),
                     contiguous(dh.row(row).to_slice()),
                     contiguous(carry.dc.row_mut(row).into_slice()),
-                    contiguous(carry.db_rows.row_mut(row).into_slice()),
                 );
             }
         },

@@ -24,7 +24,7 @@ impl<R: Real> Network<R> {
         let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
         let [b, t] = [batch, unroll].map(|n| n as f64);
         let dropped = if drops_out { h * t * b } else { 0.0 };
-        let layer = 4.0 * h * t * b + 2.0 * h * (t + 1.0) * b + dropped + 6.0 * h * b;
+        let layer = 4.0 * h * t * b + 2.0 * h * (t + 1.0) * b + dropped + 2.0 * h * b;
         let numbers = l * layer + (v + h + 1.0) * t * b;
         let characters = 2.0 * t * b * size_of::<u32>() as f64;
         (numbers * size_of::<R>() as f64 + characters) as u64

@@ -8,11 +8,12 @@
 
 use std::time::{Duration, Instant};
 
-use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use crate::layers::dropout::Dropout;
 use crate::layers::lstm::{LstmParameters, contiguous};
+use crate::layers::projection::ProjectionParameters;
 use crate::math::Real;
 use crate::math::matmul::{Rows, accumulate_transposed, ask_for, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
@@ -195,8 +196,9 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
     // F9: logits = y·W + b
     let dlogits = OverShards::new(shards, vocabulary, |shard| contiguous(shard.dlogits.as_slice()));
     let y = outputs(layers - 1);
-    accumulate_transposed([(&y, gradients.projection.w.view_mut())], &dlogits); // Eq. B2
-    column_sums(&dlogits, &mut gradients.projection.b); // Eq. B3
+    let ProjectionParameters { w, b } = &mut gradients.projection;
+    let db = contiguous(b.as_slice_mut());
+    accumulate_transposed([(&y, w.view_mut())], &dlogits, db); // Eq. B2, B3
     for (l, gradient) in gradients.lstm.iter_mut().enumerate() {
         // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
         let dz = OverShards::new(shards, 4 * hidden, move |shard| {
@@ -206,42 +208,20 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
         let h_prev = OverShards::new(shards, hidden, move |shard| {
             contiguous(shard.layers[l].lstm.h.as_slice())
         });
-        bias_sums(shards, l, &mut gradient.b); // Eq. B17
-        let LstmParameters { w_ih, w_hh, .. } = gradient;
+        let LstmParameters { w_ih, w_hh, b } = gradient;
+        let db = contiguous(b.as_slice_mut()); // Eq. B17
         let dw_hh = (&h_prev as &dyn Rows<R>, w_hh.view_mut()); // Eq. B18
         match l {
             0 => {
-                accumulate_transposed([dw_hh], &dz);
+                accumulate_transposed([dw_hh], &dz, db);
                 scatter_add(shards, &dz, w_ih.view_mut()); // Eq. B19, x one-hot
             }
             _ => {
                 let x = outputs(l - 1);
-                accumulate_transposed([dw_hh, (&x, w_ih.view_mut())], &dz); // Eq. B19
+                accumulate_transposed([dw_hh, (&x, w_ih.view_mut())], &dz, db); // Eq. B19
             }
         }
     }
-}
-
-/// db ← db + Σ over the batch's rows of each row's own sum over time.
-fn bias_sums<R: Real>(shards: &[Shard<R>], l: usize, db: &mut Array1<R>) {
-    for row in shards.iter().flat_map(|shard| shard.layers[l].carry.db_rows.rows()) {
-        *db += &row; // Eq. B17
-    }
-}
-
-/// db ← db + the sum of all rows of `dz`.
-fn column_sums<R: Real>(dz: &impl Rows<R>, db: &mut Array1<R>) {
-    let db = contiguous(db.as_slice_mut());
-    vectorised(
-        #[inline(always)]
-        || {
-            for k in 0..dz.count() {
-                for (sum, &d) in db.iter_mut().zip(dz.row(k)) {
-                    *sum += d; // Eq. B3
-                }
-            }
-        },
-    );
 }
 
 /// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.

@@ -80,8 +80,6 @@ pub struct EngineLayer {
     pub y: Array3<f64>,
     /// [T, B, 4, H]
     pub dz: Array4<f64>,
-    /// Each row's own sum of dz over time, [B, 4H].
-    pub db_rows: Array2<f64>,
 }
 
 /// What the engine computed in one training step.
@@ -149,14 +147,12 @@ impl Engine {
 }
 
 fn engine_layer(network: &Network<f64>, l: usize, gates: Array4<f64>) -> EngineLayer {
-    let db_rows = network.shards().iter().map(|shard| shard.layers[l].carry.db_rows.view());
     EngineLayer {
         gates,
         c: over_shards(network, |shard| shard.layers[l].lstm.c.view()),
         h: over_shards(network, |shard| shard.layers[l].lstm.h.view()),
         y: over_shards(network, |shard| shard.layers[l].y()),
         dz: by_gate(over_shards(network, |shard| shard.layers[l].lstm.dz.view())),
-        db_rows: concatenate(Axis(0), &db_rows.collect::<Vec<_>>()).unwrap(),
     }
 }
 

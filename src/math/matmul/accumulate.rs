@@ -1,7 +1,7 @@
-//! dW ← dW + Xᵀ·dZ: sums over all time steps and rows, thousands of terms long.
+//! dW ← dW + Xᵀ·dZ and db ← db + Σ dZ: sums over all time steps and rows, thousands of terms long.
 //!
-//! Both operands come from memory. A thread copies a part of dZ into panels, once for all X that are
-//! multiplied with it, and then X, tile by tile.
+//! Both operands come from memory. A thread copies a part of dZ into panels, adding up db on the way, once
+//! for all X that are multiplied with it, and then X, tile by tile.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use ndarray::{ArrayViewMut2, Axis};
 
 use super::Rows;
 use super::blocked::{A, Block, SCRATCH, even_parts};
-use super::cpu::ask_for;
+use super::cpu::{ask_for, vectorised};
 use super::kernel::Kernel;
 use super::packed::Aligned;
 
@@ -46,7 +46,8 @@ impl<'a> Product<'a> {
     }
 }
 
-/// dW ← dW + Xᵀ·dZ of every product, on `threads` threads; the columns of dW are the columns `ns` of dZ.
+/// dW ← dW + Xᵀ·dZ of every product and db ← db + Σ dZ, on `threads` threads; the columns of dW and `db` are
+/// the columns `ns` of dZ. Where the rows of dW are split, only one part has `db`.
 ///
 /// Half of the threads take one half, the others the other, and so on, each time along the longer
 /// side: columns of dZ, or columns of all X together. Tiles of dW share nothing but what they read. The
@@ -55,12 +56,13 @@ pub(super) fn accumulate<const P: usize>(
     kernel: &'static Kernel,
     products: [Product; P],
     dz: &dyn Rows<f32>,
+    db: Option<&mut [f32]>,
     ns: Range<usize>,
     threads: usize,
 ) {
     let rows: usize = products.iter().map(|product| product.dw.nrows()).sum();
     if threads < 2 || rows.max(ns.len()) < 2 * kernel.panel {
-        return sum_up(kernel, products, dz, ns);
+        return sum_up(kernel, products, dz, db, ns);
     }
     let some = threads / 2;
     let share = |n: usize| n * some / threads;
@@ -76,13 +78,17 @@ pub(super) fn accumulate<const P: usize>(
         before
     });
     let after = after.map(|product| product.expect("each was split"));
-    let [left, right] = match by_columns {
-        true => [ns.start..ns.start + columns, ns.start + columns..ns.end],
-        false => [ns.clone(), ns],
+    let ((left, db_left), (right, db_right)) = match by_columns {
+        true => {
+            let (left, right) = db.map(|db| db.split_at_mut(columns)).unzip();
+            let middle = ns.start + columns;
+            ((ns.start..middle, left), (middle..ns.end, right))
+        }
+        false => ((ns.clone(), db), (ns, None)),
     };
     rayon::join(
-        || accumulate(kernel, before, dz, left, some),
-        || accumulate(kernel, after, dz, right, threads - some),
+        || accumulate(kernel, before, dz, db_left, left, some),
+        || accumulate(kernel, after, dz, db_right, right, threads - some),
     );
 }
 
@@ -91,6 +97,7 @@ fn sum_up<const P: usize>(
     kernel: &Kernel,
     mut products: [Product; P],
     dz: &dyn Rows<f32>,
+    mut db: Option<&mut [f32]>,
     ns: Range<usize>,
 ) {
     SCRATCH.with_borrow_mut(|[a, b]| {
@@ -99,7 +106,8 @@ fn sum_up<const P: usize>(
             let ns = ns.start + columns.start..ns.start + columns.end;
             // LOOP 2: parts of the sum, in order.
             for ks in even_parts(dz.count(), DEPTH) {
-                gather_panels(b, kernel, dz, ks.clone(), ns.clone());
+                let db = db.as_deref_mut().map(|db| &mut db[columns.clone()]);
+                gather_panels(b, kernel, dz, db, ks.clone(), ns.clone());
                 for Product { x, first, dw } in &mut products {
                     // LOOP 3: rows of dW.
                     for ms in even_parts(dw.nrows(), COPIED_TILES * kernel.rows()) {
@@ -156,21 +164,33 @@ fn gather_columns(
     A::ByColumns(a.as_ptr(), tile_stride)
 }
 
-/// Copies columns `ns` of rows `ks` of dZ into panels.
+/// Copies columns `ns` of rows `ks` of dZ into panels, and adds them up in `db`.
 fn gather_panels(
     b: &mut Aligned<f32>,
     kernel: &Kernel,
     dz: &dyn Rows<f32>,
+    mut db: Option<&mut [f32]>,
     ks: Range<usize>,
     ns: Range<usize>,
 ) {
     let (depth, width, last) = (ks.len(), kernel.panel, dz.count() - 1);
     b.grow(ns.len().div_ceil(width) * width * depth, 0.0);
     let b = b.as_mut_slice();
-    for (index_k, k) in ks.enumerate() {
-        ask_for(&dz.row(last.min(k + DZ_AHEAD))[ns.clone()]);
-        for (panel, from) in dz.row(k)[ns.clone()].chunks(width).enumerate() {
-            b[(panel * depth + index_k) * width..][..from.len()].copy_from_slice(from);
-        }
-    }
+    vectorised(
+        #[inline(always)]
+        || {
+            for (index_k, k) in ks.enumerate() {
+                ask_for(&dz.row(last.min(k + DZ_AHEAD))[ns.clone()]);
+                let row = &dz.row(k)[ns.clone()];
+                for (panel, from) in row.chunks(width).enumerate() {
+                    b[(panel * depth + index_k) * width..][..from.len()].copy_from_slice(from);
+                }
+                if let Some(db) = &mut db {
+                    for (sum, &d) in db.iter_mut().zip(row) {
+                        *sum += d;
+                    }
+                }
+            }
+        },
+    );
 }

@@ -90,6 +90,7 @@ pub trait Element: LinalgScalar + Send + Sync + Stored<Self> {
         kernel: &'static Kernel,
         products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
         dz: &dyn Rows<Self>,
+        db: &mut [Self],
     );
 }
 
@@ -101,10 +102,11 @@ impl Element for f32 {
         kernel: &'static Kernel,
         products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
         dz: &dyn Rows<Self>,
+        db: &mut [Self],
     ) {
         let products = products.map(|(x, dw)| accumulate::Product { x, first: 0, dw });
         let threads = rayon::current_num_threads();
-        accumulate::accumulate(kernel, products, dz, 0..dz.width(), threads);
+        accumulate::accumulate(kernel, products, dz, Some(db), 0..dz.width(), threads);
     }
 }
 
@@ -116,7 +118,13 @@ impl Element for f64 {
         _: &'static Kernel,
         products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
         dz: &dyn Rows<Self>,
+        db: &mut [Self],
     ) {
+        for k in 0..dz.count() {
+            for (sum, &d) in db.iter_mut().zip(dz.row(k)) {
+                *sum += d;
+            }
+        }
         for (x, mut dw) in products {
             dw.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(m, mut dw_row)| {
                 for k in 0..x.count() {
@@ -183,7 +191,11 @@ pub trait Rows<R>: Sync {
     fn row(&self, k: usize) -> &[R];
 }
 
-/// dW ← dW + Xᵀ·dZ for each (X [K, M], dW [M, N]) of `products`, all with the same dZ [K, N].
+/// dW ← dW + Xᵀ·dZ and db ← db + Σₖ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.
+///
+/// * `products`: X [K, M] and dW [M, N] of each product
+/// * `dz` [K, N], the same for all
+/// * `db` `[N]`
 ///
 /// Split over tiles of dW, each of which sums over k in order.
 ///
@@ -192,8 +204,9 @@ pub trait Rows<R>: Sync {
 pub fn accumulate_transposed<R: Element, const P: usize>(
     products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
     dz: &dyn Rows<R>,
+    db: &mut [R],
 ) {
-    accumulate_transposed_with(Kernel::best(), products, dz);
+    accumulate_transposed_with(Kernel::best(), products, dz, db);
 }
 
 /// [`accumulate_transposed`] by a kernel other than the best.
@@ -204,7 +217,9 @@ pub fn accumulate_transposed_with<R: Element, const P: usize>(
     kernel: &'static Kernel,
     products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
     dz: &dyn Rows<R>,
+    db: &mut [R],
 ) {
+    assert_eq!(db.len(), dz.width(), "db and columns of dZ");
     for (x, dw) in &products {
         let (m, n) = dw.dim();
         assert!(
@@ -219,7 +234,7 @@ pub fn accumulate_transposed_with<R: Element, const P: usize>(
         assert!(dw.strides()[0] >= 0, "rows of dW must ascend");
     }
     assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-    R::accumulate(kernel, products, dz);
+    R::accumulate(kernel, products, dz, db);
 }
 
 /// The instruction set of the kernel in use.

@@ -157,7 +157,6 @@ impl<'a, R: Real> Pass<'a, R> {
         let (mut dh, mut dc) = (dy.clone(), Array2::zeros((unroll, hidden)));
         let mut dh_0 = Array2::zeros((1, hidden));
         let mut carry = Array1::zeros(hidden);
-        let mut db = vec![R::zero(); 4 * hidden];
         for t in (0..unroll).rev() {
             let (c_prev, c) = (states.row(t), states.row(t + 1));
             for k in 0..hidden {
@@ -171,7 +170,6 @@ impl<'a, R: Real> Pass<'a, R> {
                 c.to_slice().expect("row-major"),
                 dh.row(t).to_slice().expect("row-major"),
                 carry.as_slice_mut().expect("row-major"),
-                &mut db,
             );
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
             let dh_prev = match t {
