@@ -18,7 +18,7 @@ impl<R: Real> Parameters<R> {
 impl<R: Real> Network<R> {
     /// Bytes of the shards' tapes for B = `batch` and T = `unroll`; `u64::MAX` for as much and more.
     ///
-    /// * per layer: gates 4H·T·B, h and c 2H·(T+1)·B, with dropout H·T·B, carried gradients 6H·B
+    /// * per layer: gates 4H·T·B, h and c 2H·(T+1)·B, with dropout H·T·B, carried gradients 2H·B
     /// * once: logits V·T·B, dy H·T·B, losses T·B, and the characters in and out
     pub fn tape_bytes(sizes: Sizes, batch: usize, unroll: usize, drops_out: bool) -> u64 {
         let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
