@@ -163,41 +163,15 @@ impl fmt::Display for Error {
             }
             Self::EmptyText { path } => write!(f, "{} holds no text", path.display()),
             Self::TextTooShort { found, batches, needed, fits } => {
-                let s = if *found == 1 { "" } else { "s" };
-                write!(f, "the text has {found} character{s}, but ")?;
-                match batches {
-                    1 => write!(f, "one batch needs {needed}; ")?,
-                    n => write!(f, "{n} batches (validation included) need {needed}; ")?,
-                }
-                match fits {
-                    Some((batch, unroll)) => {
-                        write!(f, "--batch {batch} --unroll {unroll} would fit")
-                    }
-                    None => write!(f, "even --batch 1 --unroll 1 would not fit"),
-                }
+                write_too_short(f, *found, *batches, *needed, *fits)
             }
             Self::Setting { name, found, expected } => {
                 write!(f, "{name} {found} will not do: it must be {expected}")
             }
-            Self::TooLarge { needed, available, sizes: [layers, hidden, batch, unroll] } => {
-                let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
-                let more = if *needed == u64::MAX { "more than " } else { "" };
-                write!(
-                    f,
-                    "--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll} needs \
-                     {more}{:.1} GiB of memory, but there are {:.1} GiB; lower some of them",
-                    gib(*needed),
-                    gib(*available),
-                )
+            Self::TooLarge { needed, available, sizes } => {
+                write_too_large(f, *needed, *available, sizes)
             }
-            Self::UnknownCharacter { character, nearest } => {
-                write!(f, "the model does not know the character {character:?}")?;
-                if !nearest.is_empty() {
-                    let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
-                    write!(f, "; nearest to it are {}", nearest.join(", "))?;
-                }
-                write!(f, "; --skip-unknown leaves unknown characters out")
-            }
+            Self::UnknownCharacter { character, nearest } => write_unknown(f, *character, nearest),
             Self::VocabularyOrder { id, before, character } => write!(
                 f,
                 "the characters of a vocabulary must ascend, but number {id} is {character:?} \
@@ -213,18 +187,70 @@ impl fmt::Display for Error {
                 write!(f, "cannot resume from {}: {reason}", path.display())
             }
             Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
-            Self::NotFinite { step, what, text } => {
-                write!(f, "step {step}: {what} is not finite in the batch of characters")?;
-                for range in text.iter().take(3) {
-                    write!(f, " {}-{}", range.start, range.end)?;
-                }
-                if text.len() > 3 {
-                    write!(f, " … ({} rows)", text.len())?;
-                }
-                write!(f, "; a lower --learning-rate or --clip would help, or --on-nan skip")
-            }
+            Self::NotFinite { step, what, text } => write_not_finite(f, *step, what, text),
         }
     }
+}
+
+fn write_too_short(
+    f: &mut fmt::Formatter<'_>,
+    found: usize,
+    batches: usize,
+    needed: usize,
+    fits: Option<(usize, usize)>,
+) -> fmt::Result {
+    let s = if found == 1 { "" } else { "s" };
+    write!(f, "the text has {found} character{s}, but ")?;
+    match batches {
+        1 => write!(f, "one batch needs {needed}; ")?,
+        n => write!(f, "{n} batches (validation included) need {needed}; ")?,
+    }
+    match fits {
+        Some((batch, unroll)) => write!(f, "--batch {batch} --unroll {unroll} would fit"),
+        None => write!(f, "even --batch 1 --unroll 1 would not fit"),
+    }
+}
+
+fn write_too_large(
+    f: &mut fmt::Formatter<'_>,
+    needed: u64,
+    available: u64,
+    [layers, hidden, batch, unroll]: &[usize; 4],
+) -> fmt::Result {
+    let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+    let more = if needed == u64::MAX { "more than " } else { "" };
+    write!(
+        f,
+        "--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll} needs \
+         {more}{:.1} GiB of memory, but there are {:.1} GiB; lower some of them",
+        gib(needed),
+        gib(available),
+    )
+}
+
+fn write_unknown(f: &mut fmt::Formatter<'_>, character: char, nearest: &[char]) -> fmt::Result {
+    write!(f, "the model does not know the character {character:?}")?;
+    if !nearest.is_empty() {
+        let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
+        write!(f, "; nearest to it are {}", nearest.join(", "))?;
+    }
+    write!(f, "; --skip-unknown leaves unknown characters out")
+}
+
+fn write_not_finite(
+    f: &mut fmt::Formatter<'_>,
+    step: u64,
+    what: &str,
+    text: &[Range<usize>],
+) -> fmt::Result {
+    write!(f, "step {step}: {what} is not finite in the batch of characters")?;
+    for range in text.iter().take(3) {
+        write!(f, " {}-{}", range.start, range.end)?;
+    }
+    if text.len() > 3 {
+        write!(f, " … ({} rows)", text.len())?;
+    }
+    write!(f, "; a lower --learning-rate or --clip would help, or --on-nan skip")
 }
 
 impl std::error::Error for Error {
