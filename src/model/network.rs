@@ -209,20 +209,24 @@ fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>
             contiguous(shard.layers[l].lstm.h.as_slice())
         });
         let LstmParameters { w_ih, w_hh, b } = gradient;
-        let db = contiguous(b.as_slice_mut()); // Eq. B17
-        let dw_hh = (&h_prev as &dyn Rows<R>, w_hh.view_mut()); // Eq. B18
+        let db = contiguous(b.as_slice_mut());
+        let dw_hh = (&h_prev as &dyn Rows<R>, w_hh.view_mut());
         match l {
             0 => {
-                accumulate_transposed([dw_hh], &dz, db);
+                accumulate_transposed([dw_hh], &dz, db); // Eq. B17, B18
                 scatter_add(shards, &dz, w_ih.view_mut()); // Eq. B19, x one-hot
             }
             _ => {
                 let x = outputs(l - 1);
-                accumulate_transposed([dw_hh, (&x, w_ih.view_mut())], &dz, db); // Eq. B19
+                let dw_ih = (&x as &dyn Rows<R>, w_ih.view_mut());
+                accumulate_transposed([dw_hh, dw_ih], &dz, db); // Eq. B17, B18, B19
             }
         }
     }
 }
+
+/// How many rows of dZ ahead of the one in work [`scatter_add`] asks for.
+const DZ_AHEAD: usize = 2;
 
 /// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.
 ///
@@ -240,7 +244,7 @@ fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayVie
             || {
                 let last = dz.count() - 1;
                 for k in 0..=last {
-                    ask_for(&dz.row(last.min(k + 2))[range.clone()]);
+                    ask_for(&dz.row(last.min(k + DZ_AHEAD))[range.clone()]);
                     let mut dw = dw.row_mut(characters.row(k)[0] as usize);
                     let dw = contiguous(dw.as_slice_mut());
                     for (dw, &dz) in dw.iter_mut().zip(&dz.row(k)[range.clone()]) {

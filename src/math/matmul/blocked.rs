@@ -149,14 +149,14 @@ impl<W: Weight> Block<W> {
         let share = next.map_or(0, |next| next.share(tile_count * self.columns.div_ceil(width)));
         let mut position = 0;
         let mut column = 0;
-        // LOOP 3: panels of B.
+        // BLOCK LOOP 1: panels of B.
         while column < self.columns {
             let wide = self.several_panels(kernel, column);
             let end = column + width * wide.map_or(1, |wide| wide.panels);
             let next_c = if end < self.columns { self.c.wrapping_add(end) } else { self.next_c };
             let b = self.b.wrapping_add(column / width * self.panel_stride);
             let next_b = self.b.wrapping_add(end / width * self.panel_stride);
-            // LOOP 4: tiles of rows. Not parallel, like all here: a block is a fraction of a
+            // BLOCK LOOP 2: tiles of rows. Not parallel, like all here: a block is a fraction of a
             // millisecond, and the caller's shards or tasks keep the other processors busy.
             for (index, tile) in tiles.clone().enumerate() {
                 let (a, run) = self.tile_of_a(kernel, wide, index, tile.clone());
