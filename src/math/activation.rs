@@ -2,7 +2,7 @@
 //! into vector instructions: no branch, no table, no call.
 //!
 //! Every operation is a plain IEEE multiplication, addition or division, never a fused one, so the
-//! results are the same bits on every processor. Largest errors, measured by `tests/activation.rs`
+//! results are the same bits on every processor. Largest errors, measured by `tests/all/activation.rs`
 //! over all exponents: eˣ 1.1 ulp, tanh 2.4 ulp, σ 2.5 ulp (where the result is a normal number;
 //! below that eˣ is flushed to zero).
 

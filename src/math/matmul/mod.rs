@@ -12,7 +12,7 @@
 //! What follows changes where operands lie and when they are touched, never this chain: each
 //! element of C is one sequence of fused multiply-adds, k ascending, from the value found in C.
 //! So every fused kernel, every way to split rows and every number of threads give the same bits,
-//! and `tests/matmul.rs` compares bits. A processor without FMA multiplies and adds instead: its
+//! and `tests/all/matmul.rs` compares bits. A processor without FMA multiplies and adds instead: its
 //! bits differ.
 //!
 //! # The departures

@@ -1,0 +1,116 @@
+//! The `karenina` command: arguments, printing, and the files that the user names. Thin: the work is the
+//! library's.
+
+mod checkpoints;
+mod eval;
+mod export;
+mod gradcheck;
+mod import;
+mod input;
+mod plan;
+mod profile;
+mod progress;
+mod report;
+mod sample;
+mod settings;
+mod signals;
+mod table;
+mod trace;
+mod train;
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use karenina::error::{Error, Result};
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::load_any;
+
+/// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
+#[derive(Parser)]
+#[command(name = "karenina", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a network on a text and save checkpoints
+    Train(train::Train),
+    /// Write text with a trained network
+    Sample(sample::Sample),
+    /// Measure how well a trained network predicts a text
+    Eval(eval::Eval),
+    /// Measure where the time of a training step goes, against what the machine can do
+    Profile(profile::Profile),
+    /// Tell what a training run would take: time, memory, disk
+    Plan(plan::Plan),
+    /// List the checkpoints of a run
+    Checkpoints(checkpoints::Checkpoints),
+    /// Check every gradient against finite differences
+    Gradcheck(gradcheck::Gradcheck),
+    /// Follow a short text through the network and its gradients back
+    Trace(trace::Trace),
+    /// Write a trained network for PyTorch, as safetensors
+    Export(export::Export),
+    /// Make a checkpoint of a network from PyTorch
+    Import(import::Import),
+    /// Write a page that shows a trained network at a glance
+    Report(report::Report),
+}
+
+/// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(train) => train.run(),
+        Command::Sample(sample) => sample.run(),
+        Command::Eval(eval) => eval.run(),
+        Command::Profile(profile) => profile.run(),
+        Command::Plan(plan) => plan.run(),
+        Command::Checkpoints(checkpoints) => checkpoints.run(),
+        Command::Gradcheck(gradcheck) => gradcheck.run(),
+        Command::Trace(trace) => trace.run(),
+        Command::Export(export) => export.run(),
+        Command::Import(import) => import.run(),
+        Command::Report(report) => report.run(),
+    };
+    match result {
+        Ok(code) => code,
+        // Whoever read our output has seen enough: nothing is wrong.
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            // If standard error is gone too there is nobody left to tell.
+            let _ = writeln!(io::stderr(), "karenina: {error}");
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Names standard output in an error about it.
+fn output_error(source: io::Error) -> Error {
+    Error::Io { action: "write to", path: "standard output".into(), source }
+}
+
+/// The checkpoint in a file, or the newest good one in a folder; says which broken ones it passed over.
+fn load(path: &Path) -> Result<Checkpoint> {
+    let loaded = load_any(path)?;
+    for error in loaded.broken {
+        let _ = writeln!(io::stderr(), "karenina: {error}; passed over");
+    }
+    Ok(loaded.checkpoint)
+}
+
+/// A line on standard error. If that is closed, the work goes on without being watched.
+fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Writes `value` to standard output as JSON for people and programs.
+fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
+    writeln!(io::stdout().lock(), "{json}").map_err(output_error)
+}

@@ -1,0 +1,229 @@
+//! What a user can get wrong, and what the command says to it. Every case is run for real; its exit code
+//! and message stand in `cli/tests/snapshots/bad_input.txt`, to be read by people.
+//!
+//! After a change that is meant: `KARENINA_BLESS=1 cargo test --test bad_input`, and read the difference.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::command::{errors, karenina, run, succeed, with_text};
+use karenina::text::corpus::Corpus;
+use karenina::train::run::load_any;
+use karenina::train::{TrainConfig, Trainer};
+
+const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/bad_input.txt");
+
+/// A network that fits any text of a few hundred characters and makes two steps.
+const SMALL: &str = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+
+/// A name, what `train` reads beside [`SMALL`], and what is in the file `input`.
+type TextCase = (&'static str, &'static str, Vec<u8>);
+
+fn texts() -> Vec<TextCase> {
+    let many: String = (0x1000..0x20000_u32).filter_map(char::from_u32).take(70_000).collect();
+    let some = "All happy families are alike; each unhappy one is so in its own way. ";
+    let with = |mark: &[u8]| [mark, some.as_bytes(), some.as_bytes()].concat();
+    vec![
+        ("an empty file", "input", vec![]),
+        ("one character", "input", b"a".into()),
+        ("one distinct character", "input", vec![b'a'; 100]),
+        ("exactly one batch", "input", some.as_bytes()[..16].into()),
+        ("one character less than a batch", "input", some.as_bytes()[..15].into()),
+        ("invalid UTF-8", "input", with(b"caf\xe9 ")),
+        ("a byte-order mark", "input", with(b"\xef\xbb\xbf")),
+        ("a byte-order mark and nothing else", "input", b"\xef\xbb\xbf".into()),
+        ("line ends of Windows", "input", with(b"Leo Tolstoy\r\n\r\n")),
+        ("NUL bytes", "input", with(b"\0\0\0")),
+        ("characters of four bytes", "input", "🙂🙃🐎🚂".repeat(20).into_bytes()),
+        ("70,000 distinct characters", "input", many.into_bytes()),
+        ("a missing file", "nowhere.txt", vec![]),
+        ("a folder", ".", vec![]),
+        ("two files, the second missing", "input nowhere.txt", with(b"")),
+        ("two files", "input input", with(b"")),
+        ("nothing on standard input", "-", vec![]),
+        ("an unknown encoding", "input --encoding klingon", with(b"")),
+    ]
+}
+
+/// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
+/// text in `other` and another program's file in `model.pt`.
+const WORDS: [(&str, &str); 38] = [
+    ("an unknown character in the prime", "sample --prime zebra"),
+    ("an empty prime", "sample --prime= --length 0"),
+    ("temperature zero", "sample --temperature 0"),
+    ("temperature below zero", "sample --temperature -1"),
+    ("temperature not a number", "sample --temperature nan"),
+    ("top-p zero", "sample --top-p 0"),
+    ("no samples", "sample --samples 0"),
+    ("weights of a type that there is not", "sample --weights f8"),
+    ("no checkpoint there", "sample --checkpoint nowhere.ckpt"),
+    ("the checkpoint of another program", "sample --checkpoint model.pt"),
+    ("a text as checkpoint", "sample --checkpoint text"),
+    ("a folder without checkpoints", "sample --checkpoint empty"),
+    ("an evaluation of a text with unknown characters", "eval other --threads 1"),
+    ("an evaluation in more pieces than characters", "eval text --rows 100000 --threads 1"),
+    ("an evaluation with weights of no type", "eval text --weights 16"),
+    ("batch zero", "train text --batch 0"),
+    ("unroll zero", "train text --unroll 0"),
+    ("hidden zero", "train text --hidden 0"),
+    ("layers zero", "train text --layers 0"),
+    ("epochs zero", "train text --epochs 0"),
+    ("threads zero", "train text --threads 0"),
+    ("more threads than a system starts", "train text --threads 100000000"),
+    ("an evaluation on too many threads", "eval text --threads 100000000"),
+    ("hidden below zero", "train text --hidden=-3"),
+    ("learning rate zero", "train text --learning-rate 0"),
+    ("learning rate below zero", "train text --learning-rate -1"),
+    ("learning rate not a number", "train text --learning-rate nan"),
+    ("a learning rate beyond all reason", "train text --learning-rate 1e9 --overwrite"),
+    ("clip below zero", "train text --clip -5"),
+    ("keep zero", "train text --keep 0"),
+    ("keep above 1", "train text --keep 1.5"),
+    ("validation of everything", "train text --validation 1.0 --checkpoints new"),
+    ("an unknown preset", "train text --preset war-and-peace"),
+    ("a second run in a folder", "train text"),
+    ("resuming with another text", "train other --resume"),
+    ("resuming with other sizes", "train text --resume --hidden 8"),
+    ("resuming and overwriting", "train text --resume --overwrite"),
+    ("a file as run folder", "train text --checkpoints text"),
+];
+
+/// Exit code and messages of a run that must be short, without its figures of speed and without samples.
+fn outcome(folder: &Path, arguments: &str) -> String {
+    let start = Instant::now();
+    let mut command = karenina(folder, arguments.split(' '));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(start.elapsed() < Duration::from_secs(60), "{arguments} took long");
+    let code = output.status.code().unwrap_or_else(|| panic!("{arguments} died: {output:?}"));
+    let messages = errors(&output);
+    assert!(!messages.contains("panicked"), "{arguments}: {messages}");
+    assert_eq!(code == 0, !messages.contains("karenina:") && !messages.contains("error:"));
+    let kept = |line: &&str| code != 0 || line.contains(" distinct");
+    let kept: Vec<_> = messages.lines().filter(kept).take(3).collect();
+    format!("  exit code {code}\n  {}\n", kept.join("\n  ")).replace("\n  \n", "\n")
+}
+
+fn text_case((name, arguments, bytes): TextCase) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("input"), bytes).unwrap();
+    let words = format!("train {arguments} {SMALL}");
+    format!("{name}: karenina train {arguments}\n{}", outcome(folder.path(), &words))
+}
+
+/// A folder as [`WORDS`] needs it.
+fn furnished() -> tempfile::TempDir {
+    let folder = with_text();
+    fs::write(folder.path().join("other"), "Vronsky ".repeat(50)).unwrap();
+    fs::write(folder.path().join("model.pt"), b"PK\x03\x04archive/data.pkl").unwrap();
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    succeed(folder.path(), &format!("train text {SMALL}"));
+    folder
+}
+
+#[test]
+fn every_mistake_has_its_message() {
+    let furnished = furnished();
+    let words = WORDS.map(|(name, words)| {
+        format!("{name}: karenina {words}\n{}", outcome(furnished.path(), words))
+    });
+    let found: Vec<_> = texts().into_iter().map(text_case).chain(words).collect();
+    let found = found.join("\n");
+    if std::env::var_os("KARENINA_BLESS").is_some() {
+        fs::write(SNAPSHOT, &found).unwrap();
+    }
+    let expected = fs::read_to_string(SNAPSHOT).unwrap();
+    for (found, expected) in found.split("\n\n").zip(expected.split("\n\n")) {
+        assert_eq!(found, expected);
+    }
+    assert_eq!(found, expected, "the number of cases");
+}
+
+/// A folder with a run whose next loss overflows.
+fn diverged() -> tempfile::TempDir {
+    let folder = with_text();
+    let text = Corpus::from_str(&fs::read_to_string(folder.path().join("text")).unwrap());
+    let config =
+        TrainConfig { hidden: 4, layers: 1, batch: 2, unroll: 8, ..TrainConfig::article() };
+    let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint().clone();
+    checkpoint.parameters.projection.w.fill(f32::MAX);
+    checkpoint.parameters.projection.b.fill(f32::MAX);
+    let run = folder.path().join("checkpoints");
+    fs::create_dir(&run).unwrap();
+    checkpoint.save(&run.join(checkpoint.file_name())).unwrap();
+    folder
+}
+
+#[test]
+fn a_loss_that_overflows_ends_the_run_and_says_where_and_what_would_help() {
+    let folder = diverged();
+    let output = run(folder.path(), "train text --resume --threads 1");
+    let messages = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    assert_eq!(
+        messages.lines().last().unwrap(),
+        "karenina: step 1: the loss is not finite in the batch of characters 0-8 296-304; a lower \
+         --learning-rate or --clip would help, or --on-nan skip"
+    );
+    let left = load_any(&folder.path().join("checkpoints")).unwrap();
+    assert_eq!(
+        (left.checkpoint.step, left.broken.len()),
+        (0, 0),
+        "the last good one is still there"
+    );
+}
+
+#[test]
+fn skipping_leaves_out_as_many_batches_as_allowed_and_says_each() {
+    let folder = diverged();
+    let output = run(folder.path(), "train text --resume --threads 1 --on-nan skip=3");
+    let messages = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{messages}");
+    assert_eq!(messages.matches("left out: step ").count(), 3, "{messages}");
+    assert!(
+        messages.lines().last().unwrap().starts_with("karenina: step 4: the loss"),
+        "{messages}"
+    );
+}
+
+#[test]
+fn a_network_that_no_machine_holds_is_refused_with_both_figures_before_any_of_it_is_made() {
+    for hidden in ["3000000", "18446744073709551615"] {
+        let folder = with_text();
+        let start = Instant::now();
+        let words = format!("train text --batch 2 --unroll 8 --hidden {hidden}");
+        let output = run(folder.path(), &words);
+        let message = errors(&output);
+        assert!(!output.status.success() && message.starts_with("karenina: "), "{message}");
+        assert!(message.contains("GB") || message.contains("GiB"), "{message}");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_standard_input_is_no_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("exec {} train - {SMALL} <&-", env!("CARGO_BIN_EXE_karenina"));
+    let mut command = std::process::Command::new("sh");
+    let output = command.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).starts_with("karenina: standard input holds no text"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error_and_a_reader_that_has_enough_is_none() {
+    let folder = furnished();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = karenina(folder.path(), ["sample"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).starts_with("karenina: cannot write to standard output: No space"));
+
+    let mut long = karenina(folder.path(), ["sample", "--length", "1000000"]);
+    let mut child = long.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), errors(&output).as_str()), (Some(0), ""));
+}

@@ -1,0 +1,38 @@
+//! The real command, run as a user runs it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// `karenina` in `folder`, without standard input.
+pub fn karenina<S: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_karenina"));
+    command.current_dir(folder).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// What `karenina` with these words, parted by spaces, says in `folder`.
+pub fn run(folder: &Path, arguments: &str) -> Output {
+    karenina(folder, arguments.split_whitespace()).output().unwrap()
+}
+
+/// As [`run`], which must succeed.
+pub fn succeed(folder: &Path, arguments: &str) -> Output {
+    let output = run(folder, arguments);
+    assert!(output.status.success(), "{arguments}: {}", errors(&output));
+    output
+}
+
+/// Standard error of a command.
+pub fn errors(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("messages are UTF-8")
+}
+
+/// Writes 600 characters of seven kinds to `text` in `folder`, and returns the folder.
+pub fn with_text() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = (0..600_usize).map(|i| b"abcdefg"[i * i % 11 % 7] as char).collect();
+    fs::write(folder.path().join("text"), text).unwrap();
+    folder
+}

@@ -1,0 +1,13 @@
+//! The command, tested as a user runs it; one binary, so that it is linked once.
+
+mod bad_input;
+mod command;
+mod gradcheck;
+mod interchange;
+mod profile;
+mod report;
+mod report_browser;
+mod report_support;
+#[cfg(unix)]
+mod signals;
+mod webdriver;

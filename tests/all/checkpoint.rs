@@ -1,0 +1,164 @@
+//! Checkpoints keep what they are given, byte for byte, in the file that their specification says.
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::{row, tiny};
+use karenina::error::{Error, Result};
+use karenina::model::Parameters;
+use karenina::text::batches::Validation;
+use karenina::train::TrainConfig;
+use karenina::train::checkpoint::{Checkpoint, Summary};
+use ndarray::Array2;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ckpt");
+
+#[test]
+fn what_is_decoded_is_what_was_encoded() {
+    let checkpoint = tiny();
+    let decoded = Checkpoint::decode(Path::new("memory"), &checkpoint.encode()).unwrap();
+    assert_eq!(decoded, checkpoint);
+}
+
+#[test]
+fn what_is_loaded_is_what_was_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i5_l2.ckpt");
+    let checkpoint = tiny();
+    checkpoint.save(&path).unwrap();
+    assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint);
+    let mut written = Vec::new();
+    checkpoint.write_to(&mut written).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), written);
+}
+
+/// Never make this file anew: old files must load for ever. A change of the format is version 2, which
+/// gets a golden file of its own.
+#[test]
+fn the_golden_file_of_version_1_loads_to_exact_values_and_is_written_again_to_the_bit() {
+    let bytes = fs::read(GOLDEN).unwrap();
+    let checkpoint = Checkpoint::load(Path::new(GOLDEN)).unwrap();
+    assert_eq!(checkpoint, tiny());
+    assert_eq!(checkpoint.encode(), bytes);
+}
+
+#[test]
+fn the_golden_file_has_its_fields_where_the_specification_says() {
+    let file = fs::read(GOLDEN).unwrap();
+    let whole = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
+    let float = |at: usize| f64::from_bits(whole(at));
+    assert_eq!(&file[..12], b"\x89karenina\r\n\x1a");
+    assert_eq!(file[12..16], 1_u32.to_le_bytes());
+    assert_eq!(whole(16), file.len() as u64 - 28);
+    assert_eq!(file[24..28], crc32fast::hash(&file[28..]).to_le_bytes());
+    assert_eq!([28, 36, 44].map(whole), [3, 2, 2], "V, H, L");
+    assert_eq!((whole(52), float(60)), (1, 0.0625), "initialisation");
+    assert_eq!([68, 76, 84, 92].map(whole), [3, 5, 7, 11], "B, T, epochs, steps");
+    assert_eq!([100, 108, 116, 124].map(float), [0.5, 0.25, 0.75, 0.125], "Adam");
+    assert_eq!([132, 140].map(float), [0.875, f64::INFINITY], "keep, clip");
+    assert_eq!(whole(148), 13, "save_every");
+    assert_eq!((whole(156), float(164), whole(172)), (1, 0.375, 0), "validation");
+    assert_eq!(whole(180), 17, "seed");
+    assert_eq!(file[188..220], tiny().text_sha256);
+    assert_eq!([220, 228, 236, 244].map(whole), [5, 1, 1, 4], "step, epoch, batch, updates");
+    assert_eq!([252, 260, 268, 276].map(float), [0.4375, 0.25, 0.75, 0.125], "Adam as it stands");
+    assert_eq!(whole(284), 7, "bytes of the vocabulary");
+    assert_eq!(&file[292..299], "aж👍".as_bytes());
+    assert_eq!(whole(299), 4 * 64, "bytes of the history");
+    assert_eq!(whole(307 + 256), 3 * 8 + 4, "number of tensors");
+    assert_eq!([571, 579, 587].map(whole), [3, 8, 4 * 24], "the first tensor, w_ih_l0 [V, 4H]");
+    assert_eq!(file[595..599], (-0.125_f32).to_le_bytes());
+}
+
+#[test]
+fn a_summary_says_what_the_whole_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i6_l2.ckpt");
+    let mut checkpoint = tiny();
+    (checkpoint.step, checkpoint.batch, checkpoint.epoch) = (6, 2, 1);
+    checkpoint.history[3] = row(6, 2);
+    checkpoint.save(&path).unwrap();
+    let summary = Summary::read(&path).unwrap();
+    assert_eq!(summary.config, checkpoint.config);
+    assert_eq!(summary.sizes, checkpoint.sizes());
+    assert_eq!(summary.vocabulary, checkpoint.vocabulary);
+    assert_eq!((summary.step, summary.epoch), (6, 1));
+    assert_eq!(summary.loss, Some(4.0 / 6.0));
+    assert_eq!(summary.validation, Some(5.0 / 6.0));
+    assert_eq!(summary.bytes, fs::metadata(&path).unwrap().len());
+    assert!(summary.modified.is_some());
+}
+
+#[test]
+fn a_summary_reads_a_history_longer_than_its_first_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.ckpt");
+    let mut checkpoint = tiny();
+    checkpoint.history = (1..=20_000).map(|step| row(step, 1)).collect();
+    (checkpoint.step, checkpoint.batch, checkpoint.epoch) = (20_000, 20_000, 0);
+    checkpoint.adam.updates = 20_000;
+    checkpoint.save(&path).unwrap();
+    assert_eq!(Summary::read(&path).unwrap().loss, Some(4.0 / 20_000.0));
+}
+
+#[test]
+fn a_model_from_elsewhere_is_a_checkpoint_at_step_0() {
+    let config = TrainConfig { batch: 2, ..TrainConfig::article() };
+    let parameters: Parameters<f32> = tiny().parameters;
+    let checkpoint = Checkpoint::without_history(config, vec!['a', 'b', 'c'], parameters.clone());
+    assert_eq!((checkpoint.config.hidden, checkpoint.config.layers), (2, 2));
+    let decoded = Checkpoint::decode(Path::new("memory"), &checkpoint.encode()).unwrap();
+    assert_eq!(decoded, checkpoint);
+    assert_eq!(decoded.parameters, parameters);
+}
+
+fn reason<T>(result: Result<T>) -> String {
+    match result {
+        Err(Error::Checkpoint { reason, .. }) => reason,
+        Err(error) => panic!("another kind of error: {error}"),
+        Ok(_) => panic!("it was accepted"),
+    }
+}
+
+/// A save proves the numbers in memory, a reader those in the file: both must come to the same end.
+#[test]
+fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
+    type Change = fn(&mut Checkpoint);
+    let changes: [Change; 24] = [
+        |c| c.parameters.projection.b[0] = f32::NAN,
+        |c| c.parameters.lstm[1].w_hh[(1, 7)] = f32::INFINITY,
+        |c| c.parameters.lstm[1].w_hh = Array2::zeros((1, 8)),
+        |c| c.adam.m.lstm[0].b[0] = f32::NEG_INFINITY,
+        |c| c.adam.m.lstm.truncate(1),
+        |c| c.adam.v.projection.w[(0, 0)] = -1.0,
+        |c| c.adam.v.projection.w = Array2::zeros((2, 4)),
+        |c| c.adam.config.beta2 = 1.0,
+        |c| c.adam.updates = 3,
+        |c| c.state.h[1][(2, 1)] = f32::NAN,
+        |c| c.state.c[0] = Array2::zeros((2, 2)),
+        |c| drop(c.state.c.pop()),
+        |c| c.config.batch = 4,
+        |c| c.config.batch = usize::MAX,
+        |c| c.config.keep = 0.0,
+        |c| c.config.validation = Validation::Share(1.0),
+        |c| c.vocabulary.truncate(2),
+        |c| c.vocabulary.swap(0, 1),
+        |c| c.step = 4,
+        |c| c.batch = 4,
+        |c| c.history.truncate(3),
+        |c| c.history.swap(0, 1),
+        |c| c.history[1].validation = Some(f64::NAN),
+        |c| c.history[3].epoch = 3,
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("i5_l2.ckpt");
+    tiny().save(&path).unwrap();
+    for (n, change) in changes.iter().enumerate() {
+        let mut broken = tiny();
+        change(&mut broken);
+        let read = reason(Checkpoint::decode(&path, &broken.encode()));
+        let saved = reason(broken.save(&path));
+        assert_eq!(saved, format!("not written, for it would be {read}"), "change {n}");
+        assert_eq!(Checkpoint::load(&path).unwrap(), tiny(), "the old file is still there");
+    }
+}

@@ -1,0 +1,113 @@
+//! The comparison with the reference sees every mistake: a reference that makes one disagrees.
+//!
+//! Had the engine made the mistake instead, the same comparison would have failed. The list, in words,
+//! is in `docs/testing.md`.
+
+use karenina::model::{Parameters, Sizes};
+
+use crate::equations::case::{Engine, Problem};
+use crate::equations::compare::agree;
+use crate::equations::reference::{self, Mutation, Step};
+
+/// The names of all quantities in which the reference and the engine differ.
+pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |name: &str, reference: &[f64], engine: &[f64]| {
+        if !agree(reference, engine) {
+            found.push(name.to_string());
+        }
+    };
+    for (name, ours, theirs) in
+        [("p", &reference.p, &engine.p), ("dlogits", &reference.dlogits, &engine.dlogits)]
+    {
+        compare(name, ours.as_slice().unwrap(), theirs.as_slice().unwrap());
+    }
+    compare("losses", reference.losses.as_slice().unwrap(), engine.losses.as_slice().unwrap());
+    compare("loss", &[reference.loss], &[engine.loss]);
+    for (l, (ours, theirs)) in reference.layers.iter().zip(&engine.layers).enumerate() {
+        for (name, ours, theirs) in [
+            ("gates", ours.gates.as_slice(), theirs.gates.as_slice()),
+            ("c", ours.c.as_slice(), theirs.c.as_slice()),
+            ("h", ours.h.as_slice(), theirs.h.as_slice()),
+            ("y", ours.y.as_slice(), theirs.y.as_slice()),
+            ("dz", ours.dz.as_slice(), theirs.dz.as_slice()),
+            ("dh_0", ours.dh_0.as_slice(), engine.state_gradient.h[l].as_slice()),
+            ("dc_0", ours.dc_0.as_slice(), engine.state_gradient.c[l].as_slice()),
+        ] {
+            compare(&format!("{name} of layer {l}"), ours.unwrap(), theirs.unwrap());
+        }
+    }
+    compare("norm", &[reference.update.norm], &[engine.norm]);
+    let mut compare_all = |what: &str, ours: &Parameters<f64>, theirs: &Parameters<f64>| {
+        let tensors = ours.tensors().zip(theirs.tensors());
+        for (name, (ours, theirs)) in sizes.tensor_names().iter().zip(tensors) {
+            compare(&format!("{what} of {name}"), ours, theirs);
+        }
+    };
+    compare_all("gradient", &reference.gradients, &engine.gradients);
+    compare_all("clipped gradient", &reference.update.clipped, &engine.clipped);
+    compare_all("m", &reference.update.m, &engine.adam.m);
+    compare_all("v", &reference.update.v, &engine.adam.v);
+    compare_all("update", &reference.update.parameters, &engine.parameters);
+    found
+}
+
+#[test]
+fn without_a_mutation_reference_and_engine_agree() {
+    let problem = Problem::shared();
+    let found =
+        disagreements(problem.sizes(), &reference::run(&problem, None), &Engine::run(&problem));
+    assert!(found.is_empty(), "{found:?}");
+}
+
+/// Fails unless the comparison sees `mutation`, and sees it first in a quantity whose name begins with `first`.
+#[track_caller]
+fn assert_caught(mutation: Mutation, first: &str) {
+    let problem = Problem::shared();
+    let reference = reference::run(&problem, Some(mutation));
+    let found = disagreements(problem.sizes(), &reference, &Engine::run(&problem));
+    match found.first() {
+        None => panic!("{mutation:?} goes unnoticed"),
+        Some(name) => assert!(name.starts_with(first), "{mutation:?} seen in {found:?}"),
+    }
+}
+
+/// A test for each equation: its mutations, and where the comparison sees them first.
+macro_rules! caught {
+    ($($test:ident: $first:literal, $($mutation:ident),+;)+) => {$(
+        #[test]
+        fn $test() {
+            $(assert_caught(Mutation::$mutation, $first);)+
+        }
+    )+};
+}
+
+caught! {
+    mutation_of_b1_is_caught: "dlogits", B1KeepsTheTarget, B1SumsInsteadOfAveraging;
+    mutation_of_b2_is_caught: "norm", B2ReadsHInsteadOfY;
+    mutation_of_b3_is_caught: "norm", B3LosesTheLastStep;
+    mutation_of_b4_is_caught: "dz", B4LosesTheLastCharacter;
+    mutation_of_b5_is_caught: "dz", B5ForgetsTheScale;
+    mutation_of_b6_is_caught: "dz", B6LosesTheStepAfter, B6LosesTheLayerAbove;
+    mutation_of_b7_is_caught: "dz", B7ForgetsTanh;
+    mutation_of_b8_is_caught: "dz", B8LosesTheStepAfter, B8ForgetsTheSlopeOfTanh;
+    mutation_of_b9_is_caught: "dz", B9HasTheWrongSign;
+    mutation_of_b10_is_caught: "dz", B10ReadsTheNewCell;
+    mutation_of_b11_is_caught: "dz", B11ReadsTheForgetGate;
+    mutation_of_b12_is_caught: "dz", B12ForgetsTheForgetGate;
+    mutation_of_b13_is_caught: "dz", B13LosesOneMinusI;
+    mutation_of_b14_is_caught: "dz", B14HasTheWrongSign;
+    mutation_of_b15_is_caught: "dz", B15ForgetsTheSquare;
+    mutation_of_b16_is_caught: "dz", B16TakesTheSlopeOfTanh;
+    mutation_of_b17_is_caught: "norm", B17LosesTheFirstStep;
+    mutation_of_b18_is_caught: "norm", B18ReadsTheNewOutput;
+    mutation_of_b19_is_caught: "norm", B19OverwritesRepeatedCharacters;
+    mutation_of_b20_is_caught: "dz", B20LosesTheOutputGate;
+    mutation_of_b21_is_caught: "dc_0", B21StopsOneStepEarly;
+    mutation_of_u1_is_caught: "norm", U1AddsNormsInsteadOfSquares;
+    mutation_of_u2_is_caught: "clipped gradient", U2ClipsEachTensorAlone;
+    mutation_of_u3_is_caught: "m", U3ForgetsOneMinusBeta;
+    mutation_of_u4_is_caught: "v", U4ForgetsTheSquare;
+    mutation_of_u5_is_caught: "update", U5CorrectsNothing;
+    mutation_of_u6_is_caught: "update", U6PutsEpsilonUnderTheRoot;
+}

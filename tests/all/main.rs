@@ -1,0 +1,24 @@
+//! The integration tests of the engine, in one binary so that they are linked once.
+
+mod activation;
+mod architecture;
+mod checkpoint;
+mod distributions;
+mod equations;
+mod gradients;
+mod hostile;
+#[cfg(feature = "interchange")]
+mod interchange;
+mod learning;
+mod ledger;
+mod matmul;
+mod pytorch_parity;
+mod resume;
+mod run;
+mod run_folder;
+mod sequence;
+mod support;
+mod text;
+mod threads;
+mod trace;
+mod weights;
