@@ -2,6 +2,9 @@
 //!
 //! # A tour in reading order
 //!
+//! Read [`reference`] first: the whole training step on one page, in plain loops. The rest of the crate computes
+//! the same numbers fast.
+//!
 //! Text becomes a trained network along one straight way, and each stage is a module of its name:
 //!
 //! 1. [`text::corpus`] → [`text::vocabulary`] → [`text::batches`]: characters become numbers, numbers
@@ -9,7 +12,7 @@
 //! 2. [`layers::lstm`] and, inside it, [`layers::cell`]: the recurrence, forward and back through time.
 //!    [`layers::dropout`], [`layers::projection`] and [`layers::loss`] lead from its outputs to one number.
 //! 3. [`model`]: the stack of layers. [`model::Network::gradients`] is a whole training step's loss and
-//!    gradients: read it first if you read one function.
+//!    gradients.
 //! 4. [`optim::clip`] and [`optim::adam`]: from gradients to a change of the parameters.
 //! 5. [`train`]: the loop, checkpoints and the run folder. [`sample`] and [`evaluate`]: what a trained
 //!    network is for.
@@ -46,6 +49,7 @@ pub mod layers;
 pub mod math;
 pub mod model;
 pub mod optim;
+pub mod reference;
 pub mod sample;
 pub mod study;
 pub mod text;

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of each top-level module; imports must lead to a lower one.
-const LAYERS: [(&str, u32); 11] = [
+const LAYERS: [(&str, u32); 12] = [
     ("error", 0),
     ("math", 0),
     ("layers", 1),
     ("text", 1),
     ("model", 2),
     ("optim", 2),
+    ("reference", 1),
     ("train", 3),
     ("sample", 3),
     ("evaluate", 3),

@@ -1,5 +1,5 @@
 //! The ledger of equations: each has its entry in `docs/derivation.md`, its citation at the line of
-//! code that computes it, and its test; each backward and update equation has its mutations in
+//! the reference and of the engine that computes it, and its test; each backward and update equation has its mutations in
 //! `docs/testing.md`. And nothing cites an equation that does not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,16 +110,68 @@ fn every_equation_has_its_entry() {
     assert_same("entries in docs/derivation.md", &entries.into_keys().collect());
 }
 
+const REFERENCE: &str = "src/reference.rs";
+
+/// What the lines of code cite; what is said in comments of their own does not count.
+fn cited_by_code(text: &str) -> Labels {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| after("// Eq. ", line)).collect()
+}
+
 #[test]
-fn every_equation_is_cited_by_the_line_that_computes_it() {
-    let found = sources("src").iter().flat_map(|(_, text)| after("// Eq. ", text)).collect();
+fn every_equation_is_cited_by_the_line_of_the_engine_that_computes_it() {
+    let engine = sources("src").into_iter().filter(|(path, _)| path != Path::new(REFERENCE));
+    let found = engine.flat_map(|(_, text)| cited_by_code(&text)).collect();
     assert_same("citations in src/", &found);
+}
+
+#[test]
+fn every_equation_is_cited_by_the_line_of_the_reference_that_computes_it() {
+    let text = fs::read_to_string(REFERENCE).expect(REFERENCE);
+    assert_same(REFERENCE, &cited_by_code(&text));
+}
+
+/// The one line of the reference whose code cites `name`, counted from 1.
+fn line_of_reference(name: &str) -> usize {
+    let text = fs::read_to_string(REFERENCE).expect(REFERENCE);
+    let lines = text.lines().enumerate().filter(|(_, line)| cited_by_code(line).contains(name));
+    let lines: Vec<usize> = lines.map(|(n, _)| n + 1).collect();
+    assert_eq!(lines.len(), 1, "{REFERENCE} cites {name} on the lines {lines:?}");
+    lines[0]
+}
+
+/// An entry's first link is `../src/reference.rs#L12`, or `#L12-L15` where several lines belong to it.
+#[test]
+fn every_entry_points_to_the_line_of_the_reference_first() {
+    for part in document().split("\n#").skip(1) {
+        let (heading, body) = part.split_once('\n').unwrap_or((part, ""));
+        let anchors = heading.split("<a id=\"").skip(1);
+        let names: Vec<_> =
+            anchors.filter_map(|a| label(a.split_once('>')?.1.strip_prefix("</a>")?)).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let lines = || names.iter().map(|name| line_of_reference(name));
+        let (first, last) = (lines().min().expect("a name"), lines().max().expect("a name"));
+        let anchor = match first == last {
+            true => format!("L{first}"),
+            false => format!("L{first}-L{last}"),
+        };
+        let link = body.split("](../src/").nth(1).and_then(|link| link.split(')').next());
+        let expected = format!("reference.rs#{anchor}");
+        assert_eq!(
+            link,
+            Some(expected.as_str()),
+            "the first link to the code in the entry {heading}"
+        );
+    }
 }
 
 #[test]
 fn every_entry_names_the_file_that_computes_it() {
     for (name, files) in entries(&document()) {
-        assert!(!files.is_empty(), "the entry of {name} names no file");
+        let engine = files.iter().any(|file| file != REFERENCE);
+        assert!(engine, "the entry of {name} names no file of the engine");
         for file in files {
             let text = fs::read_to_string(Path::new(&file)).unwrap_or_else(|_| panic!("{file}"));
             let cited = after("// Eq. ", &text);
@@ -178,17 +230,17 @@ fn every_backward_and_update_equation_has_its_mutation() {
     }
 }
 
-/// The list in `docs/testing.md` and the mistakes that the reference can make are the same.
+/// The list in `docs/testing.md` and the table of mistakes in `tests/mutants/build.rs` are the same.
 #[test]
 fn every_mutation_is_listed_and_every_listed_one_exists() {
-    let mutations = fs::read_to_string("tests/all/equations/reference/mutation.rs").unwrap();
-    let body = mutations.split("pub enum Mutation {").nth(1).unwrap().split('}').next().unwrap();
-    let exist: BTreeSet<&str> = body.split([',', '\n', ' ']).filter(|w| !w.is_empty()).collect();
-    let list = fs::read_to_string("docs/testing.md").unwrap();
-    let words = list.split('`').skip(1).step_by(2);
-    let listed: BTreeSet<&str> =
-        words.filter(|w| label(w).is_some_and(|name| name.len() < w.len())).collect();
-    assert_eq!(listed, exist);
+    /// Names like `B7ForgetsTanh` between quotes of the kind `quote`.
+    fn names(text: &str, quote: char) -> BTreeSet<&str> {
+        let words = text.split(quote).skip(1).step_by(2);
+        words.filter(|w| label(w).is_some_and(|name| name.len() < w.len())).collect()
+    }
+    let table = fs::read_to_string("tests/mutants/build.rs").expect("tests/mutants/build.rs");
+    let list = fs::read_to_string("docs/testing.md").expect("docs/testing.md");
+    assert_eq!(names(&list, '`'), names(&table, '"'));
 }
 
 #[test]

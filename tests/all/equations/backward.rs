@@ -74,8 +74,8 @@ fn eq_b5_dropout() {
     for (layer, position) in [(0, 0), (1, 7), (1, 11)] {
         let mut dh = dy.clone();
         dropout.unwrap().apply(layer, position, &mut dh);
-        let expected: Vec<f64> =
-            (0..150).map(|k| mask(dropout, layer, position, k) * dy[k]).collect();
+        let mask = mask(dropout, layer, position, 150);
+        let expected: Vec<f64> = mask.iter().zip(&dy).map(|(m, dy)| m * dy).collect();
         assert_close("dh", &expected, &dh);
     }
 }
@@ -106,7 +106,7 @@ fn layer_backward(problem: &Problem, first: bool) -> Layer {
     tape.h.assign(&layer.h);
     let (mut dy, mut carry) = (some_dy(), Carry::zeros(3, 19));
     lstm::backward(&mut tape, &mut dy, &mut carry, &packed, &mut Stopwatch::default());
-    Layer { left_behind: dy, dz: crate::equations::case::by_gate(tape.dz), carry }
+    Layer { left_behind: dy, dz: crate::equations::reference::by_gate(tape.dz), carry }
 }
 
 /// (dz_t·W_hhᵀ) of layer 1 at unit k.
@@ -143,7 +143,7 @@ impl Cell {
     /// Every row, step and layer of the shared problem.
     fn all() -> Vec<Self> {
         let problem = Problem::shared();
-        let step = reference::run(&problem, None);
+        let step = reference::run(&problem);
         let cells = indices((2, 4, 3)).into_iter().map(|(l, t, row)| {
             let layer = &step.layers[l];
             let at = |array: &Array3<f64>, t| array.slice(s![t, row, ..]).to_owned();
@@ -300,7 +300,7 @@ fn eq_b16_output_gate_before_the_sigmoid() {
 #[test]
 fn eq_b16_and_all_before_it_in_the_network() {
     let problem = Problem::shared();
-    let (step, engine) = (reference::run(&problem, None), Engine::run(&problem));
+    let (step, engine) = (reference::run(&problem), Engine::run(&problem));
     for (reference, engine) in step.layers.iter().zip(&engine.layers) {
         for q in [I, F, G, O] {
             let dz = reference.dz.index_axis(Axis(2), q);
@@ -374,7 +374,7 @@ fn eq_b21_state_before_the_first_step() {
         Array2::from_shape_fn((3, 19), |(row, k)| through_w_hh(&problem, &alone.dz, [0, row, k]));
     assert_equal("dh_0 of one layer", &dh_0, &alone.carry.dh);
 
-    let (step, engine) = (reference::run(&problem, None), Engine::run(&problem));
+    let (step, engine) = (reference::run(&problem), Engine::run(&problem));
     for (l, layer) in step.layers.iter().enumerate() {
         assert_equal("dh_0", &layer.dh_0, &engine.state_gradient.h[l]);
         // dc_0 = dc_1·f_1

@@ -8,6 +8,8 @@ use ndarray::{Array2, Array3, Array4, ArrayView3, Axis, concatenate};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
+use crate::equations::reference::by_gate;
+
 /// The gates' places in a row of pre-activations.
 pub const I: usize = 0;
 pub const F: usize = 1;
@@ -36,25 +38,35 @@ impl Problem {
     /// is above the limit; and Adam has made four updates before.
     pub fn shared() -> Self {
         let sizes = Sizes { vocabulary: 21, hidden: 19, layers: 2 };
-        let (unroll, batch) = (4, 3);
+        let dropout = Some(Dropout { keep: 0.5, seed: 23, step: 3 });
+        Self::random(sizes, (4, 3), 6, 0.4, dropout)
+    }
+
+    /// Numbers by chance: T and B from `positions`, characters read from the first `read` of the
+    /// vocabulary, weights in ±`range`.
+    pub fn random(
+        sizes: Sizes,
+        positions: (usize, usize),
+        read: u32,
+        range: f64,
+        dropout: Option<Dropout>,
+    ) -> Self {
         let mut rng = Pcg64::seed_from_u64(17);
         let mut parameters = Parameters::zeros(sizes);
         let mut adam = Adam::new(AdamConfig::default(), sizes);
         for tensor in parameters.tensors_mut().chain(adam.m.tensors_mut()) {
-            tensor.fill_with(|| rng.random_range(-0.4..0.4));
+            tensor.fill_with(|| rng.random_range(-range..range));
         }
         for tensor in adam.v.tensors_mut() {
             tensor.fill_with(|| rng.random_range(0.01..0.2));
         }
         adam.updates = 4;
-        let mut state = State::zeros(sizes, batch);
+        let mut state = State::zeros(sizes, positions.1);
         for array in state.h.iter_mut().chain(&mut state.c) {
             array.mapv_inplace(|_| rng.random_range(-0.9..0.9));
         }
-        let mut characters =
-            |v: u32| Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..v));
-        let (inputs, targets) = (characters(6), characters(21));
-        let dropout = Some(Dropout { keep: 0.5, seed: 23, step: 3 });
+        let mut characters = |v: u32| Array2::from_shape_fn(positions, |_| rng.random_range(0..v));
+        let (inputs, targets) = (characters(read), characters(sizes.vocabulary as u32));
         Self { parameters, state, inputs, targets, dropout, limit: 0.25, adam }
     }
 
@@ -164,10 +176,4 @@ fn over_shards<'a>(
     let parts: Vec<_> = network.shards().iter().map(array).collect();
     let whole = concatenate(Axis(1), &parts).unwrap();
     whole.as_standard_layout().into_owned()
-}
-
-/// [T, B, 4H] as [T, B, 4, H].
-pub fn by_gate(rows: Array3<f64>) -> Array4<f64> {
-    let (unroll, batch, width) = rows.dim();
-    rows.into_shape_with_order((unroll, batch, 4, width / 4)).unwrap()
 }

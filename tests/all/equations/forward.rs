@@ -127,7 +127,7 @@ fn eq_f8_dropout() {
     let mut kept = 0;
     for (l, layer) in Engine::run(&problem).layers.iter().enumerate() {
         let y = each_unit(layer, |layer, [t, row, k]| {
-            mask(problem.dropout, l, t * batch + row, k) * layer.h[[t + 1, row, k]]
+            mask(problem.dropout, l, t * batch + row, 19)[k] * layer.h[[t + 1, row, k]]
         });
         assert_equal("y", &y, &layer.y);
         kept += y.iter().filter(|y| **y != 0.0).count();

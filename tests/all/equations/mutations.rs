@@ -1,4 +1,5 @@
-//! The comparison with the reference sees every mistake: a reference that makes one disagrees.
+//! The comparison with the reference sees every mistake: a copy of `src/reference.rs` with one mistake in
+//! its text (`tests/mutants`) disagrees with the engine.
 //!
 //! Had the engine made the mistake instead, the same comparison would have failed. The list, in words,
 //! is in `docs/testing.md`.
@@ -7,7 +8,8 @@ use karenina::model::{Parameters, Sizes};
 
 use crate::equations::case::{Engine, Problem};
 use crate::equations::compare::agree;
-use crate::equations::reference::{self, Mutation, Step};
+use crate::equations::mutant::{each, run_mutant, same, weights};
+use crate::equations::reference::{self, Step};
 
 /// The names of all quantities in which the reference and the engine differ.
 pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<String> {
@@ -37,7 +39,7 @@ pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<Str
             compare(&format!("{name} of layer {l}"), ours.unwrap(), theirs.unwrap());
         }
     }
-    compare("norm", &[reference.update.norm], &[engine.norm]);
+    compare("norm", &[reference.norm], &[engine.norm]);
     let mut compare_all = |what: &str, ours: &Parameters<f64>, theirs: &Parameters<f64>| {
         let tensors = ours.tensors().zip(theirs.tensors());
         for (name, (ours, theirs)) in sizes.tensor_names().iter().zip(tensors) {
@@ -45,30 +47,28 @@ pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<Str
         }
     };
     compare_all("gradient", &reference.gradients, &engine.gradients);
-    compare_all("clipped gradient", &reference.update.clipped, &engine.clipped);
-    compare_all("m", &reference.update.m, &engine.adam.m);
-    compare_all("v", &reference.update.v, &engine.adam.v);
-    compare_all("update", &reference.update.parameters, &engine.parameters);
+    compare_all("clipped gradient", &reference.clipped, &engine.clipped);
+    compare_all("m", &reference.m, &engine.adam.m);
+    compare_all("v", &reference.v, &engine.adam.v);
+    compare_all("update", &reference.parameters, &engine.parameters);
     found
 }
 
 #[test]
 fn without_a_mutation_reference_and_engine_agree() {
     let problem = Problem::shared();
-    let found =
-        disagreements(problem.sizes(), &reference::run(&problem, None), &Engine::run(&problem));
+    let found = disagreements(problem.sizes(), &reference::run(&problem), &Engine::run(&problem));
     assert!(found.is_empty(), "{found:?}");
 }
 
-/// Fails unless the comparison sees `mutation`, and sees it first in a quantity whose name begins with `first`.
+/// Fails unless the comparison sees the mistake in `step`, and sees it first in a quantity whose name begins
+/// with `first`.
 #[track_caller]
-fn assert_caught(mutation: Mutation, first: &str) {
-    let problem = Problem::shared();
-    let reference = reference::run(&problem, Some(mutation));
-    let found = disagreements(problem.sizes(), &reference, &Engine::run(&problem));
+fn assert_caught(problem: &Problem, mistake: &str, step: &Step, first: &str) {
+    let found = disagreements(problem.sizes(), step, &Engine::run(problem));
     match found.first() {
-        None => panic!("{mutation:?} goes unnoticed"),
-        Some(name) => assert!(name.starts_with(first), "{mutation:?} seen in {found:?}"),
+        None => panic!("{mistake} goes unnoticed"),
+        Some(name) => assert!(name.starts_with(first), "{mistake} seen in {found:?}"),
     }
 }
 
@@ -77,7 +77,11 @@ macro_rules! caught {
     ($($test:ident: $first:literal, $($mutation:ident),+;)+) => {$(
         #[test]
         fn $test() {
-            $(assert_caught(Mutation::$mutation, $first);)+
+            let problem = Problem::shared();
+            $(
+                let step = run_mutant!($mutation, &problem);
+                assert_caught(&problem, stringify!($mutation), &step, $first);
+            )+
         }
     )+};
 }
@@ -85,7 +89,7 @@ macro_rules! caught {
 caught! {
     mutation_of_b1_is_caught: "dlogits", B1KeepsTheTarget, B1SumsInsteadOfAveraging;
     mutation_of_b2_is_caught: "norm", B2ReadsHInsteadOfY;
-    mutation_of_b3_is_caught: "norm", B3LosesTheLastStep;
+    mutation_of_b3_is_caught: "norm", B3AssignsInsteadOfAdding;
     mutation_of_b4_is_caught: "dz", B4LosesTheLastCharacter;
     mutation_of_b5_is_caught: "dz", B5ForgetsTheScale;
     mutation_of_b6_is_caught: "dz", B6LosesTheStepAfter, B6LosesTheLayerAbove;
@@ -99,13 +103,13 @@ caught! {
     mutation_of_b14_is_caught: "dz", B14HasTheWrongSign;
     mutation_of_b15_is_caught: "dz", B15ForgetsTheSquare;
     mutation_of_b16_is_caught: "dz", B16TakesTheSlopeOfTanh;
-    mutation_of_b17_is_caught: "norm", B17LosesTheFirstStep;
+    mutation_of_b17_is_caught: "norm", B17AssignsInsteadOfAdding;
     mutation_of_b18_is_caught: "norm", B18ReadsTheNewOutput;
     mutation_of_b19_is_caught: "norm", B19OverwritesRepeatedCharacters;
     mutation_of_b20_is_caught: "dz", B20LosesTheOutputGate;
     mutation_of_b21_is_caught: "dc_0", B21StopsOneStepEarly;
-    mutation_of_u1_is_caught: "norm", U1AddsNormsInsteadOfSquares;
-    mutation_of_u2_is_caught: "clipped gradient", U2ClipsEachTensorAlone;
+    mutation_of_u1_is_caught: "norm", U1AddsMagnitudesInsteadOfSquares;
+    mutation_of_u2_is_caught: "clipped gradient", U2ClipsEachNumberAlone;
     mutation_of_u3_is_caught: "m", U3ForgetsOneMinusBeta;
     mutation_of_u4_is_caught: "v", U4ForgetsTheSquare;
     mutation_of_u5_is_caught: "update", U5CorrectsNothing;
