@@ -137,7 +137,7 @@ fn differences(
 
 /// How many times ε·√(length of the sums) a difference may be.
 ///
-/// The largest that was measured in the cases below is 0.36, in f64 and in f32 alike.
+/// The largest that was measured in the cases below is 0.45, in f64 and in f32 alike.
 const ALLOWED: f64 = 1.0;
 
 #[track_caller]
@@ -226,14 +226,4 @@ fn depths_around_the_blocks() {
     check(&[(5, 257, 2, 2, 2, 1.0)]);
     check(&[(5, 10, 2, 73, 7, 0.7), (5, 10, 1, 64, 8, 1.0), (5, 10, 2, 57, 9, 0.7)]);
     check(&[(5, 10, 1, 93, 11, 1.0), (5, 10, 2, 64, 16, 0.7), (5, 10, 1, 41, 25, 1.0)]);
-}
-
-/// Many positions and many cells: f32 against the engine's own f64, which the tests above hold against the
-/// reference.
-#[test]
-fn more_than_4096_positions_of_600_cells_in_f32() {
-    let case = (40, 600, 1, 3, 1400, 0.8);
-    let problem = problem(case);
-    let (double, single) = (by_engine::<f64>(&problem, 2), by_engine::<f32>(&problem, 2));
-    assert_agree(&format!("{case:?}"), &problem, f64::from(f32::EPSILON), &double, &single);
 }
