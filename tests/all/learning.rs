@@ -29,8 +29,7 @@ fn a_small_net_overfits_a_short_text_and_reproduces_it() {
     };
     let mut trainer = Trainer::new(&corpus, config, 1).unwrap();
     let learnt = trainer.by_ref().map(|report| report.unwrap().row.loss).find(|&loss| loss < 0.02);
-    let loss = learnt.expect("a loss below 0.02 within 1,500 steps");
-    assert!(loss < 0.05);
+    assert!(learnt.is_some(), "no loss below 0.02 within 1,500 steps");
 
     let vocabulary = Vocabulary::from_text(&text);
     let mut generator = Generator::new(trainer.parameters(), 1);
