@@ -10,7 +10,7 @@ use karenina::error::{Error, Result};
 use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
 
-use super::output_error;
+use super::output::{note, output_error, read_enough};
 
 /// Arguments of `karenina checkpoints`.
 #[derive(Args)]
@@ -30,7 +30,7 @@ impl Checkpoints {
         let summaries: Vec<_> =
             entries.iter().map(|entry| (&*entry.path, Summary::read(&entry.path))).collect();
         let newest = summaries.iter().rposition(|(_, summary)| summary.is_ok());
-        self.print(&summaries, newest).map_err(output_error)?;
+        read_enough(self.print(&summaries, newest).map_err(output_error))?;
         Ok(ExitCode::from(u8::from(newest.is_none())))
     }
 
@@ -60,7 +60,7 @@ impl Checkpoints {
                     writeln!(out, "{}{mark}", line(summary))?;
                 }
                 Err(error) => {
-                    writeln!(io::stderr(), "karenina: {error}")?;
+                    note(&format!("karenina: {error}"));
                     writeln!(out, "{:>9} {}: not usable", "-", name(path))?;
                 }
             }

@@ -13,6 +13,7 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::interchange;
 use ndarray::ArrayView2;
 
+use super::output::write_file;
 use super::table::Precision;
 use super::{input, load, note};
 
@@ -35,7 +36,7 @@ pub struct Export {
     /// characters, read in one piece from an empty memory), computed in the precision
     #[arg(long, value_name = "TEXT")]
     gradients: Option<PathBuf>,
-    /// The file to write, over one that is there
+    /// The file to write, over one that is there; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
     out: PathBuf,
 }
@@ -63,7 +64,7 @@ impl Export {
                 }
             }
         };
-        interchange::save(&self.out, &bytes)?;
+        write_file(&self.out, &bytes)?;
         note(&format!("wrote {}: {} bytes", self.out.display(), bytes.len()));
         Ok(ExitCode::SUCCESS)
     }

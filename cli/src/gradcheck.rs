@@ -16,6 +16,7 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::output::read_enough;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 use super::{input, load, output_error};
 
@@ -126,20 +127,22 @@ impl Gradcheck {
         let mut out = io::stdout().lock();
         let Sizes { vocabulary: v, hidden, layers } = sizes;
         let (batch, unroll) = shape;
-        writeln!(
-            out,
+        let checks = check(&problem, epsilon, sample);
+        let head = format!(
             "{} parameters: V = {v}, H = {hidden}, L = {layers}; B = {batch}, T = {unroll}; \
              {} with step {epsilon:.1e}\n",
             sizes.parameters(),
             R::NAME,
-        )
-        .map_err(output_error)?;
-        let checks = check(&problem, epsilon, sample);
-        table(&checks, vocabulary).print(&mut out, is_coloured())?;
-        let epsilons = epsilons::<R>();
-        let points = curve(&problem, &epsilons, curve_sample(sizes));
-        plot(&points, &mut out)?;
-        conclude(&checks, &mut out)
+        );
+        let mut print = || {
+            writeln!(out, "{head}").map_err(output_error)?;
+            table(&checks, vocabulary).print(&mut out, is_coloured())?;
+            plot(&curve(&problem, &epsilons::<R>(), curve_sample(sizes)), &mut out)?;
+            conclude(&checks, &mut out)
+        };
+        read_enough(print())?;
+        let agree = checks.iter().all(|check| check.verdict() == Verdict::Agrees);
+        Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
@@ -254,7 +257,7 @@ fn plot(points: &[CurvePoint], out: &mut impl Write) -> Result<()> {
     writeln!(out, "\n{}\n", lines.join("\n")).map_err(output_error)
 }
 
-fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<ExitCode> {
+fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<()> {
     let count = |v: Verdict| checks.iter().filter(|check| check.verdict() == v).count();
     let (agree, differ) = (count(Verdict::Agrees), count(Verdict::Differs));
     let all = checks.len();
@@ -272,6 +275,5 @@ fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<ExitCode> {
         ),
         _ => (format!("{differ} of {all} gradients differ"), Colour::Red),
     };
-    writeln!(out, "{}", colour.paint(&text, is_coloured())).map_err(output_error)?;
-    Ok(if agree == all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    writeln!(out, "{}", colour.paint(&text, is_coloured())).map_err(output_error)
 }

@@ -1,6 +1,8 @@
 //! `karenina import`.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +12,7 @@ use karenina::train::interchange;
 use karenina::train::run::{Mode, RunFolder, checkpoints_in};
 
 use super::note;
+use super::shell::{command, path_word};
 
 /// Arguments of `karenina import`.
 #[derive(Args)]
@@ -18,10 +21,12 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The characters that the model predicts, for a file that does not say: a text with exactly
-    /// these (their ids ascend), or just a list of them in the order of their ids; in UTF-8
+    /// these (their ids ascend), or just a list of them in the order of their ids; in UTF-8;
+    /// `-` is standard input
     #[arg(long, value_name = "FILE")]
     vocabulary: Option<PathBuf>,
-    /// Folder for the checkpoint [default: the file's name without its ending]
+    /// Folder for the checkpoint [default: the file's name without its ending, or if it has none, with
+    /// `-checkpoints` added]
     #[arg(long, value_name = "DIR")]
     checkpoints: Option<PathBuf>,
 }
@@ -31,7 +36,7 @@ impl Import {
     pub fn run(self) -> Result<ExitCode> {
         let vocabulary = self.vocabulary.as_deref().map(read_utf8).transpose()?;
         let checkpoint = interchange::load(&self.file, vocabulary.as_deref())?;
-        let folder = self.checkpoints.unwrap_or_else(|| self.file.with_extension(""));
+        let folder = self.checkpoints.unwrap_or_else(|| beside(&self.file));
         if folder.is_dir() && !checkpoints_in(&folder)?.is_empty() {
             let reason = "holds a run already; --checkpoints names another folder";
             return Err(Error::RunFolder { path: folder, reason: reason.into() });
@@ -42,23 +47,48 @@ impl Import {
         }
         let path = opened.folder.save(&checkpoint)?;
         let sizes = checkpoint.sizes();
+        let folder = path_word(&folder);
+        let train: [&OsStr; 5] = [
+            "train".as_ref(),
+            "TEXT".as_ref(),
+            "--checkpoints".as_ref(),
+            &folder,
+            "--resume".as_ref(),
+        ];
         note(&format!(
-            "wrote {}: {} LSTM {} of {}, {} characters\nto train it on a text of these characters: \
-             karenina train TEXT --checkpoints {} --resume",
+            "wrote {}: {} LSTM {} of {}, {} characters\nto train it on a text of these characters: {}",
             path.display(),
             sizes.layers,
             if sizes.layers == 1 { "layer" } else { "layers" },
             sizes.hidden,
             sizes.vocabulary,
-            folder.display(),
+            command(train),
         ));
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// The folder for the model in `file`: its name without its ending, or with another one if that is no
+/// name for a new folder.
+fn beside(file: &Path) -> PathBuf {
+    let folder = file.with_extension("");
+    if folder == file || (folder.exists() && !folder.is_dir()) {
+        let mut name = file.as_os_str().to_owned();
+        name.push("-checkpoints");
+        return name.into();
+    }
+    folder
+}
+
 /// The text as it is: in a list of characters even a line end or a carriage return counts.
 fn read_utf8(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io("read", path))?;
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    let bytes = bytes.map_err(Error::io("read", path))?;
     String::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
         path: path.to_path_buf(),
         offset: error.utf8_error().valid_up_to(),

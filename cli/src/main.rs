@@ -7,25 +7,28 @@ mod export;
 mod gradcheck;
 mod import;
 mod input;
+mod output;
 mod plan;
 mod profile;
 mod progress;
 mod report;
 mod sample;
 mod settings;
+mod shell;
 mod signals;
 mod table;
 mod trace;
 mod train;
 
-use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
+
+use output::{note, output_error, print_json};
 
 /// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
 #[derive(Parser)]
@@ -79,38 +82,19 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // Whoever read our output has seen enough: nothing is wrong.
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is gone too there is nobody left to tell.
-            let _ = writeln!(io::stderr(), "karenina: {error}");
+            note(&format!("karenina: {error}"));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
-}
-
-/// Names standard output in an error about it.
-fn output_error(source: io::Error) -> Error {
-    Error::Io { action: "write to", path: "standard output".into(), source }
 }
 
 /// The checkpoint in a file, or the newest good one in a folder; says which broken ones it passed over.
 fn load(path: &Path) -> Result<Checkpoint> {
     let loaded = load_any(path)?;
     for error in loaded.broken {
-        let _ = writeln!(io::stderr(), "karenina: {error}; passed over");
+        note(&format!("karenina: {error}; passed over"));
     }
     Ok(loaded.checkpoint)
-}
-
-/// A line on standard error. If that is closed, the work goes on without being watched.
-fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Writes `value` to standard output as JSON for people and programs.
-fn print_json(value: &impl serde::Serialize) -> Result<()> {
-    let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
-    writeln!(io::stdout().lock(), "{json}").map_err(output_error)
 }

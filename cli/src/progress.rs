@@ -1,11 +1,13 @@
 //! What training shows on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
 use karenina::train::StepReport;
+
+use super::note;
 
 /// Steps over which the shown loss is averaged.
 const WINDOW: usize = 20;
@@ -29,7 +31,7 @@ impl Screen {
     pub fn new(first: u64, last: u64, epochs: u64) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new(last).with_position(first);
-            let template = "{msg}\n{bar:40} step {pos}/{len}, {eta} left";
+            let template = "{msg}\n{bar:40} step {pos}/{len}, {prefix} left";
             bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
             bar
         });
@@ -59,11 +61,13 @@ impl Screen {
             row.norm,
             report.characters_per_second
         );
+        let done = row.step.saturating_sub(self.first_step);
+        let left = time_left(self.started.elapsed(), done, self.last_step - row.step);
         if let Some(bar) = &self.bar {
             bar.set_message(message);
+            bar.set_prefix(left.to_string());
             bar.set_position(row.step);
         } else if self.is_line_due(row.step) {
-            let left = self.time_left(row.step);
             self.line(&format!("step {}/{}  {message}  {left} left", row.step, self.last_step));
         }
     }
@@ -80,10 +84,13 @@ impl Screen {
 
     /// Prints something that stays above the bar.
     pub fn line(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| write_line(text)),
-            None => write_line(text),
-        }
+        write_above(self.bar.as_ref(), text);
+    }
+
+    /// As [`Screen::line`], for another thread.
+    pub fn announcer(&self, text: &'static str) -> impl FnOnce() + Send + use<> {
+        let bar = self.bar.clone();
+        move || write_above(bar.as_ref(), text)
     }
 
     /// Removes the bar; what was printed stays.
@@ -101,15 +108,30 @@ impl Screen {
         }
         due
     }
+}
 
-    fn time_left(&self, step: u64) -> HumanDuration {
-        let done = (step - self.first_step).max(1) as f64;
-        let left = (self.last_step - step) as f64;
-        HumanDuration(self.started.elapsed().mul_f64(left / done))
+/// What `left` steps will take if they take as long as the `done` ones of this process, whose time
+/// includes saving and validation.
+fn time_left(elapsed: Duration, done: u64, left: u64) -> HumanDuration {
+    HumanDuration(elapsed.mul_f64(left as f64 / done.max(1) as f64))
+}
+
+fn write_above(bar: Option<&ProgressBar>, text: &str) {
+    match bar {
+        Some(bar) => bar.suspend(|| note(text)),
+        None => note(text),
     }
 }
 
-/// A line on standard error. If that is closed, training goes on without being watched.
-fn write_line(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_counts_the_steps_of_this_process_alone() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(time_left(minute, 10, 100).to_string(), "10 minutes");
+        assert_eq!(time_left(minute, 0, 10).to_string(), "10 minutes");
+        assert_eq!(time_left(minute, 10, 0).to_string(), "0 seconds");
+    }
 }

@@ -1,6 +1,5 @@
 //! `karenina trace`.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +12,7 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::output::write_file;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 use super::{load, output_error};
 
@@ -50,7 +50,7 @@ pub struct Trace {
     /// Print everything as JSON
     #[arg(long, conflicts_with = "html")]
     json: bool,
-    /// Write everything to a page for the browser
+    /// Write everything to a page for the browser; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Number type of the network
@@ -76,7 +76,7 @@ impl Trace {
         };
         let mut out = io::stdout().lock();
         match &self.html {
-            Some(path) => fs::write(path, to_html(&trace)).map_err(Error::io("write", path))?,
+            Some(path) => write_file(path, to_html(&trace).as_bytes())?,
             None if self.json => {
                 let json = serde_json::to_string_pretty(&trace).expect("a trace is plain data");
                 writeln!(out, "{json}").map_err(output_error)?;

@@ -1,5 +1,7 @@
 //! `karenina train`.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ use super::input::TextArgs;
 use super::progress::Screen;
 use super::sample::short_sample;
 use super::settings::{Settings, default_config};
+use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 use super::{note, output_error};
 
@@ -24,6 +27,9 @@ use super::{note, output_error};
 const SHORT_SAMPLE: usize = 240;
 /// Characters of the text that the finished network writes.
 const LAST_SAMPLE: usize = 600;
+
+/// Said when a signal arrives: a step, or a save, may take its time.
+const STOPPING: &str = "stopping after this step (Ctrl-C again stops at once, without saving)";
 
 /// Arguments of `karenina train`.
 #[derive(Args)]
@@ -186,9 +192,9 @@ impl Train {
 
     /// The loop: shows what the run reports, and stops it when a signal came.
     fn train(&self, mut run: Run) -> Result<ExitCode> {
-        let signals = Signals::register();
         let (trainer, config) = (run.trainer(), run.trainer().config());
         let mut screen = Screen::new(trainer.step(), trainer.last_step(), config.epochs);
+        let signals = Signals::register(screen.announcer(STOPPING));
         while let Some(event) = run.next() {
             match event? {
                 RunEvent::Step(report) => screen.step(&report),
@@ -202,7 +208,7 @@ impl Train {
                 note(&format!(
                     "stopped; {} is saved. To go on: {}",
                     path.display(),
-                    self.resume_command()
+                    command(resuming(env::args_os().skip(1)))
                 ));
                 return Ok(ExitCode::from(128 + signal as u8));
             }
@@ -231,10 +237,14 @@ impl Train {
     /// The end of a finished run: where it lies, how to use it, and what it writes.
     fn conclude(&self, run: &Run, screen: &Screen) -> Result<ExitCode> {
         let trainer = run.trainer();
-        let newest = run.folder().newest().map(|(_, path)| path.display().to_string());
-        let file = newest.unwrap_or_else(|| self.checkpoints.display().to_string());
+        let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
+        let file = newest.unwrap_or_else(|| self.checkpoints.clone());
         if trainer.history().is_empty() || screen.is_empty() {
-            note(&format!("nothing to do: step {} is reached ({file})", trainer.step()));
+            note(&format!(
+                "nothing to do: step {} is reached ({})",
+                trainer.step(),
+                file.display()
+            ));
         } else {
             note(&format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()));
         }
@@ -242,15 +252,8 @@ impl Train {
         let text = short_sample(parameters, vocabulary, LAST_SAMPLE, trainer.step());
         let mut out = io::stdout().lock();
         writeln!(out, "{}", text.trim()).and_then(|()| out.flush()).map_err(output_error)?;
-        note(&format!("\nmore of it: karenina sample --checkpoint {file}"));
+        let words: [&OsStr; 3] = ["sample".as_ref(), "--checkpoint".as_ref(), &path_word(&file)];
+        note(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// The command that goes on with this run.
-    fn resume_command(&self) -> String {
-        let arguments = std::env::args().skip(1);
-        let kept = arguments.filter(|a| a != "--resume" && a != "--overwrite");
-        let words = kept.map(|a| if a.contains(' ') { format!("'{a}'") } else { a });
-        format!("karenina {} --resume", words.collect::<Vec<_>>().join(" "))
     }
 }

@@ -1,109 +1,143 @@
 //! Files that are either whole or absent: how the run's files are read and replaced.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process;
+
+use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
-
-/// The operations of a replacement, so that tests can watch their order and make each one fail.
-trait Disk {
-    /// Creates `path`, which must not exist.
-    fn create(&self, path: &Path) -> io::Result<File>;
-    /// Writes all of `bytes`.
-    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()>;
-    /// Returns when the file's bytes are on the disk.
-    fn sync(&self, file: &File) -> io::Result<()>;
-    /// Gives a file the name of another, which vanishes.
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Returns when the folder's names are on the disk.
-    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
-}
-
-/// A file of the disk that can be written to.
-struct Output<'a, D> {
-    disk: &'a D,
-    file: &'a File,
-}
-
-impl<D: Disk> Write for Output<'_, D> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.disk.write(self.file, bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Bytes of a file that are gathered before they are given to the system.
 const BUFFER: usize = 1 << 16;
 
-/// The operating system's own.
-struct System;
+/// Writes what shall stand in a file, in pieces of any size.
+type Contents<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
 
-impl Disk for System {
-    fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().write(true).create_new(true).open(path)
-    }
-    fn write(&self, mut file: &File, bytes: &[u8]) -> io::Result<()> {
-        file.write_all(bytes)
-    }
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_all()
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
-    }
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        // Only on Unix can a folder be opened; elsewhere the rename has to do.
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-    }
-}
+/// Called before each operation of a replacement with its name, so that tests can watch the order and
+/// make each one fail.
+type Before<'a> = &'a dyn Fn(&'static str) -> io::Result<()>;
 
 /// Writes `contents` to `path` so that a crash at any moment leaves the old file or the new one:
 /// temporary file in the same folder, write, sync, rename, sync of the folder.
 ///
+/// A symbolic link stays, and the file that it leads to is replaced. A device or a pipe cannot be replaced
+/// and is written to as it is. A new file gets the permissions that any new file gets, and a file
+/// that is there keeps its own.
+///
 /// # Errors
-/// Whatever the system refuses; the old file is then as it was, unless only the folder's sync failed.
+/// Whatever the system refuses, a folder, or a file that is read-only. The old file is then as it was,
+/// unless only the folder's sync failed.
 pub fn replace(path: &Path, contents: Contents<'_>) -> Result<()> {
-    replace_on(&System, path, contents)
+    replace_watched(path, contents, &|_| Ok(()))
 }
 
-/// Writes what shall stand in a file, in pieces of any size.
-type Contents<'a> = &'a dyn Fn(&mut dyn Write) -> io::Result<()>;
-
-fn replace_on(disk: &impl Disk, path: &Path, contents: Contents<'_>) -> Result<()> {
-    let temporary = temporary(path);
-    // A process of the same number may have been killed here; containers repeat theirs.
-    let _ = fs::remove_file(&temporary);
-    let written = write_and_rename(disk, &temporary, path, contents);
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
+fn replace_watched(path: &Path, contents: Contents<'_>, before: Before<'_>) -> Result<()> {
+    let refuse = |kind, reason: &str| Error::io("write", path)(io::Error::new(kind, reason));
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => {
+            Err(refuse(ErrorKind::IsADirectory, "it is a folder; name a file in it"))
+        }
+        Ok(found) if !found.is_file() || is_open_file(path) => write_through(path, contents),
+        Ok(found) if found.permissions().readonly() => {
+            Err(refuse(ErrorKind::PermissionDenied, "the file is read-only"))
+        }
+        found => {
+            let target = target(path).map_err(Error::io("write", path))?;
+            write_and_rename(&target, contents, found.ok(), before)?;
+            before("sync the folder")
+                .and_then(|()| sync_folder(folder_of(&target)).map(drop))
+                .map_err(Error::io("sync the folder", folder_of(&target)))
+        }
     }
-    written?;
-    let folder = folder_of(path);
-    disk.sync_folder(folder).map_err(Error::io("sync the folder", folder))
 }
 
+/// Whether `path` is a name for a file that this process has open: it is written to, for whoever opened
+/// it still looks there.
+fn is_open_file(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    cfg!(unix) && names.iter().any(|name| path.starts_with(name))
+}
+
+fn write_through(path: &Path, contents: Contents<'_>) -> Result<()> {
+    let file = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    contents(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", path))
+}
+
+/// Most links that lead from one to another; Linux stops here too.
+const MOST_LINKS: usize = 40;
+
+/// Where the links lead that begin at `path`; the last of them may lead to a file that is not there yet.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = folder_of(&target).join(next),
+            Err(_) => return Ok(target), // no link
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// * `old`: the file that will be replaced, if there is one.
 fn write_and_rename(
-    disk: &impl Disk,
-    temporary: &Path,
     path: &Path,
     contents: Contents<'_>,
+    old: Option<fs::Metadata>,
+    before: Before<'_>,
 ) -> Result<()> {
-    let file = disk.create(temporary).map_err(Error::io("create", temporary))?;
-    let mut out = BufWriter::with_capacity(BUFFER, Output { disk, file: &file });
-    contents(&mut out).and_then(|()| out.flush()).map_err(Error::io("write", temporary))?;
-    disk.sync(&file).map_err(Error::io("sync", temporary))?;
-    disk.rename(temporary, path).map_err(Error::io("rename a finished file to", path))
+    let failed = |action| Error::io(action, path);
+    let temporary =
+        before("create").and_then(|()| create_beside(path)).map_err(failed("create"))?;
+    let file = temporary.as_file();
+    if let Some(old) = old {
+        file.set_permissions(old.permissions()).map_err(failed("keep the permissions of"))?;
+    }
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    before("write")
+        .and_then(|()| contents(&mut out))
+        .and_then(|()| out.flush())
+        .map_err(failed("write"))?;
+    drop(out);
+    before("sync").and_then(|()| file.sync_all()).map_err(failed("sync"))?;
+    before("rename")
+        .and_then(|()| temporary.persist(path).map(drop).map_err(|error| error.error))
+        .map_err(failed("rename a finished file to"))
 }
 
-/// `folder/.name.process.tmp`
-fn temporary(path: &Path) -> PathBuf {
+/// A new file `folder/.name.random.tmp`, which vanishes when it is dropped. The name is drawn at random:
+/// two containers that share a folder may have the same process id.
+fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.tmp", process::id()))
+    Builder::new()
+        .prefix(&format!(".{name}."))
+        .suffix(".tmp")
+        // Not the crate's own way to open a file, which keeps it from all other users.
+        .make_in(folder_of(path), |path| OpenOptions::new().write(true).create_new(true).open(path))
+}
+
+/// Returns when the names in `folder` are on the disk, or `false` if its file system cannot tell: some
+/// network and shared folders cannot.
+///
+/// # Errors
+/// If the disk fails.
+pub fn sync_folder(folder: &Path) -> io::Result<bool> {
+    // Only on Unix can a folder be opened; elsewhere the rename has to do.
+    let synced = if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) };
+    match synced {
+        Ok(()) => Ok(true),
+        Err(error) if is_unknown(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a sync failed because the file system has none for folders (or the folder may be written
+/// to but not read), and not because the disk failed.
+fn is_unknown(error: &io::Error) -> bool {
+    const EBADF: i32 = 9;
+    let kinds = [ErrorKind::InvalidInput, ErrorKind::Unsupported, ErrorKind::PermissionDenied];
+    kinds.contains(&error.kind()) || error.raw_os_error() == Some(EBADF)
 }
 
 /// The folder that holds `path`.
@@ -184,56 +218,19 @@ mod tests {
 
     use super::*;
 
-    /// Does what [`System`] does, notes it, and fails at one operation.
-    #[derive(Default)]
-    struct Watched {
-        done: RefCell<Vec<&'static str>>,
-        fails_at: &'static str,
-    }
-
-    impl Watched {
-        fn note(&self, operation: &'static str) -> io::Result<()> {
-            if self.fails_at == operation {
-                return Err(io::Error::from(io::ErrorKind::StorageFull));
-            }
-            self.done.borrow_mut().push(operation);
-            Ok(())
-        }
-    }
-
-    impl Disk for Watched {
-        fn create(&self, path: &Path) -> io::Result<File> {
-            self.note("create")?;
-            System.create(path)
-        }
-        fn write(&self, file: &File, bytes: &[u8]) -> io::Result<()> {
-            // A full disk takes the first half.
-            System.write(file, &bytes[..bytes.len() / 2])?;
-            self.note("write")?;
-            System.write(file, &bytes[bytes.len() / 2..])
-        }
-        fn sync(&self, file: &File) -> io::Result<()> {
-            self.note("sync")?;
-            System.sync(file)
-        }
-        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-            self.note("rename")?;
-            System.rename(from, to)
-        }
-        fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-            self.note("sync the folder")?;
-            System.sync_folder(folder)
-        }
-    }
-
     const ORDER: [&str; 5] = ["create", "write", "sync", "rename", "sync the folder"];
 
     #[test]
     fn a_file_is_synced_before_its_rename_and_the_folder_after() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Watched::default();
-        replace_on(&disk, &folder.path().join("a.ckpt"), &|out| out.write_all(b"new")).unwrap();
-        assert_eq!(*disk.done.borrow(), ORDER);
+        let done = RefCell::new(Vec::new());
+        let before = |operation| {
+            done.borrow_mut().push(operation);
+            Ok(())
+        };
+        let path = folder.path().join("a.ckpt");
+        replace_watched(&path, &|out| out.write_all(b"new"), &before).unwrap();
+        assert_eq!(*done.borrow(), ORDER);
     }
 
     #[test]
@@ -242,13 +239,30 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.ckpt");
             fs::write(&path, b"old").unwrap();
-            let disk = Watched { fails_at, ..Watched::default() };
-            let error = replace_on(&disk, &path, &|out| out.write_all(b"new")).unwrap_err();
+            let before = |operation| match operation == fails_at {
+                true => Err(ErrorKind::StorageFull.into()),
+                false => Ok(()),
+            };
+            let error = replace_watched(&path, &|out| out.write_all(b"new"), &before).unwrap_err();
             assert!(error.to_string().starts_with(&format!("cannot {fails_at}")), "{error}");
             let whole: &[u8] = if fails_at == "sync the folder" { b"new" } else { b"old" };
             assert_eq!(fs::read(&path).unwrap(), whole, "after a failure to {fails_at}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_full_after_half_of_it_leaves_the_old_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ckpt");
+        fs::write(&path, b"old").unwrap();
+        let half = |out: &mut dyn Write| {
+            out.write_all(&[7; 2 * BUFFER])?;
+            Err(ErrorKind::StorageFull.into())
+        };
+        assert!(replace(&path, &half).is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
@@ -261,11 +275,33 @@ mod tests {
     }
 
     #[test]
-    fn temporary_files_are_known_by_their_names() {
-        for path in ["runs/i200_l8.ckpt", "log.csv"] {
-            let name = temporary(Path::new(path));
-            assert!(is_temporary(name.file_name().unwrap().to_str().unwrap()));
+    fn temporary_files_are_known_by_their_names_and_no_two_are_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["i200_l8.ckpt", "log.csv"] {
+            let [one, other] = [(); 2].map(|()| create_beside(&folder.path().join(name)).unwrap());
+            assert_ne!(one.path(), other.path());
+            assert!(is_temporary(one.path().file_name().unwrap().to_str().unwrap()));
         }
+        assert!(is_temporary(".i200_l8.ckpt.4711.tmp"), "as earlier versions named them");
         assert!(!is_temporary(".vimrc.tmp") && !is_temporary("i200_l8.ckpt"));
+    }
+
+    #[test]
+    fn only_a_folder_that_knows_no_sync_is_passed_over() {
+        use ErrorKind::{InvalidInput, PermissionDenied, StorageFull, Unsupported};
+        for kind in [InvalidInput, Unsupported, PermissionDenied] {
+            assert!(is_unknown(&kind.into()), "{kind}");
+        }
+        assert!(!is_unknown(&StorageFull.into()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_numbers_of_linux_for_a_folder_without_sync_are_known() {
+        let is_unknown = |number| is_unknown(&io::Error::from_raw_os_error(number));
+        let [ebadf, einval, enosys, eopnotsupp] = [9, 22, 38, 95];
+        assert!([ebadf, einval, enosys, eopnotsupp].into_iter().all(is_unknown));
+        let [eio, enospc, edquot] = [5, 28, 122];
+        assert!(![eio, enospc, edquot].into_iter().any(is_unknown));
     }
 }

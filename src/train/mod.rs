@@ -12,6 +12,7 @@ mod threads;
 mod trainer;
 
 pub use config::TrainConfig;
+pub use files::replace;
 pub use log::LogRow;
 pub use threads::{thread_count, thread_pool};
 pub use trainer::{StepReport, Trainer};

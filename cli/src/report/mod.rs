@@ -7,13 +7,12 @@ mod page;
 mod png;
 mod text;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::study::report::{ReportConfig, report};
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
@@ -21,7 +20,8 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
 use karenina::train::{thread_count, thread_pool};
 
-use super::{input, load, output_error};
+use super::output::{is_standard_output, note, output_error, write_file};
+use super::{input, load};
 
 /// Arguments of `karenina report`.
 #[derive(Args)]
@@ -41,7 +41,7 @@ pub struct Report {
     /// Leave out characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// The page to write
+    /// The page to write; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// Threads to use [default: all cores]
@@ -61,16 +61,18 @@ impl Report {
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
         let page = page::page(&report, &name(&self.checkpoint));
-        fs::write(&self.out, &page).map_err(Error::io("write", &self.out))?;
-        writeln!(
-            io::stdout(),
+        write_file(&self.out, page.as_bytes())?;
+        let line = format!(
             "{}: {} kB, {:.3} bits per character over {} characters",
             self.out.display(),
             page.len().div_ceil(1000),
             report.reading.mean_surprise(),
             report.reading.steps(),
-        )
-        .map_err(output_error)?;
+        );
+        match is_standard_output(&self.out) {
+            true => note(&line),
+            false => writeln!(io::stdout(), "{line}").map_err(output_error)?,
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -4,6 +4,8 @@ mod bad_input;
 mod command;
 mod gradcheck;
 mod interchange;
+#[cfg(unix)]
+mod output;
 mod profile;
 mod report;
 mod report_browser;

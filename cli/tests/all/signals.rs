@@ -1,12 +1,15 @@
-//! SIGINT and SIGTERM: the step is finished, saved, and how to go on is said.
+//! SIGINT, SIGTERM and SIGHUP: the step is finished, saved, and how to go on is said.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{errors, karenina, succeed, with_text};
+use crate::command::{errors, karenina, with_text};
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
 
@@ -30,9 +33,15 @@ fn send(child: &Child, signal: &str) {
     assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
 }
 
+/// Runs a command that was printed.
+fn paste(folder: &Path, command: &str) {
+    let output = Command::new("bash").args(["-c", command]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", errors(&output));
+}
+
 #[test]
 fn a_signal_ends_the_run_after_its_step_with_a_checkpoint_of_that_step() {
-    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
         let folder = with_text();
         let child = start(folder.path(), ENDLESS);
         send(&child, signal);
@@ -44,9 +53,10 @@ fn a_signal_ends_the_run_after_its_step_with_a_checkpoint_of_that_step() {
         assert_eq!(log.lines().count() as u64, saved.step + 1, "every step in the log is saved");
         let messages = errors(&output);
         let how = messages.lines().last().unwrap();
-        let (_, command) = how.split_once("To go on: karenina ").unwrap();
+        let (_, command) = how.split_once("To go on: ").unwrap();
+        assert!(command.starts_with(env!("CARGO_BIN_EXE_karenina")), "as it was called: {command}");
         let last = saved.step + 3;
-        succeed(folder.path(), &format!("{command} --steps {last}"));
+        paste(folder.path(), &format!("{command} --steps {last}"));
         let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
         assert_eq!(end.step, last, "the command that was printed goes on");
     }
@@ -71,4 +81,71 @@ fn a_second_sigint_ends_it_at_once_and_leaves_the_last_checkpoint_whole() {
     assert!(newest.broken.is_empty());
     assert!(Checkpoint::load(&newest.path).unwrap().step >= 1);
     assert!(!errors(&output).contains("stopped;"), "nobody waited for its save");
+}
+
+/// A step of a second or more, as a child whose messages are read while it works.
+const SLOW: &str = "train --hidden 512 --layers 3 --batch 100 --unroll 80 --epochs 10000 --save-every 1 \
+                    --no-samples --threads 1";
+
+#[test]
+fn a_signal_is_announced_at_once_and_not_after_the_step() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = start(folder.path(), SLOW);
+        let sent = Instant::now();
+        send(&child, signal);
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let said = lines.find(|line| line.contains("stopping after this step"));
+        let waited = sent.elapsed();
+        assert!(said.is_some(), "{signal} was not announced");
+        assert!(child.try_wait().unwrap().is_none(), "the step goes on");
+        assert!(waited < Duration::from_millis(600), "{signal}: {waited:?}");
+        // Ctrl-C ends it at once after any of them.
+        send(&child, "-INT");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "after {signal}");
+        assert!(!lines.any(|line| line.contains("stopped;")), "nobody waited for its save");
+    }
+}
+
+/// `nohup` starts a command with SIGHUP ignored.
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let folder = with_text();
+    let script = format!("trap '' HUP; exec {} {ENDLESS}", env!("CARGO_BIN_EXE_karenina"));
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(folder.path()).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let checkpoints = folder.path().join("checkpoints");
+    while load_any(&checkpoints).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send(&child, "-HUP");
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
+    send(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn a_run_in_a_folder_of_any_name_says_a_command_that_goes_on_with_it() {
+    let folder = with_text();
+    let name = OsStr::from_bytes(b"it's \"$HOME\" `id`;\n\\n\xff\xe2\x80\xae !#~&|<>(){}*?");
+    let mut option = OsStr::new("--checkpoints=").to_owned();
+    option.push(name);
+    let words = ENDLESS.split_whitespace().map(OsStr::new).chain([&*option]);
+    let mut command = karenina(folder.path(), words);
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let run = folder.path().join(name);
+    while load_any(&run).is_err() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    send(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
+    let step = load_any(&run).unwrap().checkpoint.step;
+    let messages = errors(&output);
+    let (_, command) = messages.trim_end().split_once("To go on: ").unwrap();
+    assert!(!command.contains('\n') && !command.contains('\u{202e}'), "{command}");
+    paste(folder.path(), &format!("{command} --steps {}", step + 1));
+    assert_eq!(load_any(&run).unwrap().checkpoint.step, step + 1);
 }

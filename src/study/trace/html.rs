@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::study::trace::data::{LayerStep, Step, Trace};
-use crate::study::trace::format::{significant, visible};
+use crate::study::trace::format::{significant, to_html_text as escape, visible};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -37,10 +37,6 @@ pub fn to_html(trace: &Trace) -> String {
         significant(trace.nats, 6),
         significant(trace.bits, 6),
     )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn shown(character: char) -> String {

@@ -13,7 +13,7 @@ mod pass;
 use ndarray::{ArrayView1, s};
 
 pub use data::{Guess, LayerStep, Reach, Spread, Step, TensorGradient, Trace, UnitStep};
-pub use format::{significant, visible};
+pub use format::{printable, significant, to_html_text, visible};
 pub use html::to_html;
 pub use numbers::{Equation, Spot};
 

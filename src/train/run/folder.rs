@@ -63,6 +63,13 @@ impl RunFolder {
         let mut warnings = Vec::new();
         let lock = lock(path, &mut warnings)?;
         sweep(path)?;
+        if !files::sync_folder(path).map_err(Error::io("sync the folder", path))? {
+            let path = path.display();
+            warnings.push(format!(
+                "{path} is on a file system that does not sync folders: after a power cut the newest \
+                 checkpoint may be missing"
+            ));
+        }
         let (keep, log, newest, doomed) = (None, None, None, Vec::new());
         let mut folder = Self { path: path.to_path_buf(), keep, log, newest, doomed, _lock: lock };
         let found = checkpoints_in(path)?;

@@ -1,0 +1,51 @@
+//! What is printed, and files that the user names for output.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use karenina::error::{Error, Result};
+use karenina::study::trace::printable;
+use karenina::train::replace;
+
+/// Whether a file named `path` is standard output.
+pub fn is_standard_output(path: &Path) -> bool {
+    let names = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+    path == Path::new("-") || (cfg!(unix) && names.iter().any(|name| path == Path::new(name)))
+}
+
+/// Writes `bytes` to the file that the user named; `-` is standard output.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    if !is_standard_output(path) {
+        return replace(path, &|out| out.write_all(bytes));
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(output_error)
+}
+
+/// Names standard output in an error about it.
+pub fn output_error(source: io::Error) -> Error {
+    Error::Io { action: "write to", path: "standard output".into(), source }
+}
+
+/// Whether `error` only says that whoever read our output has seen enough.
+pub fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe)
+}
+
+/// What became of printing, where a reader that has seen enough is no failure: for commands whose exit
+/// code is a verdict.
+pub fn read_enough(printed: Result<()>) -> Result<()> {
+    printed.or_else(|error| if is_broken_pipe(&error) { Ok(()) } else { Err(error) })
+}
+
+/// A line on standard error, in which names and texts cannot steer the terminal. If standard error is
+/// closed, the work goes on without being watched.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", printable(text));
+}
+
+/// Writes `value` to standard output as JSON for people and programs.
+pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
+    let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
+    writeln!(io::stdout().lock(), "{json}").map_err(output_error)
+}

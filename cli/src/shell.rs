@@ -1,0 +1,63 @@
+//! Commands that are printed to be pasted into a shell.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use os_display::Quotable;
+
+/// The command of these words, after the name by which the user called this one. Words with characters
+/// that mean something to a shell, or that cannot be seen or printed, are quoted.
+pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
+    let words = words.into_iter().map(|word| word.as_ref().maybe_quote().to_string());
+    let name = program(env::args_os().next()).maybe_quote().to_string();
+    std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// `karenina` if the shell found it by that name, else the way to it as the user typed it.
+fn program(called: Option<OsString>) -> OsString {
+    let has_folder = |name: &OsString| Path::new(name).components().count() > 1;
+    called.filter(has_folder).unwrap_or_else(|| "karenina".into())
+}
+
+/// `path` as a word that cannot be taken for an option.
+pub fn path_word(path: &Path) -> OsString {
+    match path.as_os_str().as_encoded_bytes().first() {
+        Some(b'-') => Path::new(".").join(path).into_os_string(),
+        _ => path.into(),
+    }
+}
+
+/// These arguments of `karenina train` as those that go on with the run that they began.
+pub fn resuming(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments = arguments.into_iter();
+    // Right after `train`: behind `--` it would be the name of a text.
+    let start = arguments.next().into_iter().chain([OsString::from("--resume")]);
+    start.chain(arguments.filter(|word| word != "--resume" && word != "--overwrite")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_is_the_one_that_was_typed() {
+        assert_eq!(program(None), "karenina");
+        assert_eq!(program(Some("karenina".into())), "karenina");
+        assert_eq!(program(Some("./karenina".into())), "./karenina");
+        assert_eq!(program(Some("target/release/karenina".into())), "target/release/karenina");
+    }
+
+    #[test]
+    fn a_path_is_never_an_option() {
+        assert_eq!(path_word(Path::new("-x")), Path::new(".").join("-x"));
+        assert_eq!(path_word(Path::new("runs/x")), "runs/x");
+    }
+
+    #[test]
+    fn resuming_neither_overwrites_nor_becomes_a_text() {
+        let words = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(resuming(words("train --overwrite -- a")), words("train --resume -- a"));
+        assert_eq!(resuming(words("train a --resume")), words("train --resume a"));
+    }
+}

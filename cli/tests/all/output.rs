@@ -1,0 +1,245 @@
+//! Where the command writes: files that the user names, standard output, a reader that leaves early, and
+//! what a hostile name or text does to a page or a terminal.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::command::{errors, karenina, run, succeed, with_text};
+
+const SMALL: &str = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+
+/// A folder with a `text` and a run of it.
+fn with_run() -> tempfile::TempDir {
+    let folder = with_text();
+    succeed(folder.path(), &format!("train text {SMALL}"));
+    folder
+}
+
+/// What `script`, which finds the command as `$K`, does in `folder`.
+fn shell(folder: &Path, script: &str) -> Output {
+    let mut command = Command::new("bash");
+    command.env("K", env!("CARGO_BIN_EXE_karenina")).current_dir(folder).stdin(Stdio::null());
+    command.args(["-c", script]).output().unwrap()
+}
+
+/// Three commands that write a file that the user names.
+const WRITERS: [&str; 3] =
+    ["export --out", "report --threads 1 --text text --out", "trace ab --html"];
+
+#[test]
+fn a_dash_and_the_name_of_standard_output_are_standard_output_and_nothing_else_is_in_it() {
+    let folder = with_run();
+    for writer in WRITERS {
+        succeed(folder.path(), &format!("{writer} file"));
+        let expected = fs::read(folder.path().join("file")).unwrap();
+        for name in ["-", "/dev/stdout", "/dev/fd/1"] {
+            let output = succeed(folder.path(), &format!("{writer} {name}"));
+            assert!(output.stdout == expected, "{writer} {name}");
+            assert!(!folder.path().join("-").exists());
+        }
+        let script = format!("(echo before; $K {writer} /dev/stdout; echo after) > all");
+        assert!(shell(folder.path(), &script).status.success());
+        let all = fs::read(folder.path().join("all")).unwrap();
+        assert!(all == [b"before\n", &expected[..], b"after\n"].concat(), "{writer}");
+    }
+}
+
+#[test]
+fn devices_and_pipes_are_written_to_and_stay() {
+    let folder = with_run();
+    // Through a link: a fault must not cost the machine that tests its device.
+    symlink("/dev/null", folder.path().join("null")).unwrap();
+    for writer in WRITERS {
+        succeed(folder.path(), &format!("{writer} null"));
+        assert!(!fs::metadata(folder.path().join("null")).unwrap().is_file());
+        let script = format!("rm -f pipe; mkfifo pipe; cat pipe > got & $K {writer} pipe && wait");
+        assert!(shell(folder.path(), &script).status.success(), "{writer}");
+        assert!(fs::metadata(folder.path().join("got")).unwrap().len() > 0);
+        assert!(!fs::metadata(folder.path().join("pipe")).unwrap().is_file());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_is_full_is_a_failure_with_a_sentence() {
+    let folder = with_run();
+    symlink("/dev/full", folder.path().join("full")).unwrap();
+    for writer in WRITERS {
+        let output = run(folder.path(), &format!("{writer} full"));
+        assert_eq!(output.status.code(), Some(1), "{writer}");
+        let message = errors(&output);
+        assert!(message.contains("cannot write full: No space left"), "{message}");
+        let output = shell(folder.path(), &format!("$K {writer} - > /dev/full"));
+        assert_eq!(output.status.code(), Some(1), "{writer}");
+        assert!(errors(&output).contains("cannot write to standard output: No space left"));
+    }
+}
+
+#[test]
+fn links_stay_and_the_files_they_lead_to_are_replaced() {
+    let folder = with_run();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("far")).unwrap();
+    fs::write(path("far/there"), "old").unwrap();
+    symlink("far/link", path("link")).unwrap();
+    symlink("there", path("far/link")).unwrap();
+    symlink("far/new", path("dangling")).unwrap();
+    symlink("round", path("round")).unwrap();
+    for writer in WRITERS {
+        for (name, file) in [("link", "far/there"), ("dangling", "far/new")] {
+            succeed(folder.path(), &format!("{writer} {name}"));
+            assert!(fs::symlink_metadata(path(name)).unwrap().is_symlink(), "{writer}");
+            assert!(fs::metadata(path(file)).unwrap().len() > 100);
+        }
+        fs::write(path("far/there"), "old").unwrap();
+        fs::remove_file(path("far/new")).unwrap();
+        let output = run(folder.path(), &format!("{writer} round"));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(errors(&output).contains("symbolic links"), "{}", errors(&output));
+    }
+    assert_eq!(fs::read_dir(path("far")).unwrap().count(), 2, "nothing temporary is left");
+}
+
+#[test]
+fn a_folder_a_missing_folder_and_a_read_only_file_are_refused() {
+    let folder = with_run();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    fs::write(folder.path().join("kept"), "old").unwrap();
+    let read_only = fs::Permissions::from_mode(0o444);
+    fs::set_permissions(folder.path().join("kept"), read_only).unwrap();
+    for writer in WRITERS {
+        for (name, reason) in [
+            ("there", "cannot write there: it is a folder; name a file in it"),
+            ("missing/x", "cannot create missing/x: No such file or directory"),
+            ("kept", "cannot write kept: the file is read-only"),
+        ] {
+            let output = run(folder.path(), &format!("{writer} {name}"));
+            assert_eq!(output.status.code(), Some(1), "{writer} {name}");
+            assert!(errors(&output).contains(reason), "{writer} {name}: {}", errors(&output));
+        }
+    }
+    assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"old");
+}
+
+#[test]
+fn a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own() {
+    let folder = with_run();
+    let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+    fs::write(folder.path().join("private"), "old").unwrap();
+    fs::set_permissions(folder.path().join("private"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(
+        shell(folder.path(), "umask 027; $K export --out new && $K export --out private")
+            .status
+            .success()
+    );
+    assert_eq!((mode("new") & 0o777, mode("private") & 0o777), (0o640, 0o600));
+    assert!(
+        shell(folder.path(), &format!("umask 022; $K train text {SMALL} --checkpoints open"))
+            .status
+            .success()
+    );
+    assert_eq!((mode("open/i2_l4.ckpt") & 0o777, mode("open/log.csv") & 0o777), (0o644, 0o644));
+}
+
+#[test]
+fn a_reader_that_leaves_changes_no_verdict() {
+    let folder = with_text();
+    let code = |arguments: &str, pipe: &str| {
+        let script = format!("$K {arguments} {pipe}; echo ${{PIPESTATUS[0]}} >&2");
+        errors(&shell(folder.path(), &script)).lines().last().unwrap().to_string()
+    };
+    for pipe in ["> /dev/null", "| head -1", "| true"] {
+        assert_eq!(code("gradcheck --text text --precision f32", pipe), "1", "{pipe}");
+        assert_eq!(code("gradcheck --text text", pipe), "0", "{pipe}");
+    }
+    fs::create_dir(folder.path().join("broken")).unwrap();
+    fs::write(folder.path().join("broken/i1_l4.ckpt"), "no checkpoint").unwrap();
+    for pipe in ["> /dev/null", "| true"] {
+        assert_eq!(code("checkpoints broken", pipe), "1", "{pipe}");
+    }
+}
+
+/// A name that every shell and every terminal would take amiss.
+const NAME: &[u8] = b"-it's \"$HOME\" `id`; *?[x] !\n\\n\xff\xe2\x80\xae#~&|<>(){}";
+
+#[test]
+fn printed_commands_can_be_pasted_whatever_the_folder_is_called() {
+    let folder = with_text();
+    let name = OsStr::from_bytes(NAME);
+    let mut option = OsStr::new("--checkpoints=").to_owned();
+    option.push(name);
+    let words = ["train", "text"].into_iter().chain(SMALL.split(' ')).map(OsStr::new);
+    let output = karenina(folder.path(), words.chain([&*option])).output().unwrap();
+    let messages = errors(&output);
+    assert_eq!(output.status.code(), Some(0), "{messages}");
+    let (_, command) = messages.split_once("more of it: ").unwrap();
+    assert!(!command.contains('\u{202e}') && command.trim_end().lines().count() == 1, "{command}");
+    let output = shell(folder.path(), &format!("{} --length 5 --seed 1", command.trim_end()));
+    assert_eq!(output.status.code(), Some(0), "{command}: {}", errors(&output));
+}
+
+#[test]
+fn a_model_whose_name_has_no_ending_is_imported_beside_it() {
+    let folder = with_run();
+    succeed(folder.path(), "export --out model");
+    let output = succeed(folder.path(), "import model");
+    assert!(errors(&output).contains("wrote model-checkpoints/i0_l4.ckpt"), "{}", errors(&output));
+    let (_, command) = errors(&output)
+        .split_once("characters: ")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    let again =
+        shell(folder.path(), &format!("{} --steps 1", command.trim_end().replace("TEXT", "text")));
+    assert!(again.status.success(), "{command}: {}", errors(&again));
+
+    succeed(folder.path(), "export --out model.safetensors");
+    let output = succeed(folder.path(), "import model.safetensors --checkpoints elsewhere");
+    assert!(errors(&output).contains("wrote elsewhere/i0_l4.ckpt"));
+    // `model` is a file.
+    let output = run(folder.path(), "import model.safetensors");
+    assert!(
+        errors(&output).contains("wrote model.safetensors-checkpoints/i0_l4.ckpt"),
+        "{}",
+        errors(&output)
+    );
+}
+
+/// Turns the writing round, steers a terminal, and would end a title.
+const HOSTILE: &str = "a\u{202e}\u{2066}\u{200b}\u{feff}\u{1b}[31m</title>b";
+
+fn is_hostile(c: char) -> bool {
+    c == '\u{1b}' || HOSTILE.contains(c) && !c.is_ascii()
+}
+
+#[test]
+fn no_character_of_a_text_or_a_name_steers_a_page_or_a_terminal() {
+    let folder = with_run();
+    let bare = |arguments: &[&str]| {
+        let output = karenina(folder.path(), arguments).output().unwrap();
+        let all = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&all).into_owned()
+    };
+    let page = bare(&["trace", HOSTILE, "--html", "-"]);
+    assert!(page.contains("<title>Trace of “a\\u{202e}"), "{}", &page[..600]);
+    let clean = |what: &str, text: &str| assert!(!text.contains(is_hostile), "{what}: {text}");
+    clean("page", &page);
+    clean("trace", &bare(&["trace", HOSTILE]));
+    clean("numbers", &bare(&["trace", HOSTILE, "--numbers"]));
+    clean("missing", &bare(&["sample", "--checkpoint", HOSTILE]));
+    clean("unknown", &bare(&["sample", "--prime", HOSTILE]));
+    clean("setting", &bare(&["train", "--preset", HOSTILE]));
+    clean("encoding", &bare(&["eval", "text", "--encoding", HOSTILE]));
+    fs::write(folder.path().join("hostile"), HOSTILE.repeat(20)).unwrap();
+    clean("gradcheck", &bare(&["gradcheck", "--text", "hostile"]));
+    let name = HOSTILE.replace('/', "");
+    fs::rename(folder.path().join("checkpoints"), folder.path().join(&name)).unwrap();
+    fs::write(folder.path().join(&name).join("i9_l4.ckpt"), "broken").unwrap();
+    let page = bare(&["report", "--checkpoint", &name, "--text", "text", "--out", "-"]);
+    clean("report", &page);
+    assert!(page.contains("a\\u{202e}"));
+    clean("checkpoints", &bare(&["checkpoints", &name]));
+}
