@@ -92,12 +92,51 @@ pub enum Error {
         /// The character.
         character: char,
     },
-    /// A file that is no checkpoint, or a damaged one.
+    /// What cannot be used as a checkpoint or must not be written as one; its bytes prove no damage.
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and what would work.
         reason: String,
+    },
+    /// A file whose own bytes prove that it is no whole checkpoint. No other failure may be passed over.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what would work.
+        reason: String,
+    },
+    /// A checkpoint of a version that this program does not know yet.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that this program reads.
+        known: u32,
+    },
+    /// A checkpoint that is larger than the memory that is free.
+    NoMemory {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of it.
+        needed: u64,
+        /// Bytes that the machine can give out.
+        available: u64,
+    },
+    /// The folder of this run is another's by now.
+    OtherRun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A run has ended, and its last step could not be saved.
+    NotSaved {
+        /// The step.
+        step: u64,
+        /// The newest checkpoint that is safe.
+        safe: Option<PathBuf>,
+        /// Why it was not saved.
+        source: Box<Error>,
     },
     /// A folder holds no checkpoint that can be used.
     NoCheckpoint {
@@ -133,6 +172,16 @@ impl Error {
     /// An I/O error with its action and path; for `map_err`.
     pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, path: path.to_path_buf(), source }
+    }
+
+    /// Whether a file's own bytes prove it damaged: nothing else about a checkpoint may be passed over.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
+    /// Whether an entry of a folder is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// A mistake in what the user typed, as against a failure of file or machine: exit code 2.
@@ -177,7 +226,27 @@ impl fmt::Display for Error {
                 "the characters of a vocabulary must ascend, but number {id} is {character:?} \
                  after {before:?}"
             ),
-            Self::Checkpoint { path, reason } => write!(f, "{}: {reason}", path.display()),
+            Self::Checkpoint { path, reason } | Self::Damaged { path, reason } => {
+                write!(f, "{}: {reason}", path.display())
+            }
+            Self::Newer { path, found, known } => write!(
+                f,
+                "{}: made by a newer karenina: format version {found}, this program reads up to \
+                 {known}",
+                path.display()
+            ),
+            Self::NoMemory { path, needed, available } => write!(
+                f,
+                "{}: its {needed} bytes do not fit into this machine's memory, of which {available} \
+                 bytes are free",
+                path.display()
+            ),
+            Self::OtherRun { path } => write!(
+                f,
+                "{} belongs to another run now; this run ends, and what is there stays as it is",
+                path.display()
+            ),
+            Self::NotSaved { step, safe, source } => write_not_saved(f, *step, safe, source),
             Self::NoCheckpoint { path } => write!(
                 f,
                 "{} holds no checkpoint (i*_l*.ckpt); `karenina train` writes one",
@@ -237,6 +306,19 @@ fn write_unknown(f: &mut fmt::Formatter<'_>, character: char, nearest: &[char]) 
     write!(f, "; --skip-unknown leaves unknown characters out")
 }
 
+fn write_not_saved(
+    f: &mut fmt::Formatter<'_>,
+    step: u64,
+    safe: &Option<PathBuf>,
+    source: &Error,
+) -> fmt::Result {
+    write!(f, "step {step} is not saved: {source}; ")?;
+    match safe {
+        Some(path) => write!(f, "{} is safe", path.display()),
+        None => write!(f, "nothing of this run is safe"),
+    }
+}
+
 fn write_not_finite(
     f: &mut fmt::Formatter<'_>,
     step: u64,
@@ -257,6 +339,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::NotSaved { source, .. } => Some(source),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Hyper-parameters as arguments.
 
+use std::str::FromStr;
+
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use karenina::math::weights::Weights;
@@ -60,9 +62,9 @@ pub struct Settings {
     /// Passes through the text
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop when the step counter stands at N, resumed or not
-    #[arg(long, value_name = "N")]
-    steps: Option<u64>,
+    /// Stop when the step counter stands at N, resumed or not; the run keeps it, and `all` forgets it
+    #[arg(long, value_name = "N|all", value_parser = steps)]
+    steps: Option<Limit<u64>>,
     /// Adam's step size
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
@@ -75,12 +77,34 @@ pub struct Settings {
     /// Steps between checkpoints
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
+    /// Minutes after which to save in between; the run keeps it, and `none` forgets it
+    #[arg(long, value_name = "M|none", allow_negative_numbers = true, value_parser = minutes)]
+    save_minutes: Option<Limit<f64>>,
     /// Held back for validation: a share such as 0.1, or a number of batches such as 3
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = validation)]
     validation: Option<Validation>,
     /// Seed of the initial weights and of dropout
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+}
+
+/// A limit that a run has, or has no more.
+#[derive(Clone, Copy)]
+struct Limit<T>(Option<T>);
+
+fn steps(text: &str) -> std::result::Result<Limit<u64>, String> {
+    limit(text, "all").ok_or_else(|| "use a number of steps, or all".into())
+}
+
+fn minutes(text: &str) -> std::result::Result<Limit<f64>, String> {
+    limit(text, "none").ok_or_else(|| "use a number of minutes, or none".into())
+}
+
+fn limit<T: FromStr>(text: &str, no_limit: &str) -> Option<Limit<T>> {
+    match text == no_limit {
+        true => Some(Limit(None)),
+        false => text.parse().ok().map(|limit| Limit(Some(limit))),
+    }
 }
 
 /// A number with a point is a share, one without a number of batches.
@@ -90,6 +114,15 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
     }
     let share = text.parse().map_err(|_| "use a share such as 0.1, or a number of batches")?;
     Ok(Validation::Share(share))
+}
+
+/// What the user types for `validation`.
+fn validation_form(validation: Validation) -> String {
+    match validation {
+        Validation::None => "none".into(),
+        Validation::Share(share) => share.to_string(),
+        Validation::Batches(batches) => batches.to_string(),
+    }
 }
 
 /// What training starts from without a preset: quick for the embedded text, article for the user's.
@@ -102,11 +135,12 @@ impl Settings {
     pub fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
         let mut config = self.sizes.on_top_of(base);
         config.epochs = self.epochs.unwrap_or(config.epochs);
-        config.steps = self.steps.or(config.steps);
+        config.steps = self.steps.map_or(config.steps, |limit| limit.0);
         config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);
         config.keep = self.keep.unwrap_or(config.keep);
         config.clip = self.clip.unwrap_or(config.clip);
         config.save_every = self.save_every.unwrap_or(config.save_every);
+        config.save_minutes = self.save_minutes.map_or(config.save_minutes, |limit| limit.0);
         config.validation = self.validation.unwrap_or(config.validation);
         config.seed = self.seed.unwrap_or(config.seed);
         config
@@ -143,8 +177,8 @@ impl Asked {
         let sizes = sizes
             .map(|(&(name, asked), found)| (name, asked.map(|n| n.to_string()), found.to_string()));
         let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
-        let validation = self.validation.map(|v| format!("{v:?}"));
-        let validation = ("--validation", validation, format!("{:?}", config.validation));
+        let validation = self.validation.map(validation_form);
+        let validation = ("--validation", validation, validation_form(config.validation));
         first_difference(sizes.chain([seed, validation]))
     }
 

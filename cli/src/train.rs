@@ -12,7 +12,7 @@ use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
-use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder};
+use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer, thread_count};
 
 use super::input::TextArgs;
@@ -54,6 +54,9 @@ pub struct Train {
     /// Checkpoints to keep beside the best by validation [default: all]
     #[arg(long, value_name = "N")]
     keep_checkpoints: Option<usize>,
+    /// What a save that fails does: retry tries again while training goes on, stop ends the run
+    #[arg(long, value_name = "retry|stop", default_value = "retry", value_parser = on_save_error)]
+    on_save_error: OnSaveError,
     /// What to do with a batch whose loss or gradient is not finite: stop, or skip up to N of them
     #[arg(long, value_name = "stop|skip|skip=N", default_value = "stop", value_parser = on_nan)]
     on_nan: OnNan,
@@ -78,6 +81,14 @@ fn on_nan(text: &str) -> std::result::Result<Skips, String> {
         None if text == "skip" => Ok(Skips(Some(10))),
         Some(("skip", n)) => n.parse().map(|n| Skips(Some(n))).map_err(|e| e.to_string()),
         _ => Err("use stop, skip (up to 10 batches) or skip=N".into()),
+    }
+}
+
+fn on_save_error(text: &str) -> std::result::Result<OnSaveError, String> {
+    match text {
+        "retry" => Ok(OnSaveError::Retry),
+        "stop" => Ok(OnSaveError::Stop),
+        _ => Err("use retry or stop".into()),
     }
 }
 
@@ -116,9 +127,13 @@ impl Train {
             }
         };
         self.introduce(&corpus, &trainer, threads);
+        let screen = Screen::new(trainer.step(), trainer.last_step(), trainer.config().epochs);
+        // From now on there is something to save, at step 0 already.
+        let signals = Signals::register(screen.announcer(STOPPING));
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
-        self.train(run)
+        run.on_save_error = self.on_save_error;
+        self.train(run, screen, &signals)
     }
 
     /// The start of a run with an imported model: only its network and its characters are given.
@@ -140,6 +155,7 @@ impl Train {
             )));
         }
         let config = self.settings.on_top_of(preset.unwrap_or(model.config));
+        let config = TrainConfig { groups: 0, ..config }; // another batch, other groups
         config.validate()?;
         let start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
         Ok(Checkpoint { text_sha256: corpus.sha256(), ..start })
@@ -191,10 +207,7 @@ impl Train {
     }
 
     /// The loop: shows what the run reports, and stops it when a signal came.
-    fn train(&self, mut run: Run) -> Result<ExitCode> {
-        let (trainer, config) = (run.trainer(), run.trainer().config());
-        let mut screen = Screen::new(trainer.step(), trainer.last_step(), config.epochs);
-        let signals = Signals::register(screen.announcer(STOPPING));
+    fn train(&self, mut run: Run, mut screen: Screen, signals: &Signals) -> Result<ExitCode> {
         while let Some(event) = run.next() {
             match event? {
                 RunEvent::Step(report) => screen.step(&report),
@@ -240,11 +253,7 @@ impl Train {
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.checkpoints.clone());
         if trainer.history().is_empty() || screen.is_empty() {
-            note(&format!(
-                "nothing to do: step {} is reached ({})",
-                trainer.step(),
-                file.display()
-            ));
+            note(&format!("nothing to do: {} ({})", limit(trainer), file.display()));
         } else {
             note(&format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()));
         }
@@ -255,5 +264,21 @@ impl Train {
         let words: [&OsStr; 3] = ["sample".as_ref(), "--checkpoint".as_ref(), &path_word(&file)];
         note(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What has ended the run, and how it would go on.
+fn limit(trainer: &Trainer) -> String {
+    let (config, step) = (trainer.config(), trainer.step());
+    let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
+    match config.steps {
+        Some(steps) if steps < all => format!(
+            "step {step} is reached, and the run was to stop at step {steps}; --resume goes on with \
+             a larger --steps, or --steps all for all {all} steps"
+        ),
+        _ => format!(
+            "step {step} is reached, the end of epoch {}; --resume goes on with a larger --epochs",
+            config.epochs
+        ),
     }
 }

@@ -37,6 +37,11 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Steps between checkpoints. Default 200.
     pub save_every: u64,
+    /// Minutes after which a checkpoint is saved in between. Default none: only steps count.
+    pub save_minutes: Option<f64>,
+    /// Groups of rows whose sums are added along a fixed tree. Default 0: as many as batch and unroll
+    /// suggest; see [`TrainConfig::resolved`].
+    pub groups: usize,
     /// What is held back for validation. Default nothing.
     pub validation: Validation,
     /// Seed of initialisation and dropout. Default 0.
@@ -70,6 +75,8 @@ impl TrainConfig {
             keep: 0.5,
             clip: 5.0,
             save_every: 200,
+            save_minutes: None,
+            groups: 0,
             validation: Validation::None,
             seed: 0,
         }
@@ -106,6 +113,15 @@ impl TrainConfig {
     /// The sizes of the network over `vocabulary` characters.
     pub fn sizes(&self, vocabulary: usize) -> Sizes {
         Sizes { vocabulary, hidden: self.hidden, layers: self.layers }
+    }
+
+    /// The same with a number of groups: a power of two, at most 16 and B, that leaves each group some
+    /// 512 positions.
+    pub fn resolved(self) -> Self {
+        let positions = self.batch.saturating_mul(self.unroll);
+        let fits = |groups: &usize| *groups <= self.batch && positions / groups >= 512;
+        let suggested = [16, 8, 4, 2].into_iter().find(fits).unwrap_or(1);
+        Self { groups: if self.groups == 0 { suggested } else { self.groups }, ..self }
     }
 
     /// Checks every value against its range.
@@ -148,6 +164,11 @@ impl TrainConfig {
         )?;
         check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
         check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf clips nothing)")?;
+        if let Some(minutes) = self.save_minutes {
+            let holds = minutes.is_finite() && minutes > 0.0;
+            check(holds, "--save-minutes", minutes, positive)?;
+        }
+        check(self.groups <= self.batch, "the number of groups", self.groups, "at most --batch")?;
         if let Validation::Share(share) = self.validation {
             check(share > 0.0 && share < 1.0, "--validation", share, "above 0 and below 1")?;
         }

@@ -187,12 +187,13 @@ pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
 /// for what will be made of the bytes, so that a file too large for the machine is an error.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] if there is no room or the file has become shorter.
+/// [`Error::NoMemory`] if there is no room, [`Error::Checkpoint`] if the file has become shorter.
 pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
-    if count > available_memory() || !fits(bytes) || !fits(&mut Vec::new()) {
-        return wrong(path, &format!("its {count} bytes do not fit into this machine's memory"));
+    let available = available_memory();
+    if count > available || !fits(bytes) || !fits(&mut Vec::new()) {
+        return Err(Error::NoMemory { path: path.to_path_buf(), needed: count, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
     if read < room { wrong(path, "it became shorter while it was read") } else { Ok(()) }

@@ -1,15 +1,17 @@
 //! One row per step: the run's history, in memory, in checkpoints and as `log.csv`.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::train::RunId;
 
 /// One line of the log: what the run's history keeps of a step.
 ///
-/// Displayed as a line of `log.csv` without its end. Each number is the shortest that reads back as
+/// Displayed as a line of `log.csv` without the run and the line's end. Each number is the shortest that reads back as
 /// itself, so equal rows are equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogRow {
@@ -32,12 +34,20 @@ pub struct LogRow {
 impl LogRow {
     /// The first line of `log.csv`.
     pub const HEADER: &'static str =
+        "step,epoch,train_loss,validation_loss,norm,learning_rate,seconds,run";
+    /// That of a log from before runs had names.
+    const NAMELESS: &'static str =
         "step,epoch,train_loss,validation_loss,norm,learning_rate,seconds";
 
-    /// All of `log.csv` for this history.
-    pub fn table(history: &[Self]) -> String {
-        let lines = history.iter().map(|row| format!("{row}\n"));
+    /// All of `log.csv` for this history of `run`.
+    pub fn table(history: &[Self], run: RunId) -> String {
+        let lines = history.iter().map(|row| row.line(run));
         std::iter::once(format!("{}\n", Self::HEADER)).chain(lines).collect()
+    }
+
+    /// Its line in the log of `run`.
+    pub fn line(&self, run: RunId) -> String {
+        format!("{self},{run}\n")
     }
 
     /// Reads a `log.csv` back. A last line without its end is left out: a run is writing it.
@@ -45,19 +55,56 @@ impl LogRow {
     /// # Errors
     /// If the file cannot be read, or a line of it is no row of a log.
     pub fn read_table(path: &Path) -> Result<Vec<Self>> {
-        let wrong = |line: usize, text: &str| Error::RunFolder {
-            path: path.to_path_buf(),
-            reason: format!("line {line} is no line of a log: {text:?}"),
-        };
         let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let mut lines = whole.lines().zip(1..);
-        match lines.next() {
-            Some((header, _)) if header == Self::HEADER => {}
-            header => return Err(wrong(1, header.map_or("", |(text, _)| text))),
-        }
-        lines.map(|(line, number)| line.parse().map_err(|()| wrong(number, line))).collect()
+        let rows = rows(path, &text)?;
+        rows.map(|row| row.map(|(row, _)| row)).collect()
     }
+
+    /// The run that the log at `path` is of; nothing for a log without rows or of a run without a name.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no log.
+    pub fn run_of(path: &Path) -> Result<Option<RunId>> {
+        let wrong = |reason: &str| Error::RunFolder { path: path.into(), reason: reason.into() };
+        if !fs::metadata(path).map_err(Error::io("read", path))?.is_file() {
+            return Err(wrong("no file, so no log can be in it; move it elsewhere"));
+        }
+        let mut start = Vec::new();
+        let file = File::open(path).map_err(Error::io("open", path))?;
+        file.take(4096).read_to_end(&mut start).map_err(Error::io("read", path))?;
+        let start = String::from_utf8_lossy(&start);
+        if !start.contains('\n') && Self::HEADER.starts_with(&*start) {
+            return Ok(None); // killed while its first line was written
+        }
+        let first = rows(path, &start)?.next().transpose()?;
+        Ok(first.and_then(|(_, run)| run))
+    }
+}
+
+/// The rows in the log `text`, each with its run if the log names one.
+fn rows<'a>(
+    path: &'a Path,
+    text: &'a str,
+) -> Result<impl Iterator<Item = Result<(LogRow, Option<RunId>)>> + 'a> {
+    let wrong = move |line: usize, text: &str| Error::RunFolder {
+        path: path.to_path_buf(),
+        reason: format!("line {line} is no line of a log: {text:?}"),
+    };
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let mut lines = whole.lines().zip(1..);
+    let is_named = match lines.next() {
+        Some((LogRow::HEADER, _)) => true,
+        Some((LogRow::NAMELESS, _)) => false,
+        header => return Err(wrong(1, header.map_or("", |(text, _)| text))),
+    };
+    let row = move |line: &str| {
+        let (row, run) = match is_named {
+            true => line.rsplit_once(',').map(|(row, run)| (row, run.parse().map(Some)))?,
+            false => (line, Ok(None)),
+        };
+        Some((row.parse().ok()?, run.ok()?))
+    };
+    Ok(lines.map(move |(line, number)| row(line).ok_or_else(|| wrong(number, line))))
 }
 
 impl FromStr for LogRow {
@@ -105,7 +152,7 @@ mod tests {
         LogRow::read_table(file.path())
     }
 
-    fn rows() -> Vec<LogRow> {
+    fn history() -> Vec<LogRow> {
         let row = LogRow {
             step: 1,
             epoch: 1,
@@ -118,22 +165,41 @@ mod tests {
         vec![row, LogRow { step: 2, validation: Some(2.0 / 3.0), ..row }]
     }
 
+    fn table() -> String {
+        LogRow::table(&history(), RunId::new(7).unwrap())
+    }
+
     #[test]
-    fn a_table_reads_back_as_itself() {
-        assert_eq!(read(&LogRow::table(&rows())).unwrap(), rows());
+    fn a_table_reads_back_as_itself_and_names_its_run() {
+        assert_eq!(read(&table()).unwrap(), history());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), table()).unwrap();
+        assert_eq!(LogRow::run_of(file.path()).unwrap(), RunId::new(7));
+    }
+
+    #[test]
+    fn a_table_from_before_runs_had_names_is_read() {
+        let table = table().replace(",run\n", "\n").replace(",0000000000000007\n", "\n");
+        assert_eq!(read(&table).unwrap(), history());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), table).unwrap();
+        assert_eq!(LogRow::run_of(file.path()).unwrap(), None);
     }
 
     #[test]
     fn a_line_that_is_still_being_written_is_left_out() {
-        let table = LogRow::table(&rows());
-        assert_eq!(read(&table[..table.len() - 3]).unwrap(), rows()[..1]);
+        let table = table();
+        assert_eq!(read(&table[..table.len() - 3]).unwrap(), history()[..1]);
     }
 
     #[test]
     fn a_line_that_is_no_row_is_named_with_its_number() {
-        let table = LogRow::table(&rows()) + "3,1,x,,1,1,1\n";
+        let table = table() + "3,1,x,,1,1,1,0000000000000007\n";
         let message = read(&table).unwrap_err().to_string();
-        assert!(message.ends_with("line 4 is no line of a log: \"3,1,x,,1,1,1\""), "{message}");
+        assert!(
+            message.ends_with("line 4 is no line of a log: \"3,1,x,,1,1,1,0000000000000007\""),
+            "{message}"
+        );
         assert!(read("a,b\n").unwrap_err().to_string().contains("line 1"));
     }
 }

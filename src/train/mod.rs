@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod config;
 mod files;
+mod identity;
 #[cfg(feature = "interchange")]
 pub mod interchange;
 mod log;
@@ -13,6 +14,7 @@ mod trainer;
 
 pub use config::TrainConfig;
 pub use files::replace;
+pub use identity::RunId;
 pub use log::LogRow;
 pub use threads::{thread_count, thread_pool};
 pub use trainer::{StepReport, Trainer};

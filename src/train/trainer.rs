@@ -16,11 +16,11 @@ use crate::optim::clip::clip_by_global_norm;
 use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
 use crate::text::vocabulary::Vocabulary;
-use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
 use crate::train::memory::Memory;
 use crate::train::threads::thread_pool;
+use crate::train::{RunId, TrainConfig};
 
 /// Largest norm of gradients whose squares, Adam's second moments, are numbers in f32.
 const LARGEST_NORM: f64 = 1e19;
@@ -67,11 +67,13 @@ impl Trainer {
     /// A setting out of range, or a text too short for one batch.
     pub fn new(corpus: &Corpus, config: TrainConfig, threads: usize) -> Result<Self> {
         config.validate()?;
+        let config = config.resolved();
         let vocabulary = Vocabulary::from_text(corpus.text());
         let sizes = config.sizes(vocabulary.len());
         Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let start = Checkpoint {
+            run: None,
             vocabulary: vocabulary.characters().to_vec(),
             text_sha256: corpus.sha256(),
             parameters: Parameters::initial(sizes, config.initialisation, &mut rng),
@@ -89,13 +91,17 @@ impl Trainer {
     /// Goes on where `checkpoint` stopped: the same bits as if it had never stopped.
     ///
     /// # Errors
-    /// If `corpus` is not the text that the checkpoint was trained on.
+    /// [`Error::Mismatch`] if `corpus` is not the text that the checkpoint was trained on or its place in
+    /// it does not exist; a text too short for one batch.
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
         corpus: &Corpus,
         threads: usize,
     ) -> Result<Self> {
-        assert_eq!(checkpoint.text_sha256, corpus.sha256(), "the caller has compared the texts");
+        let mismatch = |reason| Error::Mismatch { path: "the checkpoint".into(), reason };
+        if checkpoint.text_sha256 != corpus.sha256() {
+            return Err(mismatch("it was trained on another text".into()));
+        }
         let config = &checkpoint.config;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let ids = vocabulary.encode(corpus.text())?;
@@ -105,8 +111,8 @@ impl Trainer {
         let count = batches.len();
         let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));
         if batch >= count || behind != Some(step) {
-            let reason = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
-            return Err(Error::Mismatch { path: "the checkpoint".into(), reason });
+            let place = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
+            return Err(mismatch(place));
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
@@ -130,6 +136,11 @@ impl Trainer {
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.run
+    }
+
+    /// Makes this the trainer of `run`: every checkpoint says so from now on.
+    pub fn belong_to(&mut self, run: RunId) {
+        self.run.run = Some(run);
     }
 
     /// The step after which training ends.

@@ -25,13 +25,14 @@ fn go_on(folder: &Path, config: &TrainConfig, threads: usize, stop: u64) {
     }
 }
 
-/// SHA-256 of all numbers of the last checkpoint and the log, both without their seconds.
+/// SHA-256 of all numbers of the last checkpoint and the log, both without their seconds and run.
 fn end(folder: &Path) -> (String, String) {
     let mut end = load_any(folder).unwrap().checkpoint;
     assert_eq!(end.step, LAST);
     end.history.iter_mut().for_each(|row| row.seconds = 0.0);
+    end.run = None;
     let log = fs::read_to_string(folder.join("log.csv")).unwrap();
-    let timeless = log.lines().map(|line| line.rsplit_once(',').unwrap().0.to_string() + "\n");
+    let timeless = log.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_string() + "\n");
     (sha256(&end.encode()), timeless.collect())
 }
 

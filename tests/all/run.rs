@@ -4,10 +4,13 @@
 use std::fs;
 use std::path::Path;
 
+use karenina::error::Error;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::{Mode, Opened, Run, RunEvent, RunFolder, checkpoints_in, load_any};
+use karenina::train::run::{
+    Mode, OnSaveError, Opened, Run, RunEvent, RunFolder, checkpoints_in, load_any,
+};
 use karenina::train::{LogRow, TrainConfig, Trainer};
 
 fn open(path: &Path, mode: Mode) -> Opened {
@@ -51,16 +54,17 @@ fn finish(run: &mut Run) -> Vec<RunEvent> {
     run.map(Result::unwrap).collect()
 }
 
-/// `log.csv` without its last column, the seconds.
+/// `log.csv` without its last columns, the seconds and the run.
 fn timeless_log(folder: &Path) -> Vec<String> {
     let log = fs::read_to_string(folder.join("log.csv")).unwrap();
-    log.lines().map(|line| line.rsplit_once(',').unwrap().0.to_string()).collect()
+    log.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_string()).collect()
 }
 
-/// The newest checkpoint with its seconds left out.
+/// The newest checkpoint with its seconds and its run left out.
 fn timeless_end(folder: &Path) -> Checkpoint {
     let mut end = load_any(folder).unwrap().checkpoint;
     end.history.iter_mut().for_each(|row| row.seconds = 0.0);
+    end.run = None;
     end
 }
 
@@ -79,9 +83,17 @@ fn a_run_validates_and_saves_every_so_often_and_at_its_end() {
         .filter(|row| row.validation.is_some())
         .map(|row| row.step)
         .collect();
-    assert_eq!(validated, steps_in(folder.path()), "a row with a validation for each checkpoint");
+    assert_eq!(
+        validated,
+        steps_in(folder.path())[1..],
+        "one for each checkpoint but that of step 0"
+    );
     let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
-    assert_eq!(log, LogRow::table(run.trainer().history()), "and the log holds it");
+    assert_eq!(
+        log,
+        LogRow::table(run.trainer().history(), run.folder().run()),
+        "and the log holds it"
+    );
     assert!(run.next().is_none());
 }
 
@@ -127,23 +139,8 @@ fn obstruct(folder: &Path, step: u64) {
     fs::create_dir(folder.join(format!("i{step}_l4.ckpt"))).unwrap();
 }
 
-#[test]
-fn a_failed_save_ends_the_run_if_nothing_older_is_safe() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut run = start(folder.path(), Mode::New);
-    obstruct(folder.path(), 5);
-    let error = run.find_map(Result::err).unwrap();
-    assert!(error.to_string().contains("i5_l4.ckpt"), "{error}");
-    assert_eq!(run.trainer().step(), 5);
-    assert!(run.next().is_none());
-}
-
-#[test]
-fn a_failed_save_is_a_warning_once_and_an_error_twice_in_a_row() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut run = start(folder.path(), Mode::New);
-    obstruct(folder.path(), 10);
-    obstruct(folder.path(), 15);
+/// The first error of `run`, and the warnings before it.
+fn fail(run: &mut Run) -> (String, Vec<String>) {
     let mut warnings = Vec::new();
     let error = run.find_map(|event| match event {
         Ok(RunEvent::Warning(warning)) => {
@@ -152,20 +149,98 @@ fn a_failed_save_is_a_warning_once_and_an_error_twice_in_a_row() {
         }
         event => event.err(),
     });
-    assert!(error.unwrap().to_string().contains("i15_l4.ckpt"));
-    assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("only") && warnings[0].contains("i5_l4.ckpt is safe"));
+    (error.unwrap().to_string(), warnings)
 }
 
 #[test]
-fn a_failed_save_is_forgotten_after_one_that_succeeds() {
+fn a_failed_save_ends_the_run_at_once_if_asked_to() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = start(folder.path(), Mode::New);
-    obstruct(folder.path(), 10);
-    let warnings =
-        finish(&mut run).into_iter().filter(|event| matches!(event, RunEvent::Warning(_)));
-    assert_eq!(warnings.count(), 1);
-    assert_eq!(load_any(folder.path()).unwrap().checkpoint.step, run.trainer().last_step());
+    run.on_save_error = OnSaveError::Stop;
+    obstruct(folder.path(), 5);
+    let (error, warnings) = fail(&mut run);
+    assert!(error.starts_with("step 5 is not saved: ") && error.contains("i5_l4.ckpt"), "{error}");
+    assert!(error.ends_with("i0_l4.ckpt is safe") && warnings.is_empty(), "{error}");
+    assert_eq!(run.trainer().step(), 5);
+    assert!(run.next().is_none());
+}
+
+#[test]
+fn a_failed_save_is_told_once_and_tried_again_while_training_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    obstruct(folder.path(), 5);
+    let mut warnings = Vec::new();
+    let saved = run.find_map(|event| match event.unwrap() {
+        RunEvent::Warning(warning) => {
+            warnings.push(warning);
+            None
+        }
+        RunEvent::Step(_) => {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            None
+        }
+        RunEvent::Saved(path) => Some(path),
+        RunEvent::Skipped(_) => None,
+    });
+    // A second after step 5, and so at another step than the next that is due.
+    assert!(run.trainer().step() > 5 && run.trainer().step() < 10, "{saved:?}");
+    assert_eq!(warnings.len(), 1);
+    let expected = "training goes on and the save is tried again, but until it succeeds only ";
+    assert!(warnings[0].contains(expected) && warnings[0].ends_with("i0_l4.ckpt is safe"));
+    finish(&mut run);
+    let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
+    assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
+}
+
+#[test]
+fn the_last_save_is_tried_again_for_some_seconds_and_then_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    let last = run.trainer().last_step();
+    obstruct(folder.path(), last);
+    let start = std::time::Instant::now();
+    let (error, _) = fail(&mut run);
+    assert!(start.elapsed().as_secs() >= 7, "{:?}", start.elapsed());
+    assert!(error.starts_with(&format!("step {last} is not saved: ")), "{error}");
+    assert!(error.contains(".ckpt is safe"), "{error}");
+}
+
+#[test]
+fn a_first_save_that_fails_is_an_error_before_the_first_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = Trainer::new(&corpus(), config(), 1).unwrap();
+    let opened = open(folder.path(), Mode::New).folder;
+    obstruct(folder.path(), 0);
+    assert!(Run::new(trainer, opened).err().unwrap().to_string().contains("i0_l4.ckpt"));
+}
+
+#[test]
+fn minutes_save_in_between_without_a_validation() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = TrainConfig { save_minutes: Some(1e-9), save_every: 1_000, ..config() };
+    let trainer = Trainer::new(&corpus(), config, 1).unwrap();
+    let mut run = Run::new(trainer, open(folder.path(), Mode::New).folder).unwrap();
+    finish(&mut run);
+    let last = run.trainer().last_step();
+    assert_eq!(steps_in(folder.path()), (0..=last).collect::<Vec<_>>());
+    let validated = run.trainer().history().iter().filter(|row| row.validation.is_some()).count();
+    assert_eq!(validated, 1, "the last step alone is due");
+    let kept = load_any(folder.path()).unwrap().checkpoint.config.save_minutes;
+    assert_eq!(kept, Some(1e-9), "the run remembers it");
+}
+
+#[test]
+fn a_trainer_refuses_another_text_and_a_place_that_the_text_has_not() {
+    let checkpoint = Trainer::new(&corpus(), config(), 1).unwrap().checkpoint().clone();
+    let other = Corpus::from_str(&"abcde".repeat(20));
+    let error = |checkpoint, corpus| match Trainer::from_checkpoint(checkpoint, corpus, 1) {
+        Err(Error::Mismatch { reason, .. }) => reason,
+        _ => panic!("it went on"),
+    };
+    assert_eq!(error(checkpoint.clone(), &other), "it was trained on another text");
+    let elsewhere = Checkpoint { step: 3, epoch: 0, batch: 2, ..checkpoint };
+    assert!(error(elsewhere, &corpus()).starts_with("step 3 is not batch 2 of "));
 }
 
 /// A run whose next loss overflows.

@@ -1,13 +1,13 @@
 //! The run folder: one trainer at a time, nothing deleted before something newer is safe.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::support::{row, tiny};
-use karenina::error::Error;
-use karenina::train::LogRow;
+use karenina::error::{Error, Result};
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{Mode, Opened, RunFolder, checkpoints_in, load_any, newest_good};
+use karenina::train::{LogRow, RunId};
 
 /// [`tiny`] at another step, its history with these validation losses at their steps.
 fn at_step(step: u64, validations: &[(u64, f64)]) -> Checkpoint {
@@ -20,6 +20,16 @@ fn at_step(step: u64, validations: &[(u64, f64)]) -> Checkpoint {
     (checkpoint.step, checkpoint.epoch, checkpoint.batch) = (step, 0, step as usize);
     checkpoint.adam.updates = step;
     checkpoint
+}
+
+/// Saves `checkpoint` as one of the folder's run.
+fn save(folder: &mut RunFolder, checkpoint: Checkpoint) -> Result<PathBuf> {
+    folder.save(&Checkpoint { run: Some(folder.run()), ..checkpoint })
+}
+
+/// [`at_step`] of the folder's run, begun there.
+fn begin(folder: &mut RunFolder, start: Checkpoint) {
+    folder.begin(&Checkpoint { run: Some(folder.run()), ..start }).unwrap();
 }
 
 fn open(path: &Path, mode: Mode) -> Opened {
@@ -54,7 +64,7 @@ fn stale_temporary_files_are_swept_and_nothing_else() {
     for name in names {
         fs::write(folder.path().join(name), "half").unwrap();
     }
-    open(folder.path(), Mode::New);
+    begin(&mut open(folder.path(), Mode::New).folder, at_step(0, &[]));
     let left = names.map(|name| folder.path().join(name).exists());
     assert_eq!(left, [false, false, true, true, true]);
 }
@@ -80,25 +90,229 @@ fn resuming_without_a_checkpoint_starts_afresh_and_says_so() {
 }
 
 #[test]
-fn resuming_passes_over_broken_checkpoints_and_names_each() {
+fn resuming_passes_over_damaged_checkpoints_and_keeps_each_under_another_name() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), Mode::New).folder;
     for step in [2, 3, 4] {
-        run.save(&at_step(step, &[])).unwrap();
+        save(&mut run, at_step(step, &[])).unwrap();
     }
     drop(run);
     fs::write(folder.path().join("i4_l2.ckpt"), "").unwrap();
     let third = fs::read(folder.path().join("i3_l2.ckpt")).unwrap();
     fs::write(folder.path().join("i3_l2.ckpt"), &third[..third.len() - 1]).unwrap();
-    fs::create_dir(folder.path().join("i9_l2.ckpt")).unwrap();
+    fs::write(folder.path().join("i9_l2.ckpt"), "PK\x03\x04").unwrap();
 
-    let opened = open(folder.path(), Mode::Resume);
-    assert_eq!(opened.checkpoint, Some(at_step(2, &[])));
+    let mut opened = open(folder.path(), Mode::Resume);
+    let run = Some(opened.folder.run());
+    assert_eq!(opened.checkpoint, Some(Checkpoint { run, ..at_step(2, &[]) }));
     assert_eq!(opened.folder.newest().unwrap().0, 2);
-    let named = ["i9_l2.ckpt: a folder", "i4_l2.ckpt: empty", "i3_l2.ckpt: cut short"];
-    assert_eq!(opened.warnings.len(), named.len());
-    for (warning, name) in opened.warnings.iter().zip(named) {
-        assert!(warning.contains(name) && warning.ends_with("passed over"), "{warning}");
+    let bytes: Vec<_> = [9, 4, 3].map(|step| bytes_of(folder.path(), step)).into();
+    let told = opened.folder.begin(&opened.checkpoint.unwrap()).unwrap();
+    assert_eq!(steps_in(folder.path()), [2]);
+    for ((step, bytes), told) in [9, 4, 3].into_iter().zip(bytes).zip(told) {
+        let aside = folder.path().join(format!("i{step}_l2.ckpt.damaged"));
+        assert_eq!(fs::read(&aside).unwrap(), bytes, "kept as it was");
+        assert!(told.ends_with(&format!("it is kept as {}", aside.display())), "{told}");
+    }
+}
+
+fn bytes_of(folder: &Path, step: u64) -> Vec<u8> {
+    fs::read(folder.join(format!("i{step}_l2.ckpt"))).unwrap()
+}
+
+/// A folder with a run of steps 2 and 3, begun and left.
+fn left_run() -> (tempfile::TempDir, RunId) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path(), Mode::New).folder;
+    begin(&mut run, at_step(2, &[]));
+    save(&mut run, at_step(3, &[])).unwrap();
+    (folder, run.run())
+}
+
+/// Every file of the folder with its bytes.
+fn all_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries
+        .filter(|path| path.is_file())
+        .map(|path| (path.clone(), fs::read(&path).unwrap_or_default()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Resuming is refused with these words, and not a byte is changed.
+#[track_caller]
+fn refused(folder: &Path, expected: &str) {
+    let before = all_of(folder);
+    let error = RunFolder::open(folder, Mode::Resume).unwrap_err().to_string();
+    assert!(error.contains(expected) && !error.contains('\n'), "{error}");
+    assert_eq!(all_of(folder), before);
+}
+
+#[test]
+fn a_newer_version_stops_a_resume_and_nothing_is_changed() {
+    let (folder, _) = left_run();
+    for step in [3, 2] {
+        let mut bytes = bytes_of(folder.path(), step);
+        bytes[12] = 3;
+        fs::write(folder.path().join(format!("i{step}_l2.ckpt")), bytes).unwrap();
+        refused(folder.path(), "i3_l2.ckpt: made by a newer karenina: format version 3");
+    }
+    let sampled = load_any(folder.path()).unwrap_err();
+    assert!(matches!(sampled, Error::Newer { found: 3, known: 2, .. }));
+}
+
+#[test]
+fn too_little_memory_stops_a_resume_and_nothing_is_changed() {
+    let (folder, _) = left_run();
+    let path = folder.path().join("i9_l2.ckpt");
+    let mut header = bytes_of(folder.path(), 3)[..28].to_vec();
+    header[16..24].copy_from_slice(&((1_u64 << 42) - 28).to_le_bytes());
+    fs::write(&path, header).unwrap();
+    File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+    let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err();
+    assert!(matches!(error, Error::NoMemory { .. }), "{error}");
+    assert_eq!(steps_in(folder.path()), [2, 3, 9]);
+}
+
+#[test]
+fn what_is_no_file_stops_a_resume_and_nothing_is_changed() {
+    let (folder, _) = left_run();
+    fs::create_dir(folder.path().join("i9_l2.ckpt")).unwrap();
+    refused(folder.path(), "i9_l2.ckpt: a folder where a checkpoint file was expected");
+    fs::remove_dir(folder.path().join("i9_l2.ckpt")).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("nowhere", folder.path().join("i9_l2.ckpt")).unwrap();
+        refused(folder.path(), "cannot read");
+    }
+}
+
+#[test]
+fn a_folder_whose_checkpoints_are_all_damaged_stops_a_resume() {
+    let (folder, _) = left_run();
+    for step in [2, 3] {
+        fs::write(folder.path().join(format!("i{step}_l2.ckpt")), "").unwrap();
+    }
+    refused(
+        folder.path(),
+        "its 2 checkpoints are all damaged, and nothing was changed; the newest: ",
+    );
+}
+
+#[test]
+fn a_log_without_a_checkpoint_stops_a_resume() {
+    let (folder, _) = left_run();
+    for step in [2, 3] {
+        fs::remove_file(folder.path().join(format!("i{step}_l2.ckpt"))).unwrap();
+    }
+    refused(folder.path(), "holds what is left of a run, but no checkpoint to go on from");
+}
+
+#[test]
+fn a_foreign_checkpoint_stops_a_resume_that_would_go_on_with_it() {
+    let ((folder, ours), (other, theirs)) = (left_run(), left_run());
+    let foreign = folder.path().join("i9_l2.ckpt");
+    let mut run = open(other.path(), Mode::Resume).folder;
+    fs::copy(save(&mut run, at_step(9, &[])).unwrap(), &foreign).unwrap();
+    let expected =
+        format!("i9_l2.ckpt: belongs to another run ({theirs}) than the folder ({ours}); move it");
+    refused(folder.path(), &expected);
+    fs::write(folder.path().join(RunFolder::LOCK), "").unwrap();
+    refused(folder.path(), "holds checkpoints of different runs");
+    fs::remove_file(foreign).unwrap();
+    assert_eq!(open(folder.path(), Mode::Resume).folder.run(), ours);
+}
+
+#[test]
+fn a_foreign_checkpoint_of_an_earlier_step_is_neither_pruned_nor_overwritten() {
+    let ((folder, _), (other, _)) = (left_run(), left_run());
+    let mut run = open(other.path(), Mode::Resume).folder;
+    for step in [1, 4] {
+        let foreign = save(&mut run, at_step(step, &[])).unwrap();
+        let mut ours = open(folder.path(), Mode::Resume);
+        ours.folder.begin(&ours.checkpoint.unwrap()).unwrap();
+        let place = folder.path().join(format!("i{step}_l2.ckpt"));
+        fs::copy(&foreign, &place).unwrap();
+        ours.folder.keep = Some(1);
+        save(&mut ours.folder, at_step(4, &[])).unwrap();
+        let kept = if step == 4 { place.with_file_name("i4_l2.ckpt.kept") } else { place };
+        assert_eq!(fs::read(kept).unwrap(), fs::read(foreign).unwrap());
+        fs::remove_file(folder.path().join("i4_l2.ckpt")).unwrap();
+        fs::remove_file(folder.path().join("i1_l2.ckpt")).unwrap_or_default();
+        save(&mut ours.folder, at_step(3, &[])).unwrap();
+    }
+}
+
+#[test]
+fn a_copy_of_a_whole_folder_goes_on_as_the_same_run() {
+    let (folder, run) = left_run();
+    let copy = tempfile::tempdir().unwrap();
+    for (path, bytes) in all_of(folder.path()) {
+        fs::write(copy.path().join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    assert_eq!(open(copy.path(), Mode::Resume).folder.run(), run);
+}
+
+#[test]
+fn the_log_of_another_run_is_not_written_over() {
+    let ((folder, ours), (other, theirs)) = (left_run(), left_run());
+    fs::copy(other.path().join("log.csv"), folder.path().join("log.csv")).unwrap();
+    refused(
+        folder.path(),
+        &format!("log.csv: the log of another run ({theirs}) than the folder's ({ours})"),
+    );
+    fs::remove_file(folder.path().join("log.csv")).unwrap();
+    fs::create_dir(folder.path().join("log.csv")).unwrap();
+    refused(folder.path(), "log.csv: no file, so no log can be in it");
+}
+
+#[test]
+fn a_lock_that_is_no_lock_is_refused() {
+    let (folder, _) = left_run();
+    let lock = folder.path().join(RunFolder::LOCK);
+    fs::write(&lock, "somebody's notes").unwrap();
+    refused(folder.path(), "run.lock: holds something else than the name of a run");
+    fs::remove_file(&lock).unwrap();
+    fs::create_dir(&lock).unwrap();
+    refused(folder.path(), "run.lock: no file, but it must be one");
+}
+
+#[test]
+fn a_run_of_version_1_is_given_a_name_when_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ckpt");
+    fs::copy(golden, folder.path().join("i5_l2.ckpt")).unwrap();
+    let Opened { folder: mut run, checkpoint, .. } = open(folder.path(), Mode::Resume);
+    begin(&mut run, checkpoint.unwrap());
+    let name = run.run();
+    drop(run);
+    let mut again = open(folder.path(), Mode::Resume).folder;
+    assert_eq!(again.run(), name, "also if it was killed before its first save");
+    save(&mut again, at_step(6, &[])).unwrap();
+    drop(again);
+    assert_eq!(open(folder.path(), Mode::Resume).folder.run(), name);
+}
+
+#[test]
+fn a_folder_deleted_and_made_anew_by_another_run_is_left_to_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    let mut first = open(&path, Mode::New).folder;
+    begin(&mut first, at_step(0, &[]));
+    fs::remove_dir_all(&path).unwrap();
+    assert!(save(&mut first, at_step(2, &[])).unwrap_err().is_missing(), "gone is not another's");
+    let mut second = open(&path, Mode::New).folder;
+    begin(&mut second, at_step(1, &[]));
+    let before = all_of(&path);
+    for is_running in [true, false] {
+        let error = save(&mut first, at_step(2, &[])).unwrap_err();
+        assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+        assert!(matches!(first.rewrite_log(&[]), Err(Error::OtherRun { .. })));
+        assert_eq!(all_of(&path), before);
+        if is_running {
+            drop(std::mem::replace(&mut second, open(&parent.path().join("x"), Mode::New).folder));
+        }
     }
 }
 
@@ -108,8 +322,8 @@ fn a_checkpoint_is_loaded_from_its_file_or_its_folder() {
     let none = load_any(folder.path()).unwrap_err();
     assert!(matches!(none, Error::NoCheckpoint { .. }));
     let mut run = open(folder.path(), Mode::New).folder;
-    let older = run.save(&at_step(2, &[])).unwrap();
-    let newer = run.save(&at_step(10, &[])).unwrap();
+    let older = save(&mut run, at_step(2, &[])).unwrap();
+    let newer = save(&mut run, at_step(10, &[])).unwrap();
     assert_eq!(load_any(&older).unwrap().checkpoint.step, 2);
     assert_eq!(load_any(folder.path()).unwrap().path, newer);
     fs::write(&newer, "").unwrap();
@@ -137,7 +351,7 @@ fn pruning_keeps_the_newest_and_the_best_by_validation() {
     let validations = [(1, 3.0), (2, 1.0), (3, 2.0), (4, 2.5), (5, 2.25)];
     let mut left = Vec::new();
     for step in 1..=5 {
-        run.save(&at_step(step, &validations[..step as usize])).unwrap();
+        save(&mut run, at_step(step, &validations[..step as usize])).unwrap();
         left.push(steps_in(folder.path()));
     }
     assert_eq!(left, [vec![1], vec![1, 2], vec![2, 3], vec![2, 3, 4], vec![2, 4, 5]]);
@@ -146,11 +360,11 @@ fn pruning_keeps_the_newest_and_the_best_by_validation() {
 #[test]
 fn pruning_keeps_one_even_if_asked_for_none_and_leaves_later_steps_alone() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("i9_l2.ckpt"), "broken").unwrap();
-    let mut run = open(folder.path(), Mode::Resume).folder;
+    let mut run = open(folder.path(), Mode::New).folder;
     run.keep = Some(0);
-    run.save(&at_step(1, &[])).unwrap();
-    run.save(&at_step(2, &[])).unwrap();
+    fs::write(folder.path().join("i9_l2.ckpt"), "broken").unwrap();
+    save(&mut run, at_step(1, &[])).unwrap();
+    save(&mut run, at_step(2, &[])).unwrap();
     assert_eq!(steps_in(folder.path()), [2, 9]);
 }
 
@@ -159,27 +373,68 @@ fn nothing_is_pruned_when_a_save_fails() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = open(folder.path(), Mode::New).folder;
     run.keep = Some(1);
-    run.save(&at_step(1, &[])).unwrap();
+    save(&mut run, at_step(1, &[])).unwrap();
     fs::create_dir(folder.path().join("i2_l2.ckpt")).unwrap(); // a rename onto a folder fails
-    run.save(&at_step(2, &[])).unwrap_err();
+    save(&mut run, at_step(2, &[])).unwrap_err();
     assert_eq!(steps_in(folder.path()), [1, 2]);
+    fs::remove_dir(folder.path().join("i2_l2.ckpt")).unwrap();
     assert_eq!(load_any(folder.path()).unwrap().checkpoint.step, 1);
     let names = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name());
     assert!(!names.into_iter().any(|name| name.to_str().unwrap().ends_with(".tmp")));
 }
 
+/// The folder in `folder` where a run that is replaced lies.
+fn replaced(folder: &Path) -> Option<PathBuf> {
+    let mut entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.find(|path| path.is_dir())
+}
+
 #[test]
-fn an_overwritten_run_stays_until_the_new_one_has_a_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut old = open(folder.path(), Mode::New).folder;
-    old.save(&at_step(3, &[])).unwrap();
-    old.save(&at_step(4, &[])).unwrap();
-    drop(old);
+fn an_overwritten_run_is_deleted_when_the_new_one_is_safe() {
+    let (folder, old) = left_run();
     let mut new = open(folder.path(), Mode::Overwrite).folder;
-    assert_eq!(steps_in(folder.path()), [3, 4]);
-    new.save(&at_step(3, &[(1, 1.0)])).unwrap();
-    assert_eq!(steps_in(folder.path()), [3]);
-    assert_eq!(load_any(folder.path()).unwrap().checkpoint, at_step(3, &[(1, 1.0)]));
+    assert_eq!(steps_in(folder.path()), [2, 3], "nothing is touched before the new one begins");
+    begin(&mut new, at_step(0, &[]));
+    assert_ne!(new.run(), old);
+    assert_eq!((steps_in(folder.path()), replaced(folder.path())), (vec![0], None));
+    drop(new);
+    assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 0);
+}
+
+#[test]
+fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() {
+    let begin_in_vain = |folder: &Path| {
+        let mut new = open(folder, Mode::Overwrite).folder;
+        let checkpoint = Checkpoint { run: Some(new.run()), ..at_step(3, &[]) };
+        let mut wrong = checkpoint.clone();
+        wrong.parameters.projection.b[0] = f32::NAN;
+        new.begin(&wrong).unwrap_err(); // all is moved, and the first save fails
+    };
+    let (folder, old) = left_run();
+    let before: Vec<_> = [2, 3].map(|step| bytes_of(folder.path(), step)).into();
+    begin_in_vain(folder.path());
+    let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err().to_string();
+    let aside = replaced(folder.path()).unwrap();
+    assert!(error.contains("an --overwrite was interrupted here; repeat it, or"), "{error}");
+    assert!(
+        error.contains(aside.to_str().unwrap()) && error.ends_with("delete run.lock"),
+        "{error}"
+    );
+    begin_in_vain(folder.path());
+
+    // What the message says brings the old run back.
+    for (path, _) in all_of(&aside) {
+        fs::rename(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    }
+    fs::remove_file(folder.path().join(RunFolder::LOCK)).unwrap();
+    let back = open(folder.path(), Mode::Resume).folder;
+    assert_eq!((back.run(), back.newest().unwrap().0), (old, 3));
+    assert_eq!([2, 3].map(|step| bytes_of(folder.path(), step)).to_vec(), before);
+    drop(back);
+
+    begin_in_vain(folder.path());
+    begin(&mut open(folder.path(), Mode::Overwrite).folder, at_step(0, &[]));
+    assert_eq!((steps_in(folder.path()), replaced(folder.path())), (vec![0], None));
 }
 
 #[test]
@@ -188,10 +443,13 @@ fn the_log_holds_the_shortest_exact_numbers() {
     let mut run = open(folder.path(), Mode::New).folder;
     run.rewrite_log(&[row(1, 1)]).unwrap();
     run.log(&[row(1, 1), row(2, 1)]).unwrap();
+    let name = run.run();
     assert_eq!(
         fs::read_to_string(folder.path().join("log.csv")).unwrap(),
-        "step,epoch,train_loss,validation_loss,norm,learning_rate,seconds\n\
-         1,1,4,,1.1,0.4375,0.015625\n\
-         2,1,2,2.5,2.1,0.4375,0.03125\n"
+        format!(
+            "step,epoch,train_loss,validation_loss,norm,learning_rate,seconds,run\n\
+             1,1,4,,1.1,0.4375,0.015625,{name}\n\
+             2,1,2,2.5,2.1,0.4375,0.03125,{name}\n"
+        )
     );
 }

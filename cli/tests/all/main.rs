@@ -10,6 +10,7 @@ mod profile;
 mod report;
 mod report_browser;
 mod report_support;
+mod run_folder;
 #[cfg(unix)]
 mod signals;
 mod webdriver;

@@ -33,7 +33,7 @@ pub fn record(record: &Record<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
 pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let sizes = sizes(head, length)?;
     vocabulary(&head.vocabulary, sizes.vocabulary)?;
-    let config = head.config.config(sizes);
+    let config = head.config.config(sizes, head.added);
     let config = config.ok_or("damaged: its configuration has a choice that does not exist")?;
     config.validate().map_err(|error| format!("damaged: {error}"))?;
     adam(head.adam)?;

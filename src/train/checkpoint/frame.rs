@@ -8,17 +8,34 @@ use crc32fast::Hasher;
 /// program that takes the file for text.
 pub const MAGIC: [u8; 12] = *b"\x89karenina\r\n\x1a";
 /// The version that this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the payload.
 pub const HEADER: usize = 28;
 
 /// What stands before the payload.
 #[derive(Clone, Copy)]
 pub struct Header {
+    /// The version of the payload.
+    pub version: u32,
     /// Bytes of the payload.
     pub length: u64,
     /// CRC-32 of the payload.
     pub crc: u32,
+}
+
+/// Why there is no checkpoint in a file.
+#[derive(Debug)]
+pub enum Flaw {
+    /// Its bytes prove that it is none, or no whole one.
+    Damaged(String),
+    /// It has this version, which is not known yet.
+    Newer(u32),
+}
+
+impl From<String> for Flaw {
+    fn from(reason: String) -> Self {
+        Self::Damaged(reason)
+    }
 }
 
 /// The first bytes of other programs' files.
@@ -36,35 +53,32 @@ impl Header {
     ///
     /// # Errors
     /// The reason why it begins no checkpoint.
-    pub fn read(start: &[u8], file_length: u64) -> Result<Self, String> {
+    pub fn read(start: &[u8], file_length: u64) -> Result<Self, Flaw> {
         check_magic(start)?;
         let header = start.get(..HEADER).ok_or_else(|| cut_short(file_length, HEADER as u64))?;
         let version = u32::from_le_bytes(field(header, 12));
         if version > VERSION {
-            return Err(format!(
-                "made by a newer karenina: format version {version}, this program reads up to \
-                 {VERSION}"
-            ));
+            return Err(Flaw::Newer(version));
         }
         if version == 0 {
-            return Err("damaged: there is no format version 0".into());
+            return Err("damaged: there is no format version 0".to_string().into());
         }
         let length = u64::from_le_bytes(field(header, 16));
         let found = file_length - HEADER as u64;
         if found < length {
-            return Err(cut_short(file_length, length.saturating_add(HEADER as u64)));
+            return Err(cut_short(file_length, length.saturating_add(HEADER as u64)).into());
         }
         if found > length {
-            return Err(format!("damaged: {} bytes follow after its end", found - length));
+            return Err(format!("damaged: {} bytes follow after its end", found - length).into());
         }
-        Ok(Self { length, crc: u32::from_le_bytes(field(header, 24)) })
+        Ok(Self { version, length, crc: u32::from_le_bytes(field(header, 24)) })
     }
 
     /// Its [`HEADER`] bytes.
     pub fn bytes(self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..12].copy_from_slice(&MAGIC);
-        bytes[12..16].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.version.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.length.to_le_bytes());
         bytes[24..].copy_from_slice(&self.crc.to_le_bytes());
         bytes
@@ -81,7 +95,7 @@ pub struct Sum {
 impl Sum {
     /// The header of what was written.
     pub fn header(self) -> Header {
-        Header { length: self.length, crc: self.crc.finalize() }
+        Header { version: VERSION, length: self.length, crc: self.crc.finalize() }
     }
 }
 
@@ -125,15 +139,16 @@ fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
     header[offset..offset + N].try_into().expect("the header is long enough")
 }
 
-/// The payload in the whole file `bytes`, its checksum proven.
+/// Version and payload of the whole file `bytes`, the checksum proven.
 ///
 /// # Errors
 /// The reason why there is none.
-pub fn unwrap(bytes: &[u8]) -> Result<&[u8], String> {
+pub fn unwrap(bytes: &[u8]) -> Result<(u32, &[u8]), Flaw> {
     let header = Header::read(bytes, bytes.len() as u64)?;
     let payload = &bytes[HEADER..];
     if crc32fast::hash(payload) != header.crc {
-        return Err("damaged: its checksum is wrong; an older checkpoint may do".into());
+        let reason = "damaged: its checksum is wrong; an older checkpoint may do";
+        return Err(Flaw::Damaged(reason.into()));
     }
-    Ok(payload)
+    Ok((header.version, payload))
 }

@@ -14,6 +14,7 @@ mod tensors;
 use std::io::{self, Write};
 use std::path::Path;
 
+use frame::Flaw;
 use record::Record;
 pub use summary::Summary;
 
@@ -21,14 +22,16 @@ use crate::error::{Error, Result};
 use crate::model::{Parameters, Sizes, State};
 use crate::optim::adam::Adam;
 use crate::text::vocabulary::Vocabulary;
-use crate::train::TrainConfig;
 use crate::train::files;
 use crate::train::log::LogRow;
+use crate::train::{RunId, TrainConfig};
 
 /// A run between two steps. Nothing else is needed to go on: dropout masks and the order of batches
 /// are functions of what stands here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
+    /// The run it belongs to; none for a model that came from elsewhere, or a file of version 1.
+    pub run: Option<RunId>,
     /// Hyper-parameters.
     pub config: TrainConfig,
     /// The V characters, sorted and distinct.
@@ -65,11 +68,13 @@ impl Checkpoint {
     ) -> Self {
         let sizes = parameters.sizes();
         assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
+        let config = TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config };
         Self {
+            run: None,
             text_sha256: [0; 32],
             adam: Adam::new(config.adam, sizes),
             state: State::zeros(sizes, config.batch),
-            config: TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config },
+            config: config.resolved(),
             vocabulary,
             parameters,
             step: 0,
@@ -119,7 +124,8 @@ impl Checkpoint {
     /// The checkpoint in `bytes`, all of it proven; `path` is for the message.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for anything that is not exactly what [`Checkpoint::encode`] writes.
+    /// [`Error::Damaged`] for anything that is not exactly what [`Checkpoint::encode`] writes or wrote in
+    /// version 1, [`Error::Newer`] for a version that is not known yet.
     pub fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
         read(bytes)
             .map(|(record, sizes, config)| Self::build(&record, sizes, config))
@@ -131,6 +137,7 @@ impl Checkpoint {
         let (parameters, adam, state) =
             tensors::build(&record.tensors, sizes, config.batch, head.adam, head.updates);
         Self {
+            run: RunId::new(head.added.run),
             vocabulary: head.vocabulary.chars().collect(),
             text_sha256: head.text_sha256,
             parameters,
@@ -151,18 +158,28 @@ impl Checkpoint {
     /// # Errors
     /// Whatever the system refuses, or [`Error::Checkpoint`] if a number is not finite.
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_if(path, &|| Ok(()))
+    }
+
+    /// As [`Checkpoint::save`], if `may` still says so when all is written and only the old file is to be
+    /// replaced.
+    pub(super) fn save_if(&self, path: &Path, may: &dyn Fn() -> Result<()>) -> Result<()> {
         let record = Record::of(self);
         let header = record.header();
         check::record(&record, header.length)
             .map_err(|reason| format!("not written, for it would be {reason}"))
-            .map_err(at(path))?;
-        files::replace(path, &|out| record.write(header, out))
+            .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
+        files::replace(path, &|out| {
+            record.write(header, &mut *out)?;
+            may().map_err(io::Error::other)
+        })
     }
 
     /// The checkpoint in the file at `path`.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] for a file that is none, a damaged one, or what is no regular file.
+    /// As [`Checkpoint::decode`]; [`Error::Checkpoint`] for what is no regular file, and
+    /// [`Error::NoMemory`] for one that is too large.
     pub fn load(path: &Path) -> Result<Self> {
         let (mut file, length) = files::open_regular(path)?;
         // Another program's file may be huge: its first bytes are enough.
@@ -176,14 +193,18 @@ impl Checkpoint {
 type Proven<'a> = (Record<'a>, Sizes, TrainConfig);
 
 /// The record in a whole file, proven.
-fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, String> {
-    let payload = frame::unwrap(bytes)?;
-    let record = record::decode(payload)?;
+fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, Flaw> {
+    let (version, payload) = frame::unwrap(bytes)?;
+    let record = record::decode(version, payload)?;
     let (sizes, config) = check::record(&record, payload.len() as u64)?;
     Ok((record, sizes, config))
 }
 
 /// An error about the checkpoint at `path`; for `map_err`.
-fn at(path: &Path) -> impl Fn(String) -> Error {
-    |reason| Error::Checkpoint { path: path.to_path_buf(), reason }
+fn at<F: Into<Flaw>>(path: &Path) -> impl Fn(F) -> Error {
+    let path = path.to_path_buf();
+    move |flaw| match flaw.into() {
+        Flaw::Damaged(reason) => Error::Damaged { path: path.clone(), reason },
+        Flaw::Newer(found) => Error::Newer { path: path.clone(), found, known: frame::VERSION },
+    }
 }

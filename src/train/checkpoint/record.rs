@@ -17,8 +17,8 @@ use super::{Checkpoint, tensors};
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
 use crate::text::batches::Validation;
-use crate::train::TrainConfig;
 use crate::train::log::LogRow;
+use crate::train::{RunId, TrainConfig};
 
 /// Most tensors that a checkpoint may have: three of each layer and two of the projection, three times;
 /// h and c.
@@ -26,7 +26,9 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the vocabulary's characters, history rows and tensors.
-const FIXED: usize = 280;
+const FIXED: usize = 304;
+/// Bytes of [`Added`].
+const ADDED: usize = 24;
 /// Bytes of a tensor beside its numbers: shape and length.
 const TENSOR: u64 = 24;
 
@@ -43,6 +45,9 @@ pub struct Record<'a> {
 /// All that is small.
 #[derive(Serialize, Deserialize)]
 pub struct Head<'a> {
+    /// Stands before all else, and in version 1 not at all.
+    #[serde(skip)]
+    pub added: Added,
     pub sizes: [u64; 3],
     pub config: ConfigRecord,
     pub text_sha256: [u8; 32],
@@ -57,6 +62,16 @@ pub struct Head<'a> {
     /// Rows of [`ROW`] bytes.
     #[serde(serialize_with = "as_bytes")]
     pub history: Rows<'a>,
+}
+
+/// What version 2 has more than version 1, at the start of its payload.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Added {
+    /// 0 for none.
+    pub run: u64,
+    groups: u64,
+    /// 0 for none.
+    save_minutes: f64,
 }
 
 /// [`TrainConfig`] without the sizes, every field of fixed width.
@@ -209,6 +224,8 @@ impl ConfigRecord {
             keep,
             clip,
             save_every,
+            save_minutes: _, // these two are `Added`
+            groups: _,
             validation,
             seed,
         } = config;
@@ -241,7 +258,7 @@ impl ConfigRecord {
 
     /// The configuration of a network of these `sizes`; nothing if a choice is none of those known or
     /// a number does not fit this machine.
-    pub fn config(&self, sizes: Sizes) -> Option<TrainConfig> {
+    pub fn config(&self, sizes: Sizes, added: Added) -> Option<TrainConfig> {
         let whole = |number: u64| usize::try_from(number).ok();
         Some(TrainConfig {
             hidden: sizes.hidden,
@@ -259,6 +276,8 @@ impl ConfigRecord {
             keep: self.keep,
             clip: self.clip,
             save_every: self.save_every,
+            save_minutes: (added.save_minutes.to_bits() != 0).then_some(added.save_minutes),
+            groups: whole(added.groups).filter(|&groups| groups >= 1)?,
             validation: match self.validation {
                 (0, share, 0) if share.to_bits() == 0 => Validation::None,
                 (1, share, 0) => Validation::Share(share),
@@ -270,6 +289,25 @@ impl ConfigRecord {
     }
 }
 
+impl Added {
+    fn new(checkpoint: &Checkpoint) -> Self {
+        let config = checkpoint.config.clone().resolved();
+        Self {
+            run: checkpoint.run.map_or(0, RunId::get),
+            groups: config.groups as u64,
+            save_minutes: config.save_minutes.unwrap_or(0.0),
+        }
+    }
+
+    /// What goes for a file of version 1.
+    fn of_version_1(config: &ConfigRecord) -> Self {
+        let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        let (batch, unroll) = (whole(config.batch), whole(config.unroll));
+        let config = TrainConfig { batch, unroll, ..TrainConfig::article() }.resolved();
+        Self { run: 0, groups: config.groups as u64, save_minutes: 0.0 }
+    }
+}
+
 impl<'a> Record<'a> {
     /// The record of `checkpoint`.
     pub fn of(checkpoint: &'a Checkpoint) -> Self {
@@ -278,6 +316,7 @@ impl<'a> Record<'a> {
         let &Checkpoint { step, epoch, batch, ref history, .. } = checkpoint;
         let sizes = checkpoint.sizes();
         let head = Head {
+            added: Added::new(checkpoint),
             sizes: [sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as u64),
             config: ConfigRecord::new(config),
             text_sha256: *text_sha256,
@@ -309,7 +348,7 @@ impl<'a> Record<'a> {
     }
 
     fn write_payload(&self, out: impl Write) -> io::Result<()> {
-        coding().serialize_into(out, self).map_err(|error| match *error {
+        coding().serialize_into(out, &(self.head.added, self)).map_err(|error| match *error {
             bincode::ErrorKind::Io(error) => error,
             error => io::Error::other(error),
         })
@@ -321,20 +360,41 @@ fn coding() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian()
 }
 
+/// What this version has added at the start of `payload`, and the rest; nothing if it is cut short.
+fn split(version: u32, payload: &[u8]) -> Option<(Option<Added>, &[u8])> {
+    if version == 1 {
+        return Some((None, payload));
+    }
+    let (added, rest) = payload.split_at_checked(ADDED)?;
+    Some((coding().deserialize(added).ok(), rest))
+}
+
 /// The record in `payload`, all of it.
 ///
 /// # Errors
 /// The reason why there is none.
-pub fn decode(payload: &[u8]) -> Result<Record<'_>, String> {
-    let coding = coding().with_limit(payload.len() as u64);
-    let record = coding.reject_trailing_bytes().deserialize(payload);
-    record.map_err(|error| format!("damaged: {error}"))
+pub fn decode(version: u32, payload: &[u8]) -> Result<Record<'_>, String> {
+    let (added, rest) = split(version, payload).ok_or("damaged: its payload ends at once")?;
+    let coding = coding().with_limit(rest.len() as u64);
+    let record = coding.reject_trailing_bytes().deserialize(rest);
+    let mut record: Record<'_> = record.map_err(|error| format!("damaged: {error}"))?;
+    record.head.complete(added);
+    Ok(record)
 }
 
 /// The head of a payload of which `start` is the first part; nothing if it needs more.
-pub fn decode_head(start: &[u8]) -> Option<Head<'_>> {
-    let coding = coding().with_limit(start.len() as u64);
-    coding.allow_trailing_bytes().deserialize(start).ok()
+pub fn decode_head(version: u32, start: &[u8]) -> Option<Head<'_>> {
+    let (added, rest) = split(version, start)?;
+    let coding = coding().with_limit(rest.len() as u64);
+    let mut head: Head<'_> = coding.allow_trailing_bytes().deserialize(rest).ok()?;
+    head.complete(added);
+    Some(head)
+}
+
+impl Head<'_> {
+    fn complete(&mut self, added: Option<Added>) {
+        self.added = added.unwrap_or_else(|| Added::of_version_1(&self.config));
+    }
 }
 
 /// Bytes of a payload with `characters` bytes of vocabulary and `rows` history rows.

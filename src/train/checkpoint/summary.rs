@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{at, check, frame, record};
 use crate::error::Result;
 use crate::model::Sizes;
-use crate::train::{TrainConfig, files};
+use crate::train::{RunId, TrainConfig, files};
 
 /// A checkpoint without its numbers.
 ///
@@ -14,6 +14,8 @@ use crate::train::{TrainConfig, files};
 /// the file does not show here; [`Checkpoint::load`](super::Checkpoint::load) finds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
+    /// The run it belongs to; none for an imported model and for files of version 1.
+    pub run: Option<RunId>,
     /// Hyper-parameters: batch, unroll and all others.
     pub config: TrainConfig,
     /// V, H and L.
@@ -49,17 +51,18 @@ impl Summary {
         let mut count = header.length.min(64 << 10);
         let head = loop {
             files::read_more(&mut file, path, count - start.len() as u64, &mut start)?;
-            if let Some(head) = record::decode_head(&start) {
+            if let Some(head) = record::decode_head(header.version, &start) {
                 break head;
             }
             if count == header.length {
-                return Err(at(path)("damaged: its head does not end".into()));
+                return Err(at(path)("damaged: its head does not end".to_string()));
             }
             count = header.length.min(8 * count);
         };
         let (sizes, config) = check::head(&head, header.length).map_err(at(path))?;
         let newest = head.history.newest();
         Ok(Self {
+            run: RunId::new(head.added.run),
             config,
             sizes,
             vocabulary: head.vocabulary.chars().collect(),

@@ -1,12 +1,16 @@
 //! The folder of one run: its lock, its checkpoints, its log.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::listing::{Entry, Newest, checkpoints_in, newest_good};
+use super::contents::{self, Contents};
+use super::listing::{Entry, checkpoints_in};
+use super::lock::Lock;
+use super::opening::{self, Found};
 use crate::error::{Error, Result};
-use crate::train::checkpoint::Checkpoint;
+use crate::train::RunId;
+use crate::train::checkpoint::{Checkpoint, Summary};
 use crate::train::files;
 use crate::train::log::LogRow;
 
@@ -17,7 +21,7 @@ pub enum Mode {
     New,
     /// Go on with it.
     Resume,
-    /// Replace it. Its checkpoints stay until the new run has one of its own.
+    /// Replace it. It is moved aside, and deleted when the new run is safe.
     Overwrite,
 }
 
@@ -32,37 +36,51 @@ pub struct Opened {
     pub warnings: Vec<String>,
 }
 
+/// What [`RunFolder::begin`] will have to do.
+#[derive(Debug)]
+enum Task {
+    /// Nothing of a run is here.
+    Begin,
+    /// A run goes on; newer files than its checkpoint are damaged.
+    GoOn { damaged: Vec<PathBuf>, is_saved: bool },
+    /// A run is replaced, whose name was this.
+    Replace { old: Option<RunId> },
+}
+
 /// A folder that this process alone trains in, until it is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    run: RunId,
     /// How many checkpoints stay, beside the best by validation. Default none: all of them.
     pub keep: Option<usize>,
     /// The log, open at its end; none after it could not be written.
     log: Option<File>,
     /// Step and file of the newest checkpoint of this run that is known to be good.
     newest: Option<(u64, PathBuf)>,
-    /// An overwritten run's checkpoints.
+    /// Checkpoints in excess that could not be deleted yet.
     doomed: Vec<PathBuf>,
-    /// The system lets go of the lock when the process ends, however it ends.
-    _lock: Option<File>,
+    task: Task,
+    lock: Lock,
 }
 
 impl RunFolder {
     /// Name of the log.
     pub const LOG: &'static str = "log.csv";
-    /// Name of the file that carries the lock; the file itself means nothing.
-    pub const LOCK: &'static str = "run.lock";
+    /// Name of the file that carries the lock and the name of the run.
+    pub const LOCK: &'static str = Lock::NAME;
 
-    /// Creates the folder at `path` if need be, locks it and looks at what is in it.
+    /// Creates the folder at `path` if need be, locks it and looks at what is in it. Not a byte of it is
+    /// changed before [`RunFolder::begin`].
     ///
     /// # Errors
     /// [`Error::RunFolder`] if another process trains here or, in [`Mode::New`], a run is here already.
+    /// In [`Mode::Resume`] whatever keeps the newest checkpoint from being read, unless that is damaged and
+    /// an older one is not; and a folder that holds more than one run.
     pub fn open(path: &Path, mode: Mode) -> Result<Opened> {
         fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
         let mut warnings = Vec::new();
-        let lock = lock(path, &mut warnings)?;
-        sweep(path)?;
+        let lock = Lock::take(path, &mut warnings)?;
         if !files::sync_folder(path).map_err(Error::io("sync the folder", path))? {
             let path = path.display();
             warnings.push(format!(
@@ -70,36 +88,67 @@ impl RunFolder {
                  checkpoint may be missing"
             ));
         }
-        let (keep, log, newest, doomed) = (None, None, None, Vec::new());
-        let mut folder = Self { path: path.to_path_buf(), keep, log, newest, doomed, _lock: lock };
-        let found = checkpoints_in(path)?;
-        let checkpoint = match mode {
-            Mode::New if found.is_empty() && !path.join(Self::LOG).exists() => None,
-            Mode::New => {
-                let reason = "holds a run already; --resume goes on with it, --overwrite replaces it, \
-                              --checkpoints names another folder";
-                return Err(refused(path, reason));
-            }
-            Mode::Overwrite => {
-                folder.doomed = found.into_iter().map(|entry| entry.path).collect();
-                None
-            }
-            Mode::Resume => folder.newest_good(&mut warnings)?,
+        let claim = lock.found()?;
+        let contents = Contents::of(path)?;
+        let found = match mode {
+            Mode::New => opening::require_empty(path, &contents).map(|()| None)?,
+            Mode::Resume => opening::find(path, claim, &contents, &mut warnings)?,
+            Mode::Overwrite => None,
         };
-        Ok(Opened { folder, checkpoint, warnings })
+        let path = path.to_path_buf();
+        let new = |run, task, newest| {
+            let (keep, log, doomed) = (None, None, Vec::new());
+            Self { path, run, keep, log, newest, doomed, task, lock }
+        };
+        let Some(Found { run, path: file, checkpoint, damaged }) = found else {
+            let old = claim.map(|claim| claim.run);
+            let is_free = contents.is_empty();
+            let task = if is_free { Task::Begin } else { Task::Replace { old } };
+            let folder = new(RunId::random()?, task, None);
+            return Ok(Opened { folder, checkpoint: None, warnings });
+        };
+        let is_saved = !checkpoint.is_of_no_text();
+        let newest = Some((checkpoint.step, file));
+        let folder = new(run, Task::GoOn { damaged, is_saved }, newest);
+        Ok(Opened { folder, checkpoint: Some(checkpoint), warnings })
     }
 
-    fn newest_good(&mut self, warnings: &mut Vec<String>) -> Result<Option<Checkpoint>> {
-        let Newest { good, broken } = newest_good(&self.path)?;
-        warnings.extend(broken.iter().map(|error| format!("{error}; passed over")));
-        let Some((path, checkpoint)) = good else {
-            let folder = self.path.display();
-            let which = if broken.is_empty() { "no" } else { "no good" };
-            warnings.push(format!("{folder} holds {which} checkpoint: training starts afresh"));
-            return Ok(None);
+    /// Makes the folder the run's, whose first or latest state is `start`: its name is written into the
+    /// lock, a new run is saved at once, and the log is written anew. Damaged checkpoints are renamed. A run
+    /// that is replaced is deleted last. What the user should know.
+    ///
+    /// # Errors
+    /// Whatever the system refuses.
+    pub fn begin(&mut self, start: &Checkpoint) -> Result<Vec<String>> {
+        let mut told = Vec::new();
+        let task = std::mem::replace(&mut self.task, Task::Begin);
+        self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
+        contents::sweep(&self.path)?;
+        let is_saved = match &task {
+            Task::GoOn { damaged, is_saved } => {
+                for path in damaged {
+                    let (aside, path) = (contents::set_aside(path)?, path.display());
+                    told.push(format!("{path} is damaged; it is kept as {}", aside.display()));
+                }
+                *is_saved
+            }
+            Task::Replace { old } => {
+                contents::move_away(&self.path, *old, &Contents::of(&self.path)?.files)?;
+                false
+            }
+            Task::Begin => false,
         };
-        self.newest = Some((checkpoint.step, path));
-        Ok(Some(checkpoint))
+        if !is_saved {
+            self.save(start)?;
+        }
+        self.rewrite_log(&start.history)?;
+        if matches!(task, Task::Replace { .. }) {
+            self.lock.claim(self.run, false)?;
+            for replaced in Contents::of(&self.path)?.replaced {
+                told.extend(contents::delete_replaced(&replaced).err().map(|e| e.to_string()));
+            }
+        }
+        Ok(told)
     }
 
     /// The folder itself.
@@ -107,32 +156,65 @@ impl RunFolder {
         &self.path
     }
 
+    /// The name of the run that trains here.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// Step and file of the newest checkpoint of this run that is known to be good.
     pub fn newest(&self) -> Option<(u64, &Path)> {
         self.newest.as_ref().map(|(step, path)| (*step, path.as_path()))
     }
 
-    /// Saves `checkpoint` and, once it is on the disk, deletes those that are in excess.
+    /// Saves `checkpoint` and, once it is on the disk, deletes those that are in excess. A file in its place
+    /// that is not this run's gets another name.
     ///
     /// # Errors
-    /// As [`Checkpoint::save`]. Every older checkpoint is then still there.
+    /// As [`Checkpoint::save`], and [`Error::OtherRun`]. Every older checkpoint is then still there.
+    ///
+    /// # Panics
+    /// If `checkpoint` is of another run; a model that came from elsewhere may be of none.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        let is_ours = checkpoint.run == Some(self.run);
+        assert!(is_ours || checkpoint.is_of_no_text(), "a checkpoint of run {}", self.run);
+        self.prove()?;
         let path = self.path.join(checkpoint.file_name());
-        checkpoint.save(&path)?;
+        if fs::symlink_metadata(&path).is_ok() && !self.is_ours(&path) {
+            contents::keep(&path)?;
+        }
+        let saved = checkpoint.save_if(&path, &|| self.lock.prove());
+        saved.map_err(|error| match self.lock.prove() {
+            Err(other @ Error::OtherRun { .. }) => other,
+            _ => error,
+        })?;
         self.newest = Some((checkpoint.step, path.clone()));
-        self.doomed.retain(|doomed| *doomed != path);
         // What cannot be found or deleted now is tried again after the next save.
         self.doomed.extend(self.excess(checkpoint).unwrap_or_default());
         self.doomed.retain(|doomed| fs::remove_file(doomed).is_err() && doomed.exists());
         Ok(path)
     }
 
-    /// Checkpoints that [`RunFolder::keep`] lets go now that `saved` is durable. The newest are kept,
-    /// and the one with the lowest validation loss. Steps after `saved` belong to nobody: left alone.
+    /// Fails if the folder is another run's by now. One that came back is ours again, and its log is
+    /// another open file.
+    fn prove(&mut self) -> Result<()> {
+        if self.lock.prove_or_retake()? {
+            self.log = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the file at `path` is a checkpoint of this run.
+    fn is_ours(&self, path: &Path) -> bool {
+        Summary::read(path).is_ok_and(|summary| summary.run == Some(self.run))
+    }
+
+    /// Checkpoints that [`RunFolder::keep`] lets go now that `saved` is durable. The newest are kept, and
+    /// the one with the lowest validation loss. Steps after `saved` and other runs' files are left alone.
     fn excess(&self, saved: &Checkpoint) -> Result<Vec<PathBuf>> {
         let Some(keep) = self.keep else { return Ok(Vec::new()) };
         let mut ours = checkpoints_in(&self.path)?;
         ours.retain(|entry| entry.step <= saved.step && !self.doomed.contains(&entry.path));
+        ours.retain(|entry| self.is_ours(&entry.path));
         let best = best(&ours, &saved.history).map(|entry| entry.path.clone());
         ours.truncate(ours.len().saturating_sub(keep.max(1)));
         let old = ours.into_iter().map(|entry| entry.path);
@@ -142,11 +224,13 @@ impl RunFolder {
     /// Writes the log anew: the rows of `history` and no others.
     ///
     /// # Errors
-    /// Whatever the system refuses.
+    /// Whatever the system refuses, and [`Error::OtherRun`].
     pub fn rewrite_log(&mut self, history: &[LogRow]) -> Result<()> {
         let path = self.path.join(Self::LOG);
         self.log = None;
-        files::replace(&path, &|out| out.write_all(LogRow::table(history).as_bytes()))?;
+        self.prove()?;
+        let table = LogRow::table(history, self.run);
+        files::replace(&path, &|out| out.write_all(table.as_bytes()))?;
         let log = OpenOptions::new().append(true).open(&path);
         self.log = Some(log.map_err(Error::io("open", &path))?);
         Ok(())
@@ -155,51 +239,17 @@ impl RunFolder {
     /// Appends the last row of `history`; after a failure, writes the log anew instead.
     ///
     /// # Errors
-    /// Whatever the system refuses.
+    /// Whatever the system refuses, and [`Error::OtherRun`].
     pub fn log(&mut self, history: &[LogRow]) -> Result<()> {
         let (Some(log), Some(row)) = (&mut self.log, history.last()) else {
             return self.rewrite_log(history);
         };
-        let written = log.write_all(format!("{row}\n").as_bytes());
+        let written = log.write_all(row.line(self.run).as_bytes());
         written.map_err(|source| {
             self.log = None; // it may end in half a row
             Error::io("write", &self.path.join(Self::LOG))(source)
         })
     }
-}
-
-fn refused(path: &Path, reason: &str) -> Error {
-    Error::RunFolder { path: path.to_path_buf(), reason: reason.into() }
-}
-
-/// Locks `folder` for this process, or not at all where the file system has no locks.
-fn lock(folder: &Path, warnings: &mut Vec<String>) -> Result<Option<File>> {
-    let path = folder.join(RunFolder::LOCK);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
-    let file = file.map_err(Error::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(refused(
-            folder,
-            "another process is training here; wait for it, or name another folder with --checkpoints",
-        )),
-        Err(TryLockError::Error(error)) => {
-            let path = path.display();
-            warnings.push(format!("{path} cannot be locked ({error}): start no second run here"));
-            Ok(None)
-        }
-    }
-}
-
-/// Deletes what writers left behind that were killed; the lock is held, so none is at work.
-fn sweep(folder: &Path) -> Result<()> {
-    for file in fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
-        let file = file.map_err(Error::io("read the folder", folder))?;
-        if file.file_name().to_str().is_some_and(files::is_temporary) {
-            fs::remove_file(file.path()).map_err(Error::io("delete", &file.path()))?;
-        }
-    }
-    Ok(())
 }
 
 /// The entry whose step has the lowest validation loss in `history`; of equals the newest.

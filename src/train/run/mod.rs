@@ -3,16 +3,30 @@
 //! At every moment the newest checkpoint that was reported as saved loads, and a run that goes on from
 //! it ends in the same bits as one that was never interrupted.
 
+mod contents;
 mod folder;
 mod listing;
+mod lock;
+mod opening;
+mod saving;
 
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
 
 pub use folder::{Mode, Opened, RunFolder};
 pub use listing::{Entry, Loaded, Newest, checkpoints_in, load_any, newest_good};
+use lock::Lock;
+pub use saving::OnSaveError;
+use saving::{LAST_PAUSES, Saving};
 
 use crate::error::{Error, Result};
 use crate::train::trainer::{StepReport, Trainer};
+
+fn refused(path: &Path, reason: &str) -> Error {
+    Error::RunFolder { path: path.to_path_buf(), reason: reason.into() }
+}
 
 /// What [`Run`] yields.
 #[derive(Debug)]
@@ -31,38 +45,40 @@ pub enum RunEvent {
 ///
 /// As an iterator it trains to the end: one step at a time, each in the log; every
 /// [`save_every`](crate::train::TrainConfig::save_every) steps and after the last it validates and
-/// saves. Nothing follows an error.
+/// saves, and after [`save_minutes`](crate::train::TrainConfig::save_minutes) it saves. Nothing follows an
+/// error.
 pub struct Run {
     trainer: Trainer,
     folder: RunFolder,
     /// How many batches may be left out because a number in them is not finite. Default none: the first
     /// such batch ends the run.
     pub on_nan: Option<u64>,
-    /// The step just made is to be saved.
-    save_is_due: bool,
-    /// The last save failed.
-    save_failed: bool,
-    /// A failure to tell of.
-    warning: Option<String>,
+    /// What a save that fails does. Default: it is tried again.
+    pub on_save_error: OnSaveError,
+    saving: Saving,
+    /// What is still to be told.
+    warnings: VecDeque<String>,
     /// The log could not be written, and that has been told.
     log_failed: bool,
     ended: bool,
 }
 
 impl Run {
-    /// A run of `trainer` in `folder`, whose log begins with the trainer's history.
+    /// A run of `trainer` in `folder`. A new one is saved here, and its log begins with the trainer's
+    /// history.
     ///
     /// # Errors
-    /// If the log cannot be written.
-    pub fn new(trainer: Trainer, mut folder: RunFolder) -> Result<Self> {
-        folder.rewrite_log(trainer.history())?;
+    /// As [`RunFolder::begin`].
+    pub fn new(mut trainer: Trainer, mut folder: RunFolder) -> Result<Self> {
+        trainer.belong_to(folder.run());
+        let warnings = folder.begin(trainer.checkpoint())?.into();
         Ok(Self {
             trainer,
             folder,
             on_nan: None,
-            save_is_due: false,
-            save_failed: false,
-            warning: None,
+            on_save_error: OnSaveError::default(),
+            saving: Saving::new(Instant::now()),
+            warnings,
             log_failed: false,
             ended: false,
         })
@@ -79,15 +95,18 @@ impl Run {
     }
 
     /// Ends the run here: saves, unless this very step is saved already, and returns the file. It does
-    /// not validate, so that the log stays the same as that of a run which was not stopped.
+    /// not validate, so that the log stays the same as that of a run which was not stopped. A save that
+    /// fails is tried again for some seconds.
     ///
     /// # Errors
-    /// As [`RunFolder::save`].
+    /// [`Error::NotSaved`] or [`Error::OtherRun`].
     pub fn stop(&mut self) -> Result<PathBuf> {
         self.ended = true;
         match self.folder.newest() {
-            Some((step, path)) if step == self.trainer.step() => Ok(path.to_path_buf()),
-            _ => self.folder.save(self.trainer.checkpoint()),
+            Some((step, path)) if step == self.trainer.step() && path.exists() => {
+                Ok(path.to_path_buf())
+            }
+            _ => self.save_at_last(),
         }
     }
 
@@ -100,21 +119,28 @@ impl Run {
     }
 
     /// After a step: validation before the row is logged, so that the row holds it.
-    fn log(&mut self, mut report: StepReport) -> RunEvent {
-        self.save_is_due = self.due();
-        if self.save_is_due {
+    fn log(&mut self, mut report: StepReport) -> Result<RunEvent> {
+        if self.ask_for_save() {
             report.row.validation = self.trainer.validate();
         }
         match self.folder.log(self.trainer.history()) {
             Ok(()) => self.log_failed = false,
+            Err(error @ Error::OtherRun { .. }) => return Err(error),
             Err(error) if !self.log_failed => {
                 self.log_failed = true;
-                self.warning =
-                    Some(format!("{error}; training goes on, and the log is tried again"));
+                let warning = format!("{error}; training goes on, and the log is tried again");
+                self.warnings.push_back(warning);
             }
             Err(_) => {}
         }
-        RunEvent::Step(report)
+        Ok(RunEvent::Step(report))
+    }
+
+    /// After a step: notes whether to save. Whether that is by its number, and so with a validation.
+    fn ask_for_save(&mut self) -> bool {
+        let is_due = self.due();
+        self.saving.ask(is_due, self.trainer.config().save_minutes, Instant::now());
+        is_due
     }
 
     /// Goes on without the batch that gave `error`, if that is allowed.
@@ -123,35 +149,93 @@ impl Run {
             (Error::NotFinite { .. }, Some(left @ 1..)) => {
                 self.on_nan = Some(left - 1);
                 self.trainer.skip_batch();
-                self.save_is_due = self.due();
+                self.ask_for_save();
                 Ok(RunEvent::Skipped(error))
             }
             _ => Err(error),
         }
     }
 
-    /// A failure is survived if there is something to fall back to, a save will be tried again, and it is
-    /// the first in a row.
-    fn save(&mut self) -> Result<RunEvent> {
-        self.save_is_due = false;
+    /// One attempt to save; nothing if it failed and that has been told.
+    fn save(&mut self) -> Result<Option<RunEvent>> {
+        if self.is_last_step() {
+            return self.save_at_last().map(|path| Some(RunEvent::Saved(path)));
+        }
         let error = match self.folder.save(self.trainer.checkpoint()) {
             Ok(path) => {
-                self.save_failed = false;
-                return Ok(RunEvent::Saved(path));
+                self.saving.succeeded(Instant::now());
+                return Ok(Some(RunEvent::Saved(path)));
             }
             Err(error) => error,
         };
-        // The whole folder may be gone.
-        let older = self.folder.newest().filter(|(_, older)| older.exists());
-        let Some((_, older)) = older else { return Err(error) };
-        if self.save_failed || self.is_last_step() {
-            return Err(error);
+        if self.on_save_error == OnSaveError::Stop || matches!(error, Error::OtherRun { .. }) {
+            return Err(self.not_saved(error));
         }
-        self.save_failed = true;
-        let older = older.display();
-        Ok(RunEvent::Warning(format!(
-            "{error}; training goes on, but until a save succeeds only {older} is safe"
-        )))
+        let safe = match self.safe() {
+            Some(path) => format!("only {} is safe", path.display()),
+            None => "nothing of this run is safe".into(),
+        };
+        let is_news = self.saving.failed(Instant::now());
+        Ok(is_news.then(|| {
+            RunEvent::Warning(format!(
+                "{error}; training goes on and the save is tried again, but until it succeeds {safe}"
+            ))
+        }))
+    }
+
+    /// The last save: no step is left to make, so it is tried for some seconds.
+    fn save_at_last(&mut self) -> Result<PathBuf> {
+        let mut pauses = LAST_PAUSES.iter();
+        loop {
+            let error = match self.folder.save(self.trainer.checkpoint()) {
+                Ok(path) => {
+                    self.saving.succeeded(Instant::now());
+                    return Ok(path);
+                }
+                Err(error) => error,
+            };
+            let is_hopeless = matches!(error, Error::OtherRun { .. } | Error::Checkpoint { .. });
+            match pauses.next() {
+                Some(pause) if self.on_save_error == OnSaveError::Retry && !is_hopeless => {
+                    thread::sleep(*pause);
+                }
+                _ => return Err(self.not_saved(error)),
+            }
+        }
+    }
+
+    /// The newest checkpoint; the whole folder may be gone.
+    fn safe(&self) -> Option<PathBuf> {
+        self.folder.newest().filter(|(_, path)| path.exists()).map(|(_, path)| path.to_path_buf())
+    }
+
+    /// `error` as the end of the run.
+    fn not_saved(&self, error: Error) -> Error {
+        match error {
+            Error::OtherRun { .. } => error,
+            source => Error::NotSaved {
+                step: self.trainer.step(),
+                safe: self.safe(),
+                source: Box::new(source),
+            },
+        }
+    }
+
+    /// The next thing to tell; nothing at the end.
+    fn event(&mut self) -> Option<Result<RunEvent>> {
+        if let Some(warning) = self.warnings.pop_front() {
+            return Some(Ok(RunEvent::Warning(warning)));
+        }
+        let is_time = self.saving.is_time(Instant::now());
+        if (is_time || self.saving.is_wanted() && self.is_last_step())
+            && let Some(event) = self.save().transpose()
+        {
+            return Some(event);
+        }
+        Some(match self.trainer.next()? {
+            Ok(report) => self.log(report),
+            Err(error) => self.skip(error),
+        })
     }
 }
 
@@ -162,15 +246,8 @@ impl Iterator for Run {
         if self.ended {
             return None;
         }
-        if let Some(warning) = self.warning.take() {
-            return Some(Ok(RunEvent::Warning(warning)));
-        }
-        let event = if self.save_is_due {
-            self.save()
-        } else {
-            self.trainer.next()?.map(|report| self.log(report)).or_else(|error| self.skip(error))
-        };
-        self.ended = event.is_err();
-        Some(event)
+        let event = self.event();
+        self.ended = event.as_ref().is_none_or(Result::is_err);
+        event
     }
 }

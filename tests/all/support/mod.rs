@@ -4,7 +4,7 @@ use karenina::model::{Initialisation, Parameters, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use karenina::text::batches::Validation;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::{LogRow, TrainConfig};
+use karenina::train::{LogRow, RunId, TrainConfig};
 
 /// Two layers of two cells over three characters, with a different value in every field.
 pub fn tiny() -> Checkpoint {
@@ -20,6 +20,8 @@ pub fn tiny() -> Checkpoint {
         keep: 0.875,
         clip: f64::INFINITY,
         save_every: 13,
+        save_minutes: Some(2.5),
+        groups: 2,
         validation: Validation::Share(0.375),
         seed: 17,
     };
@@ -38,6 +40,7 @@ pub fn tiny() -> Checkpoint {
     let mut state = State::zeros(sizes, config.batch);
     state.h.iter_mut().chain(&mut state.c).flatten().for_each(|x| *x = -eighths());
     Checkpoint {
+        run: RunId::new(0x0123_4567_89ab_cdef),
         config,
         vocabulary: vec!['a', 'ж', '👍'],
         text_sha256: std::array::from_fn(|i| i as u8),

@@ -1,0 +1,169 @@
+//! What a folder holds of a run, and how it is put aside: nothing is overwritten or lost.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::listing::Entry;
+use super::refused;
+use crate::error::{Error, Result};
+use crate::train::{RunId, files};
+
+/// Ending of a checkpoint that was found damaged.
+const DAMAGED: &str = "damaged";
+/// Ending of a file whose name a checkpoint of the run took.
+const KEPT: &str = "kept";
+/// Beginning of the folder of a run that is being replaced.
+const REPLACED: &str = "replaced-";
+
+/// Everything in a folder that belongs to a run.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Checkpoints, those put aside too, and the log.
+    pub files: Vec<PathBuf>,
+    /// Folders of runs that were to be replaced.
+    pub replaced: Vec<PathBuf>,
+}
+
+impl Contents {
+    /// What is in `folder` now.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn of(folder: &Path) -> Result<Self> {
+        let mut contents = Self::default();
+        for path in entries(folder)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_replaced(&name) {
+                contents.replaced.push(path);
+            } else if is_of_a_run(&name) {
+                contents.files.push(path);
+            }
+        }
+        contents.replaced.sort();
+        Ok(contents)
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.replaced.is_empty()
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()
+    });
+    entries.map_err(Error::io("read the folder", folder))
+}
+
+/// `log.csv`, or a checkpoint's name with or without the ending of one put aside.
+fn is_of_a_run(name: &str) -> bool {
+    let aside = [DAMAGED, KEPT].iter().find_map(|ending| name.split_once(&format!(".{ending}")));
+    let name = aside.map_or(name, |(name, _)| name);
+    name == super::RunFolder::LOG || Entry::of(PathBuf::from(name)).is_some()
+}
+
+/// `replaced-` and the name of a run, perhaps with a number.
+fn is_replaced(name: &str) -> bool {
+    let run =
+        name.strip_prefix(REPLACED).map(|run| run.split_once('.').map_or(run, |(run, _)| run));
+    run.is_some_and(|run| run == "unnamed" || run.parse::<RunId>().is_ok())
+}
+
+/// Deletes what writers left behind that were killed; the lock is held, so none is at work.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn sweep(folder: &Path) -> Result<()> {
+    for path in entries(folder)? {
+        if path.file_name().and_then(|name| name.to_str()).is_some_and(files::is_temporary) {
+            fs::remove_file(&path).map_err(Error::io("delete", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// `path` with the first of the endings `.ending`, `.ending.2`, … that `is_good`.
+fn with_ending(path: &Path, ending: &str, is_good: impl Fn(&Path) -> bool) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let endings = std::iter::once(String::new()).chain((2_u64..).map(|n| format!(".{n}")));
+    let mut paths = endings.map(|n| path.with_file_name(format!("{name}.{ending}{n}")));
+    paths.find(|path| is_good(path)).expect("the numbers do not end")
+}
+
+fn is_free(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Renames a damaged checkpoint so that its name is free, and returns what it is called now.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn set_aside(path: &Path) -> Result<PathBuf> {
+    let aside = with_ending(path, DAMAGED, is_free);
+    fs::rename(path, &aside).map_err(Error::io("rename", path))?;
+    Ok(aside)
+}
+
+/// Gives the file at `path` a second name, under which it stays when `path` is replaced.
+///
+/// # Errors
+/// Whatever the system refuses; `path` is then as it was.
+pub fn keep(path: &Path) -> Result<()> {
+    let failed = "keep a second name of";
+    let metadata = fs::symlink_metadata(path).map_err(Error::io("read", path))?;
+    if metadata.is_symlink() {
+        let aside = with_ending(path, KEPT, is_free);
+        return fs::rename(path, aside).map_err(Error::io(failed, path));
+    }
+    // It may have the second name already, if the save failed that it was made for.
+    let is_same = |aside: &Path| same_file::is_same_file(path, aside).unwrap_or(false);
+    let aside = with_ending(path, KEPT, |aside| is_free(aside) || is_same(aside));
+    if is_same(&aside) || fs::hard_link(path, &aside).is_ok() {
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        return Err(refused(
+            path,
+            "no file, so no checkpoint can take its place; move it elsewhere",
+        ));
+    }
+    fs::copy(path, &aside).map(drop).map_err(Error::io(failed, path))
+}
+
+/// Moves all `files` of the run named `run` into a new folder beside them.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn move_away(folder: &Path, run: Option<RunId>, files: &[PathBuf]) -> Result<()> {
+    if files.is_empty() {
+        return Ok(());
+    }
+    let run = run.map_or("unnamed".into(), |run| run.to_string());
+    let first = folder.join(format!("{REPLACED}{run}"));
+    let target = if is_free(&first) {
+        first
+    } else {
+        (2_u64..)
+            .map(|n| folder.join(format!("{REPLACED}{run}.{n}")))
+            .find(|path| is_free(path))
+            .expect("the numbers do not end")
+    };
+    fs::create_dir(&target).map_err(Error::io("create the folder", &target))?;
+    for file in files {
+        let name = file.file_name().unwrap_or_default();
+        fs::rename(file, target.join(name)).map_err(Error::io("move", file))?;
+    }
+    Ok(())
+}
+
+/// Deletes the run in the folder `replaced`, and the folder unless something else is in it.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn delete_replaced(replaced: &Path) -> Result<()> {
+    for file in Contents::of(replaced)?.files {
+        fs::remove_file(&file).map_err(Error::io("delete", &file))?;
+    }
+    fs::remove_dir(replaced).map_err(Error::io("delete", replaced))
+}

@@ -1,0 +1,276 @@
+//! The file `run.lock`: who trains in a folder, and which run the folder belongs to.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use same_file::Handle;
+
+use super::listing::checkpoints_in;
+use super::refused;
+use crate::error::{Error, Result};
+use crate::train::RunId;
+use crate::train::checkpoint::Summary;
+
+/// Most bytes that a lock's content has.
+const MOST: u64 = 64;
+/// How often a lock is taken that turns out to be no longer the folder's.
+const TRIES: u32 = 20;
+/// Third word of the lock while `--overwrite` is at work.
+const REPLACING: &str = "replacing";
+
+/// What stands in the file: two names and a mark, always of the same length, so that one write over an
+/// older claim leaves the old one or the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The run that the folder belongs to.
+    pub run: RunId,
+    /// The process that trains. Where a file system has no locks, two may have opened the file; the last
+    /// one that wrote it may go on.
+    session: RunId,
+    /// An older run is being replaced, and this one is not safe yet.
+    pub is_replacing: bool,
+}
+
+impl Claim {
+    fn text(self) -> String {
+        let mark = if self.is_replacing { REPLACING } else { "" };
+        format!("{} {} {mark:<9}\n", self.run, self.session)
+    }
+
+    /// Reads what [`Claim::text`] writes.
+    fn read(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        let mut name = || words.next()?.parse().ok();
+        let (run, session) = (name()?, name()?);
+        let claim = Self { run, session, is_replacing: words.next().is_some() };
+        (claim.text() == text).then_some(claim)
+    }
+}
+
+/// The lock of a folder, held until it is dropped; the system lets go of it however the process ends.
+#[derive(Debug)]
+pub struct Lock {
+    folder: PathBuf,
+    file: File,
+    /// Which file it is.
+    handle: Handle,
+    /// What this process has written into it.
+    claim: Option<Claim>,
+    session: RunId,
+}
+
+/// How an attempt to lock a file ended.
+enum Attempt {
+    Locked,
+    /// The file system has no locks, for this reason.
+    Impossible(String),
+    /// By another process.
+    Held,
+}
+
+impl Lock {
+    /// Name of the file.
+    pub const NAME: &'static str = "run.lock";
+
+    /// Locks `folder` for this process, or not at all where the file system has no locks. Writes nothing.
+    ///
+    /// # Errors
+    /// [`Error::RunFolder`] if another process has locked it, or something else stands in its place.
+    pub fn take(folder: &Path, warnings: &mut Vec<String>) -> Result<Self> {
+        let path = folder.join(Self::NAME);
+        for _ in 0..TRIES {
+            let (file, handle) = open(&path)?;
+            match attempt(&file) {
+                Attempt::Locked => {}
+                Attempt::Held => {
+                    let reason = "another process is training here; wait for it, or name another \
+                                  folder with --checkpoints";
+                    return Err(refused(folder, reason));
+                }
+                Attempt::Impossible(why) => {
+                    let path = path.display();
+                    warnings
+                        .push(format!("{path} cannot be locked ({why}): start no second run here"));
+                }
+            }
+            // Somebody may have replaced the folder in the meantime.
+            if Handle::from_path(&path).is_ok_and(|there| there == handle) {
+                let (folder, session) = (folder.to_path_buf(), RunId::random()?);
+                return Ok(Self { folder, file, handle, claim: None, session });
+            }
+        }
+        Err(refused(folder, "another process keeps replacing its run.lock; name another folder"))
+    }
+
+    /// What stood in the file when it was locked.
+    ///
+    /// # Errors
+    /// [`Error::RunFolder`] if it is nothing that karenina writes there.
+    pub fn found(&self) -> Result<Option<Claim>> {
+        let text = self.content()?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let reason =
+            "holds something else than the name of a run; if no process trains here, delete it";
+        Claim::read(&text).map(Some).ok_or_else(|| refused(&self.path(), reason))
+    }
+
+    /// Writes down that the folder is `run`'s, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// Whatever the system refuses.
+    pub fn claim(&mut self, run: RunId, is_replacing: bool) -> Result<()> {
+        let claim = Claim { run, session: self.session, is_replacing };
+        let mut file = &self.file;
+        let written = file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(claim.text().as_bytes()))
+            .and_then(|()| file.sync_all());
+        written.map_err(Error::io("write", &self.path()))?;
+        self.claim = Some(claim);
+        Ok(())
+    }
+
+    /// Fails unless the folder's lock is still this very file with this very claim.
+    ///
+    /// # Errors
+    /// [`Error::OtherRun`] if it is another's; [`Error::Io`] if it cannot be seen, as when a share is gone.
+    pub fn prove(&self) -> Result<()> {
+        let there = Handle::from_path(self.path()).map_err(Error::io("find", &self.path()))?;
+        let is_ours = there == self.handle
+            && self.claim.is_none_or(|claim| self.content().is_ok_and(|text| text == claim.text()));
+        if is_ours { Ok(()) } else { Err(self.lost()) }
+    }
+
+    /// As [`Lock::prove`], but takes the lock again in a folder that is ours and has come back, or whose
+    /// lock was deleted. Whether it did.
+    ///
+    /// # Errors
+    /// As [`Lock::prove`].
+    pub fn prove_or_retake(&mut self) -> Result<bool> {
+        let path = self.path();
+        match Handle::from_path(&path) {
+            Ok(there) if there == self.handle => return self.prove().map(|()| false),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("find", &path)(error));
+            }
+            _ => {}
+        }
+        let Some(claim) = self.claim else { return Err(self.lost()) };
+        let (file, handle) = open(&path)?;
+        if matches!(attempt(&file), Attempt::Held) {
+            return Err(self.lost());
+        }
+        let again = Self { file, handle, folder: self.folder.clone(), ..*self };
+        let text = again.content()?;
+        if text != claim.text() && !(text.is_empty() && again.is_free_for(claim.run)?) {
+            return Err(self.lost());
+        }
+        *self = again;
+        self.claim(claim.run, claim.is_replacing)?;
+        Ok(true)
+    }
+
+    /// Whether no checkpoint in the folder is known to be another run's.
+    fn is_free_for(&self, run: RunId) -> Result<bool> {
+        let entries = checkpoints_in(&self.folder)?;
+        let mut known = entries.iter().filter_map(|entry| Summary::read(&entry.path).ok()?.run);
+        Ok(known.all(|found| found == run))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(Self::NAME)
+    }
+
+    fn lost(&self) -> Error {
+        Error::OtherRun { path: self.folder.clone() }
+    }
+
+    /// All that stands in the file, as long as it could be a claim.
+    fn content(&self) -> Result<String> {
+        let mut bytes = Vec::new();
+        let mut file = &self.file;
+        let read = file.seek(SeekFrom::Start(0));
+        let read = read.and_then(|_| file.take(MOST).read_to_end(&mut bytes));
+        read.map_err(Error::io("read", &self.path()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// The lock file at `path`, created if need be. Nothing but a regular file is opened.
+fn open(path: &Path) -> Result<(File, Handle)> {
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(refused(path, "no file, but it must be one; move it elsewhere"));
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(Error::io("open", path))?;
+    let handle = file.try_clone().and_then(Handle::from_file).map_err(Error::io("open", path))?;
+    Ok((file, handle))
+}
+
+fn attempt(file: &File) -> Attempt {
+    match file.try_lock() {
+        Ok(()) => Attempt::Locked,
+        Err(TryLockError::WouldBlock) => Attempt::Held,
+        Err(TryLockError::Error(error)) => Attempt::Impossible(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(number: u64) -> RunId {
+        RunId::new(number).unwrap()
+    }
+
+    #[test]
+    fn every_claim_has_the_same_length_and_reads_back() {
+        for is_replacing in [false, true] {
+            let claim = Claim { run: name(1), session: name(u64::MAX), is_replacing };
+            assert_eq!(claim.text().len(), 44);
+            assert_eq!(Claim::read(&claim.text()), Some(claim));
+        }
+        for other in ["", "\0\0\0", "0000000000000001\n", "a b c"] {
+            assert_eq!(Claim::read(other), None);
+        }
+    }
+
+    #[test]
+    fn a_claim_written_by_another_process_into_the_same_file_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lock = Lock::take(folder.path(), &mut Vec::new()).unwrap();
+        lock.claim(name(1), false).unwrap();
+        lock.prove().unwrap();
+        let other = Claim { run: name(1), session: name(2), is_replacing: false };
+        fs::write(lock.path(), other.text()).unwrap();
+        assert!(matches!(lock.prove(), Err(Error::OtherRun { .. })));
+        assert!(matches!(lock.prove_or_retake(), Err(Error::OtherRun { .. })));
+    }
+
+    #[test]
+    fn a_folder_that_is_away_is_no_other_run_and_may_come_back() {
+        let parent = tempfile::tempdir().unwrap();
+        let (path, away) = (parent.path().join("run"), parent.path().join("away"));
+        fs::create_dir(&path).unwrap();
+        let mut lock = Lock::take(&path, &mut Vec::new()).unwrap();
+        lock.claim(name(1), false).unwrap();
+        fs::rename(&path, &away).unwrap();
+        assert!(lock.prove_or_retake().unwrap_err().is_missing());
+        fs::rename(&away, &path).unwrap();
+        assert!(!lock.prove_or_retake().unwrap());
+    }
+
+    #[test]
+    fn a_lock_file_that_was_deleted_is_made_again_and_locked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lock = Lock::take(folder.path(), &mut Vec::new()).unwrap();
+        lock.claim(name(1), false).unwrap();
+        fs::remove_file(lock.path()).unwrap();
+        assert!(lock.prove_or_retake().unwrap());
+        lock.prove().unwrap();
+        assert!(Lock::take(folder.path(), &mut Vec::new()).is_err());
+    }
+}

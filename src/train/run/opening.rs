@@ -1,0 +1,167 @@
+//! What a folder that is to be trained in holds, and whether it may be: decided before a byte is changed.
+
+use std::path::{Path, PathBuf};
+
+use super::contents::Contents;
+use super::listing::{Newest, checkpoints_in, newest_good};
+use super::lock::Claim;
+use super::{RunFolder, refused};
+use crate::error::{Error, Result};
+use crate::train::RunId;
+use crate::train::checkpoint::{Checkpoint, Summary};
+use crate::train::log::LogRow;
+
+/// The checkpoint that a run goes on from.
+pub struct Found {
+    /// The run: the checkpoint's, or the one that a checkpoint without a name gets now.
+    pub run: RunId,
+    /// Its file.
+    pub path: PathBuf,
+    /// What is in it.
+    pub checkpoint: Checkpoint,
+    /// Newer files that are proven damaged.
+    pub damaged: Vec<PathBuf>,
+}
+
+/// Refuses a folder that holds anything of a run.
+///
+/// # Errors
+/// [`Error::RunFolder`].
+pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
+    if contents.is_empty() {
+        return Ok(());
+    }
+    let reason = "holds a run already; --resume goes on with it, --overwrite replaces it, \
+                  --checkpoints names another folder";
+    Err(refused(folder, reason))
+}
+
+/// The checkpoint to go on from; none in a folder that holds nothing of a run.
+///
+/// * `claim`: what the folder's lock says.
+///
+/// # Errors
+/// Everything about a checkpoint but damage; [`Error::RunFolder`] if no checkpoint is sound, if what is
+/// here belongs to different runs, or if an older run was being replaced.
+pub fn find(
+    folder: &Path,
+    claim: Option<Claim>,
+    contents: &Contents,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Found>> {
+    if claim.is_some_and(|claim| claim.is_replacing) {
+        return Err(refused(folder, &interrupted(contents)));
+    }
+    let Newest { good, broken } = newest_good(folder)?;
+    let Some((path, checkpoint)) = good else {
+        return nothing_sound(folder, contents, broken, warnings);
+    };
+    let run = run_of(folder, claim, &path, &checkpoint)?;
+    prove_log(folder, run)?;
+    for replaced in &contents.replaced {
+        let replaced = replaced.display();
+        warnings.push(format!("{replaced} is left of a run that was replaced; delete it at will"));
+    }
+    let damaged = broken.into_iter().filter_map(|error| match error {
+        Error::Damaged { path, .. } => Some(path),
+        _ => None,
+    });
+    Ok(Some(Found { run, path, checkpoint, damaged: damaged.collect() }))
+}
+
+/// Why a run is not gone on with that was being replaced, and how to have either.
+fn interrupted(contents: &Contents) -> String {
+    let back = contents.replaced.iter().map(|path| path.display().to_string());
+    let back = match back.collect::<Vec<_>>() {
+        folders if folders.is_empty() => String::new(),
+        folders => {
+            format!("put the files of {} in the place of those here and ", folders.join(", "))
+        }
+    };
+    format!(
+        "an --overwrite was interrupted here; repeat it, or, to have the old run back, {back}delete \
+         {}",
+        super::Lock::NAME
+    )
+}
+
+/// A fresh start, if nothing at all of a run is here.
+fn nothing_sound(
+    folder: &Path,
+    contents: &Contents,
+    broken: Vec<Error>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Found>> {
+    if let Some(newest) = broken.first() {
+        let all = match broken.len() {
+            1 => "its only checkpoint is".into(),
+            n => format!("its {n} checkpoints are all"),
+        };
+        let reason = format!("{all} damaged, and nothing was changed; the newest: {newest}");
+        return Err(refused(folder, &reason));
+    }
+    if !contents.is_empty() {
+        let reason = "holds what is left of a run, but no checkpoint to go on from; --overwrite begins \
+                      a new run here, --checkpoints names another folder";
+        return Err(refused(folder, reason));
+    }
+    warnings.push(format!("{} holds no checkpoint: training starts afresh", folder.display()));
+    Ok(None)
+}
+
+/// The run that goes on with the newest checkpoint.
+fn run_of(
+    folder: &Path,
+    claim: Option<Claim>,
+    newest: &Path,
+    checkpoint: &Checkpoint,
+) -> Result<RunId> {
+    let others = checkpoints_in(folder)?;
+    let mut others = others.iter().filter_map(|entry| Summary::read(&entry.path).ok()?.run);
+    let Some(claim) = claim else {
+        // The lock says nothing, as in a copy without it: the checkpoints must agree.
+        let Some(other) = others.find(|&run| Some(run) != checkpoint.run) else {
+            return checkpoint.run.map_or_else(RunId::random, Ok);
+        };
+        let this = named(checkpoint.run);
+        let reason = format!(
+            "holds checkpoints of different runs, {this} and {other}; move those of one elsewhere"
+        );
+        return Err(refused(folder, &reason));
+    };
+    let is_ours = match checkpoint.run {
+        Some(run) => run == claim.run,
+        None => others.next().is_none(), // from before this run had a name
+    };
+    if is_ours {
+        return Ok(claim.run);
+    }
+    let (this, ours, lock) = (named(checkpoint.run), claim.run, super::Lock::NAME);
+    let reason = format!(
+        "belongs to another run ({this}) than the folder ({ours}); move it elsewhere, or, if all in the \
+         folder is that run's, delete {lock}"
+    );
+    Err(refused(newest, &reason))
+}
+
+fn named(run: Option<RunId>) -> String {
+    run.map_or("one without a name".into(), |run| run.to_string())
+}
+
+/// Refuses a log that another run has written: it would be written anew.
+fn prove_log(folder: &Path, run: RunId) -> Result<()> {
+    let log = folder.join(RunFolder::LOG);
+    let found = match LogRow::run_of(&log) {
+        Err(error) if error.is_missing() => return Ok(()),
+        found => found?,
+    };
+    match found.filter(|&found| found != run) {
+        None => Ok(()),
+        Some(found) => {
+            let reason = format!(
+                "the log of another run ({found}) than the folder's ({run}); move it elsewhere"
+            );
+            Err(refused(&log, &reason))
+        }
+    }
+}
