@@ -32,6 +32,18 @@ pub fn replace(path: &Path, contents: Contents<'_>) -> Result<()> {
     replace_watched(path, contents, &|_| Ok(()))
 }
 
+/// [`replace`], if `may` still says so when the new file is on the disk and only the old one is to give way.
+///
+/// # Errors
+/// As [`replace`], and what `may` says.
+pub fn replace_if(
+    path: &Path,
+    contents: Contents<'_>,
+    may: &dyn Fn() -> io::Result<()>,
+) -> Result<()> {
+    replace_watched(path, contents, &|operation| if operation == "rename" { may() } else { Ok(()) })
+}
+
 fn replace_watched(path: &Path, contents: Contents<'_>, before: Before<'_>) -> Result<()> {
     let refuse = |kind, reason: &str| Error::io("write", path)(io::Error::new(kind, reason));
     match fs::metadata(path) {

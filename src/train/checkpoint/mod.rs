@@ -169,10 +169,8 @@ impl Checkpoint {
         check::record(&record, header.length)
             .map_err(|reason| format!("not written, for it would be {reason}"))
             .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
-        files::replace(path, &|out| {
-            record.write(header, &mut *out)?;
-            may().map_err(io::Error::other)
-        })
+        let may = || may().map_err(io::Error::other);
+        files::replace_if(path, &|out| record.write(header, &mut *out), &may)
     }
 
     /// The checkpoint in the file at `path`.
