@@ -67,14 +67,14 @@ pub enum Error {
         /// What would work.
         expected: String,
     },
-    /// A network of the asked sizes needs more memory than the machine has.
+    /// Something that was asked for needs more memory than there is.
     TooLarge {
-        /// Bytes that training needs; `u64::MAX` also stands for more.
+        /// What needs it, as the user wrote it, as in "--rows 1000000".
+        what: String,
+        /// Bytes that it needs; `u64::MAX` also stands for more.
         needed: u64,
-        /// Bytes that there are.
+        /// Bytes that it can have.
         available: u64,
-        /// L, H, B and T.
-        sizes: [usize; 4],
     },
     /// A character that the vocabulary lacks.
     UnknownCharacter {
@@ -217,8 +217,8 @@ impl fmt::Display for Error {
             Self::Setting { name, found, expected } => {
                 write!(f, "{name} {found} will not do: it must be {expected}")
             }
-            Self::TooLarge { needed, available, sizes } => {
-                write_too_large(f, *needed, *available, sizes)
+            Self::TooLarge { what, needed, available } => {
+                write_too_large(f, what, *needed, *available)
             }
             Self::UnknownCharacter { character, nearest } => write_unknown(f, *character, nearest),
             Self::VocabularyOrder { id, before, character } => write!(
@@ -282,16 +282,16 @@ fn write_too_short(
 
 fn write_too_large(
     f: &mut fmt::Formatter<'_>,
+    what: &str,
     needed: u64,
     available: u64,
-    [layers, hidden, batch, unroll]: &[usize; 4],
 ) -> fmt::Result {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let more = if needed == u64::MAX { "more than " } else { "" };
+    let decimals = if needed.min(available) < 1 << 29 { 3 } else { 1 };
     write!(
         f,
-        "--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll} needs \
-         {more}{:.1} GiB of memory, but there are {:.1} GiB; lower some of them",
+        "{what} needs {more}{:.decimals$} GiB of memory, but there are {:.decimals$} GiB; ask for less",
         gib(needed),
         gib(available),
     )

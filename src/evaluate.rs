@@ -1,9 +1,10 @@
 //! Layer 3: how well a network predicts a text that it does not learn from.
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, s};
 
 use crate::math::Real;
-use crate::model::{Network, Parameters, State};
+use crate::model::{Network, Parameters, Sizes, State};
+use crate::text::ids::Ids;
 
 /// Steps computed at once.
 const UNROLL: usize = 100;
@@ -29,6 +30,13 @@ impl Evaluation {
     }
 }
 
+/// Bytes of memory that [`evaluate`] takes for `rows` rows beside parameters and text; `u64::MAX` for as
+/// much and more.
+pub fn evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
+    let tapes = Network::<R>::tape_bytes(sizes, rows, UNROLL, false);
+    tapes.saturating_add(Network::<R>::packed_bytes(sizes))
+}
+
 /// Reads `ids` and predicts each character from all before it, the state carried on.
 ///
 /// With `rows` = 1 the text is read in one piece. More rows cut it into as many contiguous pieces
@@ -40,31 +48,26 @@ impl Evaluation {
 /// If the text has not at least `rows` + 1 characters, or `rows` is 0.
 pub fn evaluate<R: Real>(
     parameters: &Parameters<R>,
-    ids: &[u32],
+    ids: &Ids,
     rows: usize,
     shards: usize,
 ) -> Evaluation {
     assert!(rows > 0 && ids.len() > rows, "{} characters for {rows} rows", ids.len());
     let predictions = ids.len() - 1;
     let length = predictions / rows;
-    let piece = |first: usize, shift: usize| {
-        Array2::from_shape_fn((length, rows), |(t, row)| ids[row * length + first + t + shift])
-    };
     let mut state = State::zeros(parameters.sizes(), rows);
-    let mut reader = Reader { parameters, shards, network: None };
-    let mut nats = reader.read(piece(0, 0).view(), piece(0, 1).view(), &mut state);
+    let mut reader = Reader { parameters, ids, shards, network: None };
+    let starts: Vec<usize> = (0..rows).map(|row| row * length).collect();
+    let mut nats = reader.read(&starts, length, &mut state);
 
     // What the division left over: the last row simply goes on.
     let rest = rows * length;
     if rest < predictions {
-        let column = |shift: usize| {
-            Array2::from_shape_fn((predictions - rest, 1), |(t, _)| ids[rest + t + shift])
-        };
         let mut last = State {
             h: state.h.iter().map(|h| h.slice(s![rows - 1.., ..]).to_owned()).collect(),
             c: state.c.iter().map(|c| c.slice(s![rows - 1.., ..]).to_owned()).collect(),
         };
-        nats += reader.read(column(0).view(), column(1).view(), &mut last);
+        nats += reader.read(&[rest], predictions - rest, &mut last);
     }
     Evaluation { characters: predictions, nats: nats / predictions as f64 }
 }
@@ -72,24 +75,26 @@ pub fn evaluate<R: Real>(
 /// A network whose memory fits the piece of text in work.
 struct Reader<'a, R: Real> {
     parameters: &'a Parameters<R>,
+    ids: &'a Ids,
     shards: usize,
     network: Option<((usize, usize), Network<R>)>,
 }
 
 impl<R: Real> Reader<'_, R> {
-    /// The sum of the losses over `inputs`, `targets` [T, rows], any T.
-    fn read(
-        &mut self,
-        inputs: ArrayView2<u32>,
-        targets: ArrayView2<u32>,
-        state: &mut State<R>,
-    ) -> f64 {
+    /// The sum of the losses over `length` characters in each row.
+    ///
+    /// * `starts`: where in the text the rows begin, `[rows]`
+    fn read(&mut self, starts: &[usize], length: usize, state: &mut State<R>) -> f64 {
         let mut nats = 0.0;
-        for start in (0..inputs.nrows()).step_by(UNROLL) {
-            let end = (start + UNROLL).min(inputs.nrows());
-            let (x, y) = (inputs.slice(s![start..end, ..]), targets.slice(s![start..end, ..]));
+        for t in (0..length).step_by(UNROLL) {
+            let shape = (UNROLL.min(length - t), starts.len());
+            let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
+            for (row, start) in starts.iter().enumerate() {
+                self.ids.read(start + t, &mut x.column_mut(row));
+                self.ids.read(start + t + 1, &mut y.column_mut(row));
+            }
             let parameters = self.parameters;
-            let loss = self.network(x.dim()).loss(parameters, x, y, state, None);
+            let loss = self.network(shape).loss(parameters, x.view(), y.view(), state, None);
             nats += loss * x.len() as f64;
         }
         nats

@@ -41,12 +41,14 @@
 //! # The layers of the house
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
-//! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`] and [`error`]. A test keeps it so.
+//! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
+//! it so.
 
 pub mod error;
 pub mod evaluate;
 pub mod layers;
 pub mod math;
+pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod reference;

@@ -11,7 +11,7 @@ use crate::layers::lstm::{self, LstmParameters};
 use crate::math::Real;
 use crate::math::matmul::{Factor, Packed, Stored};
 use crate::math::weights::Weights;
-use crate::model::{Parameters, Sizes, State};
+use crate::model::{Network, Parameters, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -118,6 +118,19 @@ enum Input<R> {
 type Weight<R> = Box<dyn Factor<R>>;
 
 impl<R: Real> Generator<R> {
+    /// Bytes of memory that a generator of `rows` texts takes beside the parameters, at most; `u64::MAX`
+    /// for as much and more.
+    ///
+    /// * once: the packed weights and the first layer's table, 4H·V
+    /// * per row: h and c of each layer 2H·L, the next c H, z 4H, logits V
+    pub fn bytes(sizes: Sizes, rows: usize) -> u64 {
+        let [v, h, l, rows] =
+            [sizes.vocabulary, sizes.hidden, sizes.layers, rows].map(|size| size as f64);
+        let numbers = 4.0 * h * v + rows * (2.0 * h * l + 5.0 * h + v);
+        let packed = Network::<R>::packed_bytes(sizes) / 2; // without the transposes
+        packed.saturating_add((numbers * size_of::<R>() as f64) as u64)
+    }
+
     /// A generator of `rows` texts that has read nothing yet. It copies what it needs.
     pub fn new(parameters: &Parameters<R>, rows: usize) -> Self {
         Self::packed_by(packed::<R, R>, parameters, rows)

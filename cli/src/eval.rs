@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::evaluate::evaluate;
+use karenina::evaluate::{evaluate, evaluation_bytes};
+use karenina::memory;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::{thread_count, thread_pool};
 
@@ -46,10 +47,11 @@ impl Eval {
         let checkpoint = load(&self.checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let corpus = self.texts.read()?;
-        let ids: Vec<u32> = match self.skip_unknown {
-            true => corpus.text().chars().filter_map(|c| vocabulary.id(c)).collect(),
-            false => vocabulary.encode(corpus.text())?,
+        let corpus = match self.skip_unknown {
+            true => corpus.known_to(&vocabulary)?,
+            false => corpus.in_terms_of(&vocabulary)?,
         };
+        let ids = corpus.ids();
         let rows = self.rows.unwrap_or_else(|| (ids.len() / ROW).clamp(1, 100));
         if rows == 0 || ids.len() <= rows {
             return Err(Error::Setting {
@@ -58,9 +60,11 @@ impl Eval {
                 expected: format!("at least 1 and fewer than the text's {} characters", ids.len()),
             });
         }
+        let bytes = evaluation_bytes::<f32>(checkpoint.parameters.sizes(), rows);
+        memory::require(bytes, format!("--rows {rows}"))?;
         let parameters = checkpoint.parameters.rounded(self.weights.weights)?;
         let pool = thread_pool(threads)?;
-        let evaluation = pool.install(|| evaluate(&parameters, &ids, rows, threads));
+        let evaluation = pool.install(|| evaluate(&parameters, ids, rows, threads));
         let mut out = io::stdout().lock();
         writeln!(
             out,

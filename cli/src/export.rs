@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use karenina::error::{Error, Result};
 use karenina::math::Real;
+use karenina::memory;
 use karenina::model::{Network, Parameters, State};
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
@@ -59,8 +60,8 @@ impl Export {
             (Some(text), precision) => {
                 let corpus = input::read_text(std::slice::from_ref(text), None)?;
                 match precision {
-                    Precision::F32 => gradients::<f32>(checkpoint, &corpus, precision)?,
-                    Precision::F64 => gradients::<f64>(checkpoint, &corpus, precision)?,
+                    Precision::F32 => gradients::<f32>(checkpoint, corpus, precision)?,
+                    Precision::F64 => gradients::<f64>(checkpoint, corpus, precision)?,
                 }
             }
         };
@@ -73,19 +74,24 @@ impl Export {
 /// The file of the gradients of the mean loss over `corpus`, computed in `R`.
 fn gradients<R: Real>(
     checkpoint: Checkpoint,
-    corpus: &Corpus,
+    corpus: Corpus,
     precision: Precision,
 ) -> Result<Vec<u8>> {
-    let ids = Vocabulary::from_sorted(checkpoint.vocabulary)?.encode(corpus.text())?;
-    if !(2..=LONGEST).contains(&ids.len()) {
+    if !(2..=LONGEST).contains(&corpus.len()) {
         return Err(Error::Setting {
             name: "--gradients",
-            found: format!("with a text of {} characters", ids.len()),
+            found: format!("with a text of {} characters", corpus.len()),
             expected: format!("a text of 2 to {LONGEST} characters"),
         });
     }
+    let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
+    let ids: Vec<u32> = corpus.in_terms_of(&vocabulary)?.ids().iter().collect();
+    let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
+    let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)
+        .saturating_add(Network::<R>::packed_bytes(sizes));
+    let bytes = Parameters::<R>::bytes(sizes).saturating_mul(2).saturating_add(network);
+    memory::require(bytes, format!("--gradients with a text of {} characters", ids.len()))?;
     let parameters: Parameters<R> = checkpoint.parameters.cast();
-    let (sizes, unroll) = (parameters.sizes(), ids.len() - 1);
     let column = |from: usize| ArrayView2::from_shape((unroll, 1), &ids[from..from + unroll]);
     let [inputs, targets] = [0, 1].map(|from| column(from).expect("as many ids as steps"));
     let mut network = Network::new(sizes, 1, unroll, 1);

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::math::Real;
+use karenina::memory;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::gradcheck::{
     CurvePoint, Problem, TensorCheck, Verdict, check, curve, default_epsilon,
@@ -80,9 +81,11 @@ impl Gradcheck {
                 (Vocabulary::from_sorted(checkpoint.vocabulary)?, checkpoint.parameters.cast())
             }
             None => {
-                let vocabulary = Vocabulary::from_text(text.text());
+                let vocabulary = text.vocabulary().clone();
                 let Self { hidden, layers, .. } = self;
                 let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+                let what = format!("--layers {layers} --hidden {hidden}");
+                memory::require(Parameters::<f64>::bytes(sizes), what)?;
                 let rng = &mut Pcg64::seed_from_u64(self.seed);
                 (vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng))
             }

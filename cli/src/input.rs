@@ -1,12 +1,13 @@
 //! The texts that the user names.
 
-use std::fs;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use karenina::error::{Error, Result};
+use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
 
 /// The arguments that name a text.
@@ -51,8 +52,15 @@ pub fn read_text(paths: &[PathBuf], encoding: Option<&str>) -> Result<Corpus> {
     if paths.is_empty() {
         return Ok(Corpus::embedded());
     }
-    let parts = paths.iter().map(|path| read_one(path, encoding)).collect::<Result<_>>()?;
-    Ok(Corpus::join(parts))
+    let mut corpus = Corpus::builder();
+    for path in paths {
+        corpus.begin_text();
+        let name = read_one(path, encoding, &mut corpus)?;
+        if corpus.is_at_start() {
+            return Err(Error::EmptyText { path: name.into() });
+        }
+    }
+    corpus.finish()
 }
 
 /// The encoding that `label` names on the web.
@@ -66,52 +74,84 @@ fn find_encoding(label: &str) -> Result<&'static Encoding> {
     })
 }
 
-fn read_one(path: &Path, encoding: &'static Encoding) -> Result<Corpus> {
+/// Adds the text of one file to `corpus`; returns the file's name for messages.
+fn read_one<'a>(
+    path: &'a Path,
+    encoding: &'static Encoding,
+    corpus: &mut Builder,
+) -> Result<&'a Path> {
     if path == Path::new("-") {
         let name = Path::new("standard input");
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map_err(Error::io("read", name))?;
-        return decode(name, bytes, encoding);
+        decode(name, io::stdin().lock(), encoding, corpus)?;
+        return Ok(name);
     }
     if path.is_dir() {
         return Err(Error::TextIsFolder { path: path.into() });
     }
-    decode(path, fs::read(path).map_err(Error::io("read", path))?, encoding)
+    let file = File::open(path).map_err(Error::io("read", path))?;
+    corpus.expect(file.metadata().map_or(0, |metadata| metadata.len()));
+    decode(path, file, encoding, corpus)?;
+    Ok(path)
 }
 
-/// The text that `bytes`, which came from `name`, hold.
-fn decode(name: &Path, bytes: Vec<u8>, encoding: &'static Encoding) -> Result<Corpus> {
-    let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
-    let corpus = match marked.unwrap_or(encoding) {
-        encoding if encoding == UTF_8 => Corpus::from_bytes(name, bytes)?,
-        encoding => Corpus::from_str(&decode_other(name, &bytes, encoding)?),
-    };
-    match corpus.is_empty() {
-        true => Err(Error::EmptyText { path: name.into() }),
-        false => Ok(corpus),
+/// Adds to `corpus` the text that the bytes of `source`, called `name`, hold.
+fn decode(
+    name: &Path,
+    mut source: impl Read,
+    encoding: &'static Encoding,
+    corpus: &mut Builder,
+) -> Result<()> {
+    const LONGEST_MARK: u64 = 3;
+    let mut start = Vec::new();
+    let read = source.by_ref().take(LONGEST_MARK).read_to_end(&mut start);
+    read.map_err(Error::io("read", name))?;
+    let marked = Encoding::for_bom(&start).map(|(encoding, _)| encoding);
+    let whole = start.chain(source);
+    match marked.unwrap_or(encoding) {
+        encoding if encoding == UTF_8 => corpus.read(name, whole),
+        encoding => decode_other(name, whole, encoding, corpus),
     }
 }
 
+/// Bytes that are decoded at once.
+const CHUNK: usize = 1 << 16;
+
 /// Decodes an encoding that is not UTF-8, and stops at the first malformed byte.
-fn decode_other(name: &Path, bytes: &[u8], encoding: &'static Encoding) -> Result<String> {
+fn decode_other(
+    name: &Path,
+    mut source: impl Read,
+    encoding: &'static Encoding,
+    corpus: &mut Builder,
+) -> Result<()> {
     let mut decoder = encoding.new_decoder_with_bom_removal();
-    let mut text = String::new();
+    let mut bytes = vec![0; CHUNK];
+    // No encoding grows more than threefold; should one do, the loop below goes round once more.
+    let mut text = String::with_capacity(3 * CHUNK);
     let mut offset = 0;
     loop {
-        let rest = &bytes[offset..];
-        // It cannot overflow: the bytes are in memory, and no encoding grows more than threefold.
-        text.reserve(decoder.max_utf8_buffer_length_without_replacement(rest.len()).unwrap_or(0));
-        let (result, read) = decoder.decode_to_string_without_replacement(rest, &mut text, true);
-        offset += read;
-        match result {
-            DecoderResult::InputEmpty => return Ok(text),
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(bad, after) => {
-                return Err(Error::Malformed {
-                    path: name.into(),
-                    encoding: encoding.name(),
-                    offset: offset - usize::from(bad) - usize::from(after),
-                });
+        let count = match source.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            count => count.map_err(Error::io("read", name))?,
+        };
+        let mut rest = &bytes[..count];
+        loop {
+            let is_last = count == 0;
+            let (result, read) =
+                decoder.decode_to_string_without_replacement(rest, &mut text, is_last);
+            (rest, offset) = (&rest[read..], offset + read);
+            corpus.push_str(&text)?;
+            text.clear();
+            match result {
+                DecoderResult::InputEmpty if is_last => return Ok(()),
+                DecoderResult::InputEmpty => break,
+                DecoderResult::OutputFull => {}
+                DecoderResult::Malformed(bad, after) => {
+                    return Err(Error::Malformed {
+                        path: name.into(),
+                        encoding: encoding.name(),
+                        offset: offset - usize::from(bad) - usize::from(after),
+                    });
+                }
             }
         }
     }
@@ -119,13 +159,19 @@ fn decode_other(name: &Path, bytes: &[u8], encoding: &'static Encoding) -> Resul
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     /// Decodes `bytes` of a file "f".
     fn read(bytes: &[u8], label: &str) -> std::result::Result<String, String> {
         find_encoding(label)
-            .and_then(|encoding| decode(Path::new("f"), bytes.to_vec(), encoding))
-            .map(|corpus| corpus.text().to_string())
+            .and_then(|encoding| {
+                let mut corpus = Corpus::builder();
+                decode(Path::new("f"), bytes, encoding, &mut corpus)?;
+                corpus.finish()
+            })
+            .map(|corpus| corpus.characters().collect())
             .map_err(|error| error.to_string())
     }
 
@@ -158,6 +204,24 @@ mod tests {
     }
 
     #[test]
+    fn chunks_of_a_file_may_end_anywhere_in_a_character() {
+        let text = "é𝄞я\r\n".repeat(CHUNK / 4);
+        for shift in 0..8 {
+            let text = format!("{}{text}", &"abcdefgh"[shift..]);
+            let utf_16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let expected = text.replace("\r\n", "\n");
+            assert!(read(&utf_16, "utf-16le").unwrap() == expected, "UTF-16 from {shift}");
+            assert!(read(text.as_bytes(), "utf-8").unwrap() == expected, "UTF-8 from {shift}");
+            let cut = [utf_16, vec![0x00, 0xd8, 0x61, 0x00]].concat();
+            let place = format!("byte {} does not", cut.len() - 4);
+            assert!(read(&cut, "utf-16le").unwrap_err().contains(&place));
+            let cut = [text.as_bytes(), b"\xe2\x82a"].concat();
+            let place = format!("byte {} does not", text.len());
+            assert!(read(&cut, "utf-8").unwrap_err().contains(&place));
+        }
+    }
+
+    #[test]
     fn an_unknown_label_is_a_usage_error_that_lists_some() {
         let error = read_text(&[], Some("klingon")).unwrap_err();
         assert!(error.is_usage());
@@ -176,7 +240,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             path
         });
-        assert_eq!(read_text(&paths, None).unwrap().text(), "one\ntwo");
+        assert_eq!(read_text(&paths, None).unwrap(), Corpus::from_str("one\ntwo"));
         assert_eq!(read_text(&[], None).unwrap(), Corpus::embedded());
     }
 

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::memory;
 use karenina::sample::{Generator, Picker};
 use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
@@ -30,7 +31,7 @@ pub struct Sample {
     /// Characters to write
     #[arg(long, value_name = "N", default_value_t = 1000)]
     length: usize,
-    /// Texts to write at once
+    /// Texts to write
     #[arg(long, value_name = "N", default_value_t = 1)]
     samples: usize,
     #[command(flatten)]
@@ -86,26 +87,54 @@ impl Sample {
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let prime = self.prime_text()?;
         let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
-        let mut generator =
-            Generator::with_weights(&checkpoint.parameters, self.samples, self.weights.weights)?;
-        generator.read(&primed);
+        let rows = self.rows();
+        memory::require(
+            Generator::<f32>::bytes(checkpoint.parameters.sizes(), rows),
+            format!("to write {rows} texts at once"),
+        )?;
+        let generator = |rows: usize| {
+            Generator::with_weights(&checkpoint.parameters, rows, self.weights.weights)
+        };
         let seed = self.seed.unwrap_or_else(seed_from_clock);
-        let writer =
-            Writer { vocabulary: &vocabulary, picker, prime, length: self.length, stop: self.stop };
+        let writer = Writer {
+            vocabulary: &vocabulary,
+            picker,
+            prime,
+            length: self.length,
+            stop: self.stop.filter(|stop| !stop.is_empty()),
+            samples: self.samples,
+            seed,
+        };
         let mut out = io::stdout().lock();
-        match self.samples {
-            1 => writer.stream(&mut generator, seed, &mut out),
-            _ => writer.batch(&mut generator, seed, &mut out),
+        let mut round = generator(rows)?;
+        for first in (0..self.samples).step_by(rows) {
+            if self.samples - first < rows {
+                round = generator(self.samples - first)?;
+            }
+            round.reset();
+            round.read(&primed);
+            writer.write(&mut round, first, &mut out).map_err(output_error)?;
         }
-        .map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Texts to write side by side: more at once are no faster, and none of them can be printed before
+    /// the first one of the round is complete.
+    fn rows(&self) -> usize {
+        /// Rows from which on the processor is busy.
+        const ENOUGH: usize = 256;
+        /// Bytes of text that may wait to be printed.
+        const WAITING: usize = 64 << 20;
+        let longest = self.length.saturating_mul(char::MAX.len_utf8()).max(1);
+        self.samples.min(ENOUGH).min(WAITING / longest).max(1)
     }
 
     fn prime_text(&self) -> Result<Option<String>> {
         match &self.prime_file {
             None => Ok(self.prime.clone()),
             Some(file) => {
-                Ok(Some(input::read_text(std::slice::from_ref(file), None)?.text().to_string()))
+                let corpus = input::read_text(std::slice::from_ref(file), None)?;
+                Ok(Some(corpus.characters().collect()))
             }
         }
     }
@@ -132,28 +161,46 @@ struct Writer<'a> {
     vocabulary: &'a Vocabulary,
     picker: Picker,
     prime: Option<String>,
+    /// Characters of each text.
     length: usize,
+    /// Not empty.
     stop: Option<String>,
+    /// All texts, of every round.
+    samples: usize,
+    /// Seed of the first text; each has its own, so a text is the same whatever their number.
+    seed: u64,
 }
 
 impl Writer<'_> {
+    /// As many texts as the generator has rows, from number `first` on.
+    fn write(
+        &self,
+        generator: &mut Generator<f32>,
+        first: usize,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        match generator.logits().nrows() {
+            1 => self.stream(generator, first, out),
+            _ => self.batch(generator, first, out),
+        }
+    }
+
     /// One text, each character printed as soon as it is drawn.
     fn stream(
         &self,
         generator: &mut Generator<f32>,
-        seed: u64,
+        number: usize,
         out: &mut impl Write,
     ) -> io::Result<()> {
-        let mut rng = Pcg64::seed_from_u64(seed);
-        let mut text = String::new();
-        write!(out, "{}", self.prime.as_deref().unwrap_or(""))?;
+        let mut rng = self.rng(number);
+        let mut end = String::new();
+        self.begin(number, out)?;
         for _ in 0..self.length {
             let id = self.picker.pick(generator.logits().row(0), &mut rng);
             let character = self.vocabulary.character(id);
             write!(out, "{character}")?;
             out.flush()?;
-            text.push(character);
-            if self.is_complete(&text) {
+            if self.is_complete_with(character, &mut end) {
                 break;
             }
             generator.step(&[id]);
@@ -166,13 +213,11 @@ impl Writer<'_> {
     fn batch(
         &self,
         generator: &mut Generator<f32>,
-        seed: u64,
+        first: usize,
         out: &mut impl Write,
     ) -> io::Result<()> {
         let rows = generator.logits().nrows();
-        // Each text has its own stream, so the first is the same whatever their number.
-        let mut rngs: Vec<_> =
-            (0..rows).map(|row| Pcg64::seed_from_u64(seed.wrapping_add(row as u64))).collect();
+        let mut rngs: Vec<_> = (first..first + rows).map(|number| self.rng(number)).collect();
         let mut texts = vec![String::new(); rows];
         let mut ids = vec![0; rows];
         for _ in 0..self.length {
@@ -187,15 +232,37 @@ impl Writer<'_> {
             }
             generator.step(&ids);
         }
-        for (row, text) in texts.iter().enumerate() {
-            let prime = self.prime.as_deref().unwrap_or("");
-            writeln!(out, "--- {} of {rows}\n{prime}{text}", row + 1)?;
+        for (number, text) in (first..).zip(&texts) {
+            self.begin(number, out)?;
+            writeln!(out, "{text}")?;
         }
         out.flush()
     }
 
+    /// What stands before a text's own characters.
+    fn begin(&self, number: usize, out: &mut impl Write) -> io::Result<()> {
+        if self.samples > 1 {
+            writeln!(out, "--- {} of {}", number + 1, self.samples)?;
+        }
+        write!(out, "{}", self.prime.as_deref().unwrap_or(""))
+    }
+
+    fn rng(&self, number: usize) -> Pcg64 {
+        Pcg64::seed_from_u64(self.seed.wrapping_add(number as u64))
+    }
+
     fn is_complete(&self, text: &str) -> bool {
-        self.stop.as_deref().is_some_and(|stop| !stop.is_empty() && text.ends_with(stop))
+        self.stop.as_deref().is_some_and(|stop| text.ends_with(stop))
+    }
+
+    /// [`Writer::is_complete`] of a text of any length, of which no more than the `end` is kept.
+    fn is_complete_with(&self, next: char, end: &mut String) -> bool {
+        let Some(stop) = &self.stop else { return false };
+        end.push(next);
+        while end.len() > stop.len() {
+            end.remove(0);
+        }
+        end == stop
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::memory;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, to_html, visible};
 use karenina::text::vocabulary::Vocabulary;
@@ -102,6 +103,8 @@ impl Trace {
         let vocabulary = Vocabulary::from_text(&self.text);
         let Self { hidden, layers, .. } = *self;
         let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+        let what = format!("--layers {layers} --hidden {hidden}");
+        memory::require(Parameters::<f64>::bytes(sizes), what)?;
         let rng = &mut Pcg64::seed_from_u64(self.seed);
         Ok((vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng)))
     }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::mem::take;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -105,9 +106,11 @@ impl Train {
         let base = preset.clone().unwrap_or_else(|| default_config(&self.texts));
         let fresh = self.settings.on_top_of(base);
         fresh.validate()?;
-        let corpus = self.texts.read()?;
-        let vocabulary = Vocabulary::from_text(corpus.text()).len();
-        Memory::of(&fresh, &corpus, vocabulary).require(&fresh)?; // before the folder is touched
+        let mut corpus = self.texts.read()?;
+        if !self.resume {
+            // Before the folder is touched. A run that goes on has sizes of its own.
+            Memory::of(&fresh, &corpus, corpus.vocabulary().len()).require(&fresh)?;
+        }
 
         let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.checkpoints, mode)?;
         folder.keep = self.keep_checkpoints;
@@ -119,9 +122,11 @@ impl Train {
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
                 let checkpoint = match checkpoint.is_of_no_text() {
-                    true => self.begin(checkpoint, path, preset, &corpus)?,
+                    true => self.begin(checkpoint, path, preset, &mut corpus)?,
                     false => self.go_on(checkpoint, path, preset, &corpus)?,
                 };
+                Memory::of(&checkpoint.config, &corpus, checkpoint.vocabulary.len())
+                    .require(&checkpoint.config)?;
                 note(&format!("going on from {} at step {}", path.display(), checkpoint.step));
                 Trainer::from_checkpoint(checkpoint, &corpus, threads)?
             }
@@ -142,12 +147,13 @@ impl Train {
         model: Checkpoint,
         path: &Path,
         preset: Option<TrainConfig>,
-        corpus: &Corpus,
+        corpus: &mut Corpus,
     ) -> Result<Checkpoint> {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         let asked = self.settings.asked(preset.as_ref());
         asked.compare_network(&model.config).map_err(mismatch)?;
-        if let Some(c) = corpus.characters().find(|c| model.vocabulary.binary_search(c).is_err()) {
+        let vocabulary = Vocabulary::from_sorted(model.vocabulary.clone())?;
+        if let Some(c) = corpus.first_unknown(&vocabulary) {
             return Err(mismatch(format!(
                 "it does not know the character {c:?} of {}; name a text of its {} characters",
                 self.texts.name(),
@@ -157,6 +163,7 @@ impl Train {
         let config = self.settings.on_top_of(preset.unwrap_or(model.config));
         let config = TrainConfig { groups: 0, ..config }; // another batch, other groups
         config.validate()?;
+        *corpus = take(corpus).in_terms_of(&vocabulary)?; // in place, for nobody shares it yet
         let start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
         Ok(Checkpoint { text_sha256: corpus.sha256(), ..start })
     }

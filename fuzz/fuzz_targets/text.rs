@@ -14,18 +14,21 @@ fuzz_target!(|data: &[u8]| {
     let Some((&[b, t, kind, cut, ref share @ ..], bytes)) = data.split_first_chunk::<12>() else {
         return;
     };
-    let Ok(corpus) = Corpus::from_bytes(Path::new("fuzzed"), bytes.to_vec()) else { return };
-    let text = corpus.text();
+    let Ok(corpus) = Corpus::from_bytes(Path::new("fuzzed"), bytes) else { return };
+    let text: String = corpus.characters().collect();
+    let text = text.as_str();
     assert_eq!(Corpus::from_str(text), corpus, "the normal form of a normal form is itself");
     assert!(!text.contains("\r\n") && !text.starts_with('\u{feff}'));
-    let (head, tail) = halves(text, cut.into());
-    let joined = Corpus::join(vec![Corpus::from_str(head), Corpus::from_str(tail)]);
-    assert_eq!(Corpus::from_str(joined.text()), joined);
+    let (head, tail) = halves(str::from_utf8(bytes).expect("it was read"), cut.into());
+    let mut pieces = Corpus::builder();
+    pieces.push_str(head).and_then(|()| pieces.push_str(tail)).expect("memory");
+    assert_eq!(pieces.finish().expect("memory"), corpus, "cut at character {cut}");
 
     let vocabulary = Vocabulary::from_text(text);
     let ids = vocabulary.encode(text).expect("every character is its own text's");
     let spelt: String = ids.iter().map(|&id| vocabulary.character(id)).collect();
     assert_eq!(spelt, text);
+    assert!(corpus.ids().iter().eq(ids.iter().copied()));
     if let Err(error) = vocabulary.encode("\u{10ffff}жQ~") {
         assert!(!error.to_string().contains('\n'));
     }
@@ -44,7 +47,7 @@ fn halves(text: &str, at: usize) -> (&str, &str) {
 }
 
 fn check_batches(ids: Vec<u32>, b: usize, t: usize, validation: Validation) {
-    let batches = match Batches::new(ids.clone(), b, t, validation) {
+    let batches = match Batches::new(ids.iter().copied().collect(), b, t, validation) {
         Ok(batches) => batches,
         Err(error) => return assert!(!error.to_string().contains('\n')),
     };

@@ -7,14 +7,14 @@ use serde::Serialize;
 use crate::error::Result;
 use crate::math::matmul::fma_peak_gflops_on;
 use crate::math::stopwatch::Phase;
+use crate::memory::total;
 use crate::model::Sizes;
 use crate::study::machine::threads_at_once;
 use crate::study::profile::{TimedStep, endless, timed_step};
 use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
-use crate::text::vocabulary::Vocabulary;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::memory::{Memory, machine_bytes};
+use crate::train::memory::Memory;
 use crate::train::{TrainConfig, Trainer};
 
 /// How long steps are tried out.
@@ -39,7 +39,7 @@ pub struct Plan {
     pub parameters: u64,
     /// Bytes that training takes.
     pub memory: Memory,
-    /// The machine's memory in bytes, where the system tells.
+    /// The memory in bytes that the machine or the container has, where the system tells.
     pub machine_bytes: Option<u64>,
     /// What a step computes, in 10⁹ operations.
     pub step_gflop: f64,
@@ -66,12 +66,12 @@ impl Plan {
     /// Those of [`Trainer::new`].
     pub fn new(corpus: &Corpus, config: &TrainConfig, threads: usize) -> Result<Self> {
         config.validate()?;
-        let vocabulary = Vocabulary::from_text(corpus.text());
+        let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
         let memory = Memory::of(config, corpus, sizes.vocabulary);
         memory.require(config)?;
-        let ids = vocabulary.encode(corpus.text())?;
-        let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
+        let batches =
+            Batches::new(corpus.ids().clone(), config.batch, config.unroll, config.validation)?;
         let batches_per_epoch = batches.len() as u64;
         let all = config.epochs.saturating_mul(batches_per_epoch);
         let steps = config.steps.map_or(all, |steps| steps.min(all));
@@ -83,14 +83,14 @@ impl Plan {
             unroll: config.unroll,
             parameters: sizes.parameters() as u64,
             memory,
-            machine_bytes: machine_bytes(),
+            machine_bytes: total(),
             step_gflop: sizes.flop(config.batch * config.unroll) / 1e9,
             batches_per_epoch,
             steps,
             step_seconds,
             epoch_seconds: step_seconds * batches_per_epoch as f64,
             run_seconds: step_seconds * steps as f64,
-            checkpoint_bytes: Checkpoint::file_bytes(&vocabulary, sizes, config.batch, steps),
+            checkpoint_bytes: Checkpoint::file_bytes(vocabulary, sizes, config.batch, steps),
             checkpoints: steps.div_ceil(config.save_every),
         })
     }

@@ -14,12 +14,12 @@ use crate::error::Result;
 use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::weights::Weights;
+use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::sample::{Generator, Picker};
 use crate::study::machine::{Bandwidth, threads_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
-use crate::train::memory::peak_rss_bytes;
 use crate::train::{TrainConfig, Trainer, thread_pool};
 
 /// How long training steps are measured if nobody says how many: so long, but at least [`FEWEST_STEPS`].
@@ -127,7 +127,7 @@ impl Profile {
                 peak_gflops = peak_gflops.max(fma_peak_gflops_on(at_once));
             }
         }
-        let peak_rss_bytes = peak_rss_bytes();
+        let peak_rss_bytes = memory::peak();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let [f32_speed, f16_speed, bf16_speed] = writing_speeds(trainer.parameters(), threads)?;
         let bandwidth = Bandwidth::measure(at_once);

@@ -23,6 +23,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::text::ids::Ids;
 
 /// How much of a text's end is held back from training, to validate with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,7 +62,7 @@ struct Section {
 /// ```
 #[derive(Clone, Debug)]
 pub struct Batches {
-    ids: Vec<u32>,
+    ids: Ids,
     batch: usize,
     unroll: usize,
     training: Section,
@@ -75,7 +76,7 @@ impl Batches {
     /// * [`Error::TextTooShort`] if no batch to train on comes about, or none to validate with
     ///   whatever the share
     /// * [`Error::Setting`] if `batch` or `unroll` is 0, or another `validation` would do
-    pub fn new(ids: Vec<u32>, batch: usize, unroll: usize, validation: Validation) -> Result<Self> {
+    pub fn new(ids: Ids, batch: usize, unroll: usize, validation: Validation) -> Result<Self> {
         for (name, value) in [("--batch", batch), ("--unroll", unroll)] {
             if value == 0 {
                 return Err(setting(name, value, "at least 1".into()));
@@ -158,15 +159,8 @@ impl Batches {
         assert_eq!(targets.dim(), shape, "targets are [T, B]");
         for row in 0..self.batch {
             let range = self.range(section, k, row);
-            let next = self.ids.get(range.end).unwrap_or(&self.ids[0]);
-            let read = &self.ids[range];
-            for (x, id) in inputs.column_mut(row).iter_mut().zip(read) {
-                *x = *id;
-            }
-            let shifted = read[1..].iter().chain([next]);
-            for (y, id) in targets.column_mut(row).iter_mut().zip(shifted) {
-                *y = *id;
-            }
+            self.ids.read(range.start, &mut inputs.column_mut(row));
+            self.ids.read(range.start + 1, &mut targets.column_mut(row));
         }
     }
 }

@@ -1,55 +1,61 @@
 //! The text that a network learns from.
 
 use std::path::Path;
-use std::str::Chars;
 
-use sha2::{Digest, Sha256};
+use super::builder::Builder;
+use super::ids::Ids;
+use super::vocabulary::Vocabulary;
+use crate::error::Result;
 
-use crate::error::{Error, Result};
-
-/// A text in its normal form: UTF-8, no byte-order mark at its start, lines that end in a bare LF.
+/// A text in its normal form: Unicode, no byte-order mark at its start, lines that end in a bare LF.
 ///
 /// Every CR before an LF is left out; a CR anywhere else, a NUL or any other control character is
 /// a character like all others. The normal form of a normal form is itself, so equal texts have
 /// equal hashes wherever they were saved.
+///
+/// The text is kept as the ids of its characters, mostly a byte each. A clone shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {
-    text: String,
+    ids: Ids,
+    vocabulary: Vocabulary,
+    sha256: [u8; 32],
+}
+
+impl Default for Corpus {
+    /// The empty text.
+    fn default() -> Self {
+        Self::from_str("")
+    }
 }
 
 impl Corpus {
+    /// A corpus to be made of a text that comes in pieces.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    pub(super) fn of_parts(ids: Ids, vocabulary: Vocabulary, sha256: [u8; 32]) -> Self {
+        Self { ids, vocabulary, sha256 }
+    }
+
     /// Reads `bytes`, which came from `name`, as UTF-8.
     ///
     /// # Errors
-    /// [`Error::NotUtf8`] with `name` and the offset of the first byte that is no UTF-8.
-    pub fn from_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self { text: normal_form(text) }),
-            Err(error) => Err(Error::NotUtf8 {
-                path: name.to_path_buf(),
-                offset: error.utf8_error().valid_up_to(),
-            }),
-        }
+    /// Those of [`Builder::read`].
+    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+        let mut builder = Self::builder();
+        builder.read(name, bytes)?;
+        builder.finish()
     }
 
-    /// The normal form of `text`.
-    #[expect(clippy::should_implement_trait, reason = "it cannot fail, and FromStr says it may")]
+    /// The corpus of `text`.
+    ///
+    /// # Panics
+    /// If there is no memory for its ids.
+    #[expect(clippy::should_implement_trait, reason = "no text is wrong, and FromStr says it may")]
     pub fn from_str(text: &str) -> Self {
-        Self { text: normal_form(text.to_owned()) }
-    }
-
-    /// Several texts, one straight after the other, as one: nothing is put between them, and a
-    /// line end that one text begins and the next completes is a line end.
-    pub fn join(parts: Vec<Self>) -> Self {
-        let mut parts = parts.into_iter();
-        let mut text = parts.next().map_or_else(String::new, |first| first.text);
-        for part in parts {
-            if part.text.starts_with('\n') {
-                text.truncate(text.trim_end_matches('\r').len());
-            }
-            text.push_str(&part.text);
-        }
-        Self { text }
+        let mut builder = Self::builder();
+        builder.push_str(text).and_then(|()| builder.finish()).expect("memory for the text's ids")
     }
 
     /// The text that is built into the crate: "The House at Linden Ford", a story in English of
@@ -63,69 +69,98 @@ impl Corpus {
         "The House at Linden Ford"
     }
 
-    /// The whole text.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The ids of its characters.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// What the ids mean: the characters that occur in it, or those of [`Corpus::in_terms_of`].
+    pub fn vocabulary(&self) -> &Vocabulary {
+        &self.vocabulary
     }
 
     /// Its characters from first to last.
-    pub fn characters(&self) -> Chars<'_> {
-        self.text.chars()
+    pub fn characters(&self) -> impl DoubleEndedIterator<Item = char> {
+        self.ids.iter().map(|id| self.vocabulary.character(id))
     }
 
-    /// Number of its characters. They are counted at every call.
+    /// Number of its characters.
     pub fn len(&self) -> usize {
-        self.text.chars().count()
+        self.ids.len()
     }
 
     /// Whether it has no characters.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty()
+        self.ids.is_empty()
     }
 
-    /// SHA-256 of the text's UTF-8 bytes: in a checkpoint it stands for the training text.
+    /// SHA-256 of the text's normal form in UTF-8: in a checkpoint it stands for the training text.
     pub fn sha256(&self) -> [u8; 32] {
-        Sha256::digest(self.text.as_bytes()).into()
+        self.sha256
     }
-}
 
-/// `text` without its byte-order mark, each line end a bare LF.
-fn normal_form(mut text: String) -> String {
-    let marks = text.len() - text.trim_start_matches('\u{feff}').len();
-    text.drain(..marks);
-    if !text.contains("\r\n") {
-        return text; // most texts: nothing to copy
-    }
-    let mut normal = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        match line.strip_suffix('\n') {
-            Some(line) => normal.extend([line.trim_end_matches('\r'), "\n"]),
-            None => normal.push_str(line),
+    /// The same text with the ids of a network's `vocabulary`. The numbers stay shared if the two
+    /// vocabularies are equal; else they are changed in place if nobody shares them, and copied if so.
+    ///
+    /// # Errors
+    /// * [`Error::UnknownCharacter`](crate::error::Error::UnknownCharacter) with the first character that
+    ///   the vocabulary lacks
+    /// * [`Error::TooLarge`](crate::error::Error::TooLarge) if there is no memory for a copy
+    pub fn in_terms_of(self, vocabulary: &Vocabulary) -> Result<Self> {
+        if let Some(unknown) = self.first_unknown(vocabulary) {
+            return Err(vocabulary.unknown(unknown));
         }
+        self.known_to(vocabulary)
     }
-    normal
+
+    /// [`Corpus::in_terms_of`] without the characters that `vocabulary` lacks. The hash stays that of the
+    /// whole text.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`](crate::error::Error::TooLarge) if there is no memory for a copy.
+    pub fn known_to(self, vocabulary: &Vocabulary) -> Result<Self> {
+        if self.vocabulary == *vocabulary {
+            return Ok(self);
+        }
+        let table: Vec<_> =
+            self.vocabulary.characters().iter().map(|&c| vocabulary.id(c)).collect();
+        let ids = self.ids.translate(&table, vocabulary.len().saturating_sub(1))?;
+        Ok(Self { ids, vocabulary: vocabulary.clone(), ..self })
+    }
+
+    /// The first of its characters that `vocabulary` lacks.
+    pub fn first_unknown(&self, vocabulary: &Vocabulary) -> Option<char> {
+        let is_unknown = |character: &char| vocabulary.id(*character).is_none();
+        // Few of them are different: only a text that has an unknown one is looked through.
+        self.vocabulary.characters().iter().any(|c| is_unknown(c)).then_some(())?;
+        self.characters().find(is_unknown)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Corpus;
 
+    fn normal(text: &str) -> String {
+        Corpus::from_str(text).characters().collect()
+    }
+
     #[test]
     fn only_a_carriage_return_before_a_line_feed_is_dropped() {
-        let corpus = Corpus::from_str("a\r\nb\rc\n\rd\r\r\ne\r");
-        assert_eq!(corpus.text(), "a\nb\rc\n\rd\ne\r");
-        assert_eq!(Corpus::from_str(corpus.text()), corpus);
+        let text = normal("a\r\nb\rc\n\rd\r\r\ne\r");
+        assert_eq!(text, "a\nb\rc\n\rd\ne\r");
+        assert_eq!(normal(&text), text);
     }
 
     #[test]
     fn a_byte_order_mark_is_dropped_at_the_start_only() {
-        assert_eq!(Corpus::from_str("\u{feff}\u{feff}a\u{feff}").text(), "a\u{feff}");
+        assert_eq!(normal("\u{feff}\u{feff}a\u{feff}"), "a\u{feff}");
         assert!(Corpus::from_str("\u{feff}").is_empty());
     }
 
     #[test]
-    fn no_parts_make_an_empty_text() {
-        assert!(Corpus::join(vec![]).is_empty());
+    fn nothing_makes_an_empty_text() {
+        assert!(Corpus::builder().finish().unwrap().is_empty());
     }
 
     /// The example of FIPS 180-2, appendix B.1.

@@ -1,10 +1,13 @@
 //! Layer 1: from bytes to batches.
 //!
-//! One straight way: a [`Corpus`](corpus::Corpus) is text as people wrote it, a
-//! [`Vocabulary`](vocabulary::Vocabulary) turns its characters into ids, and
-//! [`Batches`](batches::Batches) cuts the ids into what a network reads at once.
+//! One straight way: a [`Builder`](builder::Builder) reads text as people wrote it, a
+//! [`Corpus`](corpus::Corpus) holds it as the [`Ids`](ids::Ids) of its characters, which its
+//! [`Vocabulary`](vocabulary::Vocabulary) explains, and [`Batches`](batches::Batches) cuts the ids into
+//! what a network reads at once.
 
 pub mod batches;
+pub mod builder;
 pub mod corpus;
+pub mod ids;
 mod nearest;
 pub mod vocabulary;

@@ -24,7 +24,12 @@ pub struct Vocabulary {
 impl Vocabulary {
     /// The characters that occur in `text`.
     pub fn from_text(text: &str) -> Self {
-        Self { characters: text.chars().collect::<BTreeSet<_>>().into_iter().collect() }
+        Self::of(text.chars())
+    }
+
+    /// The different ones of `characters`.
+    pub(super) fn of(characters: impl Iterator<Item = char>) -> Self {
+        Self { characters: characters.collect::<BTreeSet<_>>().into_iter().collect() }
     }
 
     /// The vocabulary of these `characters`, as a checkpoint holds them.
@@ -78,13 +83,13 @@ impl Vocabulary {
     /// its own that a writer may have meant.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         text.chars()
-            .map(|character| {
-                self.id(character).ok_or_else(|| Error::UnknownCharacter {
-                    character,
-                    nearest: nearest(character, &self.characters),
-                })
-            })
+            .map(|character| self.id(character).ok_or_else(|| self.unknown(character)))
             .collect()
+    }
+
+    /// The error about a character that it lacks.
+    pub(super) fn unknown(&self, character: char) -> Error {
+        Error::UnknownCharacter { character, nearest: nearest(character, &self.characters) }
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, NamedTempFile};
 
 use crate::error::{Error, Result};
+use crate::memory::available;
 
 /// Bytes of a file that are gathered before they are given to the system.
 const BUFFER: usize = 1 << 16;
@@ -195,6 +196,9 @@ pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Bytes that are read at most where the system does not tell what there is.
+const LARGEST: u64 = 64 << 30;
+
 /// Appends the next `count` bytes of `file`. The memory is asked for before it is used, and as much again
 /// for what will be made of the bytes, so that a file too large for the machine is an error.
 ///
@@ -203,7 +207,7 @@ pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
 pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
-    let available = available_memory();
+    let available = available().unwrap_or(LARGEST);
     if count > available || !fits(bytes) || !fits(&mut Vec::new()) {
         return Err(Error::NoMemory { path: path.to_path_buf(), needed: count, available });
     }
@@ -213,16 +217,6 @@ pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) 
 
 fn wrong<T>(path: &Path, reason: &str) -> Result<T> {
     Err(Error::Checkpoint { path: path.to_path_buf(), reason: reason.into() })
-}
-
-/// Bytes that this machine can give out now; where it does not say, 64 GiB.
-fn available_memory() -> u64 {
-    let kilobytes = || {
-        let table = fs::read_to_string("/proc/meminfo").ok()?;
-        let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-    };
-    kilobytes().map_or(64 << 30, |kilobytes| kilobytes << 10)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The memory of a run, told and compared with the machine's before any of it is allocated.
 
-use std::fs;
-
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::memory;
 use crate::model::{Network, Parameters};
 use crate::text::corpus::Corpus;
 use crate::train::TrainConfig;
@@ -22,7 +21,7 @@ pub struct Memory {
     pub packed: u64,
     /// What the backward pass needs of the forward pass, for all rows and time steps.
     pub tapes: u64,
-    /// The text, as it was read and as numbers.
+    /// The text, as the ids of its characters.
     pub text: u64,
     /// While a sample is written: the weights packed once more, without their transposes. To save a
     /// checkpoint takes no memory worth counting.
@@ -42,7 +41,7 @@ impl Memory {
             moments: parameters.saturating_mul(2),
             packed,
             tapes: Network::<f32>::tape_bytes(sizes, config.batch, config.unroll, drops_out),
-            text: (corpus.text().len() + size_of::<u32>() * corpus.len()) as u64,
+            text: corpus.ids().bytes(),
             sampling: packed / 2,
         }
     }
@@ -54,33 +53,13 @@ impl Memory {
         parts.into_iter().fold(0, u64::saturating_add)
     }
 
-    /// Refuses what the machine cannot hold. Where its memory is not known, what no machine can.
+    /// Refuses what there is no memory for, all but the text, which has been read.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] with both figures.
+    /// [`Error::TooLarge`](crate::error::Error::TooLarge) with both figures.
     pub fn require(&self, config: &TrainConfig) -> Result<()> {
-        let (needed, available) = (self.total(), machine_bytes().unwrap_or(isize::MAX as u64));
-        if needed <= available {
-            return Ok(());
-        }
-        let sizes = [config.layers, config.hidden, config.batch, config.unroll];
-        Err(Error::TooLarge { needed, available, sizes })
+        let TrainConfig { layers, hidden, batch, unroll, .. } = *config;
+        let what = format!("--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll}");
+        memory::require(self.total().saturating_sub(self.text), what)
     }
-}
-
-/// The machine's memory in bytes, where the system tells (Linux).
-pub fn machine_bytes() -> Option<u64> {
-    kibibytes("/proc/meminfo", "MemTotal:")
-}
-
-/// The most memory that this process has had at once, in bytes, where the system tells (Linux).
-pub fn peak_rss_bytes() -> Option<u64> {
-    kibibytes("/proc/self/status", "VmHWM:")
-}
-
-/// The value after `key` in a file of lines such as "MemTotal:  24000000 kB".
-fn kibibytes(file: &str, key: &str) -> Option<u64> {
-    let text = fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }

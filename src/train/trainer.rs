@@ -68,7 +68,7 @@ impl Trainer {
     pub fn new(corpus: &Corpus, config: TrainConfig, threads: usize) -> Result<Self> {
         config.validate()?;
         let config = config.resolved();
-        let vocabulary = Vocabulary::from_text(corpus.text());
+        let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
         Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
@@ -104,7 +104,7 @@ impl Trainer {
         }
         let config = &checkpoint.config;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
-        let ids = vocabulary.encode(corpus.text())?;
+        let ids = corpus.clone().in_terms_of(&vocabulary)?.ids().clone(); // shared, not copied
         let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
         let pool = thread_pool(threads)?;
         let Checkpoint { step, epoch, batch, .. } = checkpoint;

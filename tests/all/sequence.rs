@@ -83,7 +83,7 @@ fn evaluation_in_one_piece_is_the_mean_of_all_losses() {
             f64::from(karenina::layers::loss::forward(&mut p, pair[1] as usize))
         })
         .sum();
-    let evaluation = evaluate(&parameters, &ids, 1, 1);
+    let evaluation = evaluate(&parameters, &ids.iter().copied().collect(), 1, 1);
     assert_eq!(evaluation.characters, 250);
     assert!((evaluation.nats - nats / 250.0).abs() < 1e-6, "{evaluation:?}");
     assert!((evaluation.perplexity() - evaluation.nats.exp()).abs() < 1e-12);
@@ -93,9 +93,9 @@ fn evaluation_in_one_piece_is_the_mean_of_all_losses() {
 fn evaluation_in_pieces_counts_every_character_once() {
     let (parameters, mut rng) = random_net(6);
     let ids: Vec<u32> = characters(&mut rng, 1003, 1).into_iter().collect();
-    let whole = evaluate(&parameters, &ids, 1, 1);
+    let whole = evaluate(&parameters, &ids.iter().copied().collect(), 1, 1);
     for rows in [2, 7, 10] {
-        let pieces = evaluate(&parameters, &ids, rows, 2);
+        let pieces = evaluate(&parameters, &ids.iter().copied().collect(), rows, 2);
         assert_eq!(pieces.characters, whole.characters);
         // Only the empty memory at each piece's start differs.
         assert!((pieces.nats - whole.nats).abs() < 0.05, "{rows}: {pieces:?} {whole:?}");

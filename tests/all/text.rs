@@ -1,16 +1,33 @@
 //! The text stage: corpus, vocabulary and batches, from bytes to arrays.
 
+use std::io::{self, Read};
 use std::path::Path;
 
 use karenina::error::Error;
 use karenina::text::batches::{Batches, Validation};
 use karenina::text::corpus::Corpus;
+use karenina::text::ids::Ids;
 use karenina::text::vocabulary::Vocabulary;
 use ndarray::{Array2, array};
 use proptest::prelude::*;
+use sha2::{Digest, Sha256};
 
 fn read(bytes: &[u8]) -> Corpus {
-    Corpus::from_bytes(Path::new("text"), bytes.to_vec()).unwrap()
+    Corpus::from_bytes(Path::new("text"), bytes).unwrap()
+}
+
+fn spelt(corpus: &Corpus) -> String {
+    corpus.characters().collect()
+}
+
+/// Several texts, one straight after the other, as one.
+fn joined(texts: &[&str]) -> Corpus {
+    let mut corpus = Corpus::builder();
+    for text in texts {
+        corpus.begin_text();
+        corpus.push_str(text).unwrap();
+    }
+    corpus.finish().unwrap()
 }
 
 /// Text of the characters that have been trouble somewhere.
@@ -23,7 +40,7 @@ fn troublesome_text() -> impl Strategy<Value = String> {
 
 #[test]
 fn the_byte_order_mark_is_dropped() {
-    assert_eq!(read(b"\xef\xbb\xbfAnna").text(), "Anna");
+    assert_eq!(spelt(&read(b"\xef\xbb\xbfAnna")), "Anna");
 }
 
 #[test]
@@ -32,31 +49,35 @@ fn crlf_becomes_lf_wherever_it_lies() {
     for size in (0..17).map(|power| 1 << power) {
         let before = "a".repeat(size - 1);
         let corpus = Corpus::from_str(&format!("{before}\r\nb"));
-        assert_eq!(corpus.text(), format!("{before}\nb"));
+        assert_eq!(spelt(&corpus), format!("{before}\nb"));
     }
 }
 
 #[test]
 fn crlf_across_the_end_of_a_file_becomes_lf() {
-    let parts = ["one\r", "", "\ntwo\r\n", "three\r"].map(Corpus::from_str);
-    assert_eq!(Corpus::join(parts.into()).text(), "one\ntwo\nthree\r");
+    let corpus = joined(&["one\r", "", "\ntwo\r\n", "three\r"]);
+    assert_eq!(spelt(&corpus), "one\ntwo\nthree\r");
+    assert_eq!(
+        spelt(&joined(&["\u{feff}a\r", "\u{feff}", "\u{feff}\r\nb\u{feff}"])),
+        "a\nb\u{feff}"
+    );
 }
 
 #[test]
 fn invalid_utf8_is_named_by_file_and_offset() {
-    let error = Corpus::from_bytes(Path::new("a.txt"), b"\xef\xbb\xbfAn\xffna".into()).unwrap_err();
+    let error = Corpus::from_bytes(Path::new("a.txt"), b"\xef\xbb\xbfAn\xffna").unwrap_err();
     assert!(matches!(&error, Error::NotUtf8 { path, offset: 5 } if path == Path::new("a.txt")));
     let message = error.to_string();
     assert!(message.contains("a.txt") && message.contains("byte 5"), "{message}");
     // A character cut off by the end of the file begins where it begins.
-    let error = Corpus::from_bytes(Path::new("a.txt"), "aй🙂".as_bytes()[..6].into()).unwrap_err();
+    let error = Corpus::from_bytes(Path::new("a.txt"), &"aй🙂".as_bytes()[..6]).unwrap_err();
     assert!(matches!(error, Error::NotUtf8 { offset: 3, .. }));
 }
 
 #[test]
 fn length_counts_characters_not_bytes() {
     let corpus = Corpus::from_str("aй‘🙂\0");
-    assert_eq!((corpus.len(), corpus.text().len()), (5, 11));
+    assert_eq!(corpus.len(), 5);
     assert_eq!(corpus.characters().collect::<Vec<_>>(), ['a', 'й', '‘', '🙂', '\0']);
 }
 
@@ -70,17 +91,21 @@ fn the_same_text_has_the_same_hash_however_it_was_saved() {
 fn the_embedded_text_is_long_plain_and_bears_its_name() {
     let corpus = Corpus::embedded();
     assert!(corpus.len() >= 100_000, "{} characters", corpus.len());
-    assert!(corpus.text().starts_with(Corpus::embedded_name()));
+    assert!(spelt(&corpus).starts_with(Corpus::embedded_name()));
     let strange = |c: char| c.is_control() && c != '\n';
-    assert_eq!(corpus.characters().find(|&c| strange(c)), None);
+    assert_eq!(corpus.vocabulary().characters().iter().find(|&&c| strange(c)), None);
 }
 
 proptest! {
     #[test]
     fn the_normal_form_is_its_own_normal_form(text in troublesome_text()) {
         let corpus = Corpus::from_str(&text);
-        prop_assert_eq!(Corpus::from_str(corpus.text()), corpus.clone());
-        prop_assert!(!corpus.text().contains("\r\n"));
+        let normal = spelt(&corpus);
+        let is_normal = !normal.contains("\r\n") && !normal.starts_with('\u{feff}');
+        prop_assert!(is_normal);
+        prop_assert_eq!(corpus.vocabulary(), &Vocabulary::from_text(&normal));
+        prop_assert_eq!(corpus.sha256(), <[u8; 32]>::from(Sha256::digest(&normal)));
+        prop_assert_eq!(Corpus::from_str(&normal), corpus);
     }
 
     #[test]
@@ -89,14 +114,93 @@ proptest! {
         let (first, rest) = text.split_at(cut);
         // Every file may have a mark of its own: there the two differ.
         prop_assume!(!rest.starts_with('\u{feff}') && !first.is_empty());
-        let joined = Corpus::join(vec![Corpus::from_str(first), Corpus::from_str(rest)]);
-        prop_assert_eq!(joined, Corpus::from_str(&text));
+        prop_assert_eq!(joined(&[first, rest]), Corpus::from_str(&text));
+    }
+
+    #[test]
+    fn a_text_cut_into_pieces_anywhere_is_the_same_corpus(
+        text in troublesome_text(), sizes in prop::collection::vec(1usize..9, 40),
+    ) {
+        let whole = Corpus::from_str(&text);
+        let bytes = text.as_bytes();
+        let mut corpus = Corpus::builder();
+        corpus.read(Path::new("pieces"), Pieces { bytes, sizes: sizes.iter().cycle() }).unwrap();
+        prop_assert_eq!(corpus.finish().unwrap(), whole.clone());
+
+        let mut corpus = Corpus::builder();
+        let characters: Vec<char> = text.chars().collect();
+        let mut rest = &characters[..];
+        for &size in sizes.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (piece, after) = rest.split_at(size.min(rest.len()));
+            corpus.push_str(&piece.iter().collect::<String>()).unwrap();
+            rest = after;
+        }
+        prop_assert_eq!(corpus.finish().unwrap(), whole);
+    }
+
+    #[test]
+    fn invalid_bytes_have_the_same_offset_however_they_are_cut(
+        bytes in prop::collection::vec(prop::sample::select(b"a\xc3\xa9\xe2\x82\xf0\x9f".to_vec()), 0..30),
+        sizes in prop::collection::vec(1usize..5, 8),
+    ) {
+        let read = Corpus::builder()
+            .read(Path::new("pieces"), Pieces { bytes: &bytes, sizes: sizes.iter().cycle() });
+        match (read, str::from_utf8(&bytes)) {
+            (Err(Error::NotUtf8 { offset, .. }), Err(error)) => {
+                prop_assert_eq!(offset, error.valid_up_to());
+            }
+            (read, expected) => prop_assert!(read.is_ok() && expected.is_ok(), "{:?}", bytes),
+        }
     }
 
     #[test]
     fn bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let _ = Corpus::from_bytes(Path::new("noise"), bytes);
+        let _ = Corpus::from_bytes(Path::new("noise"), &bytes);
     }
+}
+
+/// Bytes that come in pieces of these sizes, as from a slow pipe.
+struct Pieces<'a, S> {
+    bytes: &'a [u8],
+    sizes: S,
+}
+
+impl<'a, S: Iterator<Item = &'a usize>> Read for Pieces<'_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let size = *self.sizes.next().expect("no end");
+        let size = size.min(buffer.len());
+        self.bytes.read(&mut buffer[..size])
+    }
+}
+
+#[test]
+fn a_character_takes_as_many_bytes_as_the_vocabulary_needs() {
+    let text = |count: u32| (0x4e00..0x4e00 + count).rev().filter_map(char::from_u32);
+    for (count, bytes) in [(256, 1), (257, 2)] {
+        let corpus = Corpus::from_str(&text(count).collect::<String>());
+        assert_eq!(corpus.ids().bytes(), u64::from(bytes * count));
+        assert!(corpus.ids().iter().eq((0..count).rev()));
+        assert!(corpus.characters().eq(text(count)));
+    }
+}
+
+#[test]
+fn a_text_in_terms_of_a_larger_vocabulary_is_the_same_text() {
+    let corpus = Corpus::from_str("an");
+    let larger: Vec<char> = (0x61..0x61 + 300).filter_map(char::from_u32).collect();
+    let larger = Vocabulary::from_sorted(larger).unwrap();
+    let same = corpus.clone().in_terms_of(&larger).unwrap();
+    assert_eq!((spelt(&same), same.sha256()), ("an".into(), corpus.sha256()));
+    assert_eq!(same.ids().bytes(), 4, "two bytes each, as any id of the vocabulary may be stored");
+    assert!(same.ids().iter().eq([0, 13]));
+
+    let error = Corpus::from_str("nyet, anna").in_terms_of(corpus.vocabulary()).unwrap_err();
+    assert!(matches!(error, Error::UnknownCharacter { character: 'y', .. }), "{error}");
+    let known = Corpus::from_str("nyet, anna").known_to(corpus.vocabulary()).unwrap();
+    assert_eq!(spelt(&known), "nanna");
 }
 
 // Vocabulary
@@ -114,7 +218,7 @@ fn one_distinct_character_is_a_vocabulary() {
     let vocabulary = Vocabulary::from_text("aaaa");
     assert_eq!(vocabulary.len(), 1);
     assert_eq!(vocabulary.encode("aa").unwrap(), [0, 0]);
-    assert!(Batches::new(vec![0; 4], 2, 2, Validation::None).is_ok());
+    assert!(Batches::new(zeros(4), 2, 2, Validation::None).is_ok());
 }
 
 #[test]
@@ -168,12 +272,16 @@ fn poisoned(b: usize, t: usize) -> (Array2<u32>, Array2<u32>) {
     (Array2::from_elem((t, b), u32::MAX), Array2::from_elem((t, b), u32::MAX))
 }
 
+fn zeros(count: usize) -> Ids {
+    std::iter::repeat_n(0, count).collect()
+}
+
 fn numbers(count: u32, b: usize, t: usize, validation: Validation) -> Batches {
     Batches::new((0..count).collect(), b, t, validation).unwrap()
 }
 
 fn refusal(count: usize, b: usize, t: usize, validation: Validation) -> String {
-    Batches::new(vec![0; count], b, t, validation).unwrap_err().to_string()
+    Batches::new(zeros(count), b, t, validation).unwrap_err().to_string()
 }
 
 /// Forty numbers instead of the novel; the cut is the article's `get_batches`.
@@ -214,7 +322,7 @@ fn exactly_one_batch_fits_and_one_character_less_does_not() {
 
 #[test]
 fn too_short_a_text_shrinks_the_batch_first() {
-    let fits = |count| match Batches::new(vec![0; count], 100, 100, Validation::None) {
+    let fits = |count| match Batches::new(zeros(count), 100, 100, Validation::None) {
         Err(Error::TextTooShort { fits, .. }) => fits,
         other => panic!("{other:?}"),
     };
@@ -281,16 +389,16 @@ fn a_text_too_short_for_validation_is_told_the_sizes_that_would_do() {
     for (validation, sizes) in cases {
         assert_eq!(refusal(150, 10, 10, validation), format!("{start} {sizes} would fit"));
     }
-    assert!(Batches::new(vec![0; 150], 6, 10, Validation::Share(0.4)).is_ok());
-    assert!(Batches::new(vec![0; 150], 3, 2, Validation::Share(0.04)).is_ok());
-    assert!(Batches::new(vec![0; 150], 7, 10, Validation::Batches(1)).is_ok());
+    assert!(Batches::new(zeros(150), 6, 10, Validation::Share(0.4)).is_ok());
+    assert!(Batches::new(zeros(150), 3, 2, Validation::Share(0.04)).is_ok());
+    assert!(Batches::new(zeros(150), 7, 10, Validation::Batches(1)).is_ok());
     assert!(refusal(150, 10, 10, Validation::Batches(usize::MAX)).ends_with("would not fit"));
 }
 
 #[test]
 fn a_size_of_zero_is_a_usage_error() {
     for (b, t) in [(0, 5), (2, 0)] {
-        assert!(Batches::new(vec![0; 9], b, t, Validation::None).unwrap_err().is_usage());
+        assert!(Batches::new(zeros(9), b, t, Validation::None).unwrap_err().is_usage());
     }
 }
 
@@ -301,7 +409,7 @@ proptest! {
     ) {
         let count = b * t * (n + held) + rest % (b * t) + 1;
         let ids: Vec<u32> = (7..7 + count as u32).collect();
-        let batches = Batches::new(ids.clone(), b, t, Validation::Batches(held)).unwrap();
+        let batches = Batches::new(ids.iter().copied().collect(), b, t, Validation::Batches(held)).unwrap();
         prop_assert_eq!(batches.validation_len(), held);
         let tail = ids.len() - b * t * held;
         let mut read: Vec<Vec<u32>> = vec![vec![]; b];
@@ -326,13 +434,13 @@ proptest! {
         count in 0usize..5,
     ) {
         for validation in [Validation::None, Validation::Share(share), Validation::Batches(count)] {
-            match Batches::new(vec![0; found], b, t, validation) {
+            match Batches::new(zeros(found), b, t, validation) {
                 Err(Error::TextTooShort { fits: Some((b2, t2)), .. }) => {
                     prop_assert!(b2 <= b && t2 <= t && (b2, t2) != (b, t));
-                    prop_assert!(Batches::new(vec![0; found], b2, t2, validation).is_ok());
+                    prop_assert!(Batches::new(zeros(found), b2, t2, validation).is_ok());
                 }
                 Err(Error::TextTooShort { fits: None, .. }) => {
-                    prop_assert!(Batches::new(vec![0; found], 1, 1, validation).is_err());
+                    prop_assert!(Batches::new(zeros(found), 1, 1, validation).is_err());
                 }
                 _ => {}
             }

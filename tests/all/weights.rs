@@ -114,7 +114,15 @@ fn the_loss_in_quality_is_small_and_grows_with_the_rounding() {
     let mut rng = Pcg64::seed_from_u64(1);
     let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     let ids: Vec<u32> = (0..500_u32).map(|i| i * i % 11 % 9).collect();
-    let nats = |weights| evaluate(&parameters.clone().rounded(weights).unwrap(), &ids, 1, 1).nats;
+    let nats = |weights| {
+        evaluate(
+            &parameters.clone().rounded(weights).unwrap(),
+            &ids.iter().copied().collect(),
+            1,
+            1,
+        )
+        .nats
+    };
     let whole = nats(Weights::F32);
     let [half, brain] = HALVES.map(|weights| (nats(weights) - whole).abs());
     assert!(half > 0.0 && half < brain && brain < 0.01, "{whole}: {half}, {brain}");

@@ -88,8 +88,8 @@ impl Report {
         let corpus = input::read_text(&self.text, self.encoding.as_deref())?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
-        let characters: Vec<char> = corpus.characters().filter(known).collect();
-        Ok(characters[characters.len().saturating_sub(self.length)..].iter().collect())
+        let end: Vec<char> = corpus.characters().rev().filter(known).take(self.length).collect();
+        Ok(end.into_iter().rev().collect())
     }
 }
 

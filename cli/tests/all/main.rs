@@ -4,6 +4,8 @@ mod bad_input;
 mod command;
 mod gradcheck;
 mod interchange;
+#[cfg(target_os = "linux")]
+mod memory;
 #[cfg(unix)]
 mod output;
 mod profile;

@@ -5,13 +5,14 @@ use std::process::Output;
 
 use karenina::error::Error;
 use karenina::math::stopwatch::Phase;
+use karenina::memory::available;
 use karenina::model::Sizes;
 use karenina::study::plan::Plan;
 use karenina::study::profile::{Profile, flop};
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::memory::{Memory, machine_bytes};
+use karenina::train::memory::Memory;
 use karenina::train::{TrainConfig, Trainer};
 use serde_json::Value;
 
@@ -121,7 +122,7 @@ fn what_the_machine_holds_is_not_refused() {
     let corpus = Corpus::embedded();
     let config = TrainConfig::article();
     let memory = Memory::of(&config, &corpus, 155);
-    if machine_bytes().is_none_or(|bytes| bytes > memory.total()) {
+    if available().is_none_or(|bytes| bytes > memory.total()) {
         memory.require(&config).unwrap();
     }
     // What a run was seen to take; see docs/performance.md.

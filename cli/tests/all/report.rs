@@ -25,7 +25,8 @@ fn a_reading_is_surprised_as_the_evaluation_says() {
     let parameters = network();
     // Two whole stretches of the network's memory and a shorter one.
     let reading = Reading::new(&parameters, ids(235));
-    let expected = evaluate(&parameters, &reading.ids, 1, 1).bits_per_character();
+    let expected =
+        evaluate(&parameters, &reading.ids.iter().copied().collect(), 1, 1).bits_per_character();
     assert_eq!(reading.steps(), 234);
     assert!((reading.mean_surprise() - expected).abs() < 1e-6);
 }

@@ -7,7 +7,8 @@ use rand_pcg::Pcg64;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::Real;
-use crate::model::{Network, Parameters, State};
+use crate::memory;
+use crate::model::{Network, Parameters, Sizes, State};
 use crate::study::gradcheck::comparison::Element;
 
 /// Roundings of the loss that the tolerance allows for, in units of u·|L|.
@@ -41,7 +42,8 @@ impl<R: Real> Problem<R> {
     /// * `seed`: of state and dropout
     ///
     /// # Errors
-    /// [`Error::TextTooShort`] if `ids` has fewer than B·T + 1 characters.
+    /// * [`Error::TextTooShort`] if `ids` has fewer than B·T + 1 characters
+    /// * [`Error::TooLarge`] if there is no memory for the check
     pub fn on_text(
         parameters: Parameters<R>,
         ids: &[u32],
@@ -49,11 +51,12 @@ impl<R: Real> Problem<R> {
         keep: f64,
         seed: u64,
     ) -> Result<Self> {
-        let needed = batch * unroll + 1;
+        let needed = batch.saturating_mul(unroll).saturating_add(1);
         if ids.len() < needed {
             let fits = ids.len().checked_sub(1).filter(|&n| n > 0).map(|n| (1, n));
             return Err(Error::TextTooShort { found: ids.len(), batches: 1, needed, fits });
         }
+        require_memory::<R>(parameters.sizes(), batch, unroll, keep < 1.0)?;
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut state = State::zeros(parameters.sizes(), batch);
         for a in state.h.iter_mut().chain(&mut state.c) {
@@ -65,6 +68,26 @@ impl<R: Real> Problem<R> {
         let dropout = (keep < 1.0).then_some(Dropout { keep, seed, step: 0 });
         Ok(Self { parameters, state, inputs: characters(0), targets: characters(1), dropout })
     }
+}
+
+/// Asks for what a check takes beside the parameters: a copy of them to move about in, the gradients, and
+/// a network.
+fn require_memory<R: Real>(
+    sizes: Sizes,
+    batch: usize,
+    unroll: usize,
+    drops_out: bool,
+) -> Result<()> {
+    let parts = [
+        Parameters::<R>::bytes(sizes).saturating_mul(2),
+        Network::<R>::packed_bytes(sizes),
+        Network::<R>::tape_bytes(sizes, batch, unroll, drops_out),
+    ];
+    let Sizes { hidden, layers, .. } = sizes;
+    memory::require(
+        parts.into_iter().fold(0, u64::saturating_add),
+        format!("--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll}"),
+    )
 }
 
 /// All that is checked, parameters first, then h_0 and c_0 of every layer.

@@ -23,6 +23,7 @@ pub use reading::{Guess, Reading};
 pub use samples::{Sample, sample, samples};
 
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::model::Sizes;
 use crate::text::vocabulary::Vocabulary;
 use crate::train::checkpoint::Checkpoint;
@@ -95,7 +96,8 @@ pub struct Report {
 /// * `text`: at least two characters, all of them in the checkpoint's vocabulary
 ///
 /// # Errors
-/// A text that is too short or has unknown characters; a folder that cannot be read.
+/// A text that is too short, has unknown characters or needs more memory than there is; a folder that cannot
+/// be read.
 pub fn report(
     checkpoint: Checkpoint,
     folder: Option<&Path>,
@@ -112,6 +114,8 @@ pub fn report(
             expected: "at least 2 characters: one to read and one to predict".into(),
         });
     }
+    let what = format!("--length {}", ids.len());
+    memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
     let (samples, broken) = match folder {
         Some(folder) => samples(folder, config.samples, config.sample_length, config.seed)?,
         None => (vec![sample(checkpoint.clone(), config.sample_length, config.seed)], vec![]),

@@ -2,7 +2,7 @@
 
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
 
-use crate::model::{Network, Parameters, Shard, State};
+use crate::model::{Network, Parameters, Shard, Sizes, State};
 
 /// Steps computed at once.
 const UNROLL: usize = 100;
@@ -29,6 +29,16 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// Bytes that the reading of a text and the search for cells in it take; `u64::MAX` for as much and more.
+    ///
+    /// * for each cell i, f, g, o and tanh c, and tanh c once more, standardised
+    /// * for each character a surprise, the guesses and the values of some twelve properties
+    pub fn bytes(sizes: Sizes, characters: usize) -> u64 {
+        let [h, l, n] = [sizes.hidden, sizes.layers, characters].map(|size| size as f64);
+        let guesses = size_of::<Vec<Guess>>() + sizes.vocabulary.min(TOP) * size_of::<Guess>();
+        (n * (6.0 * h * l * 4.0 + guesses as f64 + 13.0 * 4.0)) as u64
+    }
+
     /// Reads `ids`.
     ///
     /// # Panics
@@ -97,5 +107,6 @@ fn likeliest(p: ArrayView1<f32>) -> Vec<Guess> {
     // Among equals the smaller id comes first.
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     ranked.truncate(TOP);
+    ranked.shrink_to_fit(); // there is one for each character of the text
     ranked
 }

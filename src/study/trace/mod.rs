@@ -19,6 +19,7 @@ pub use numbers::{Equation, Spot};
 
 use crate::error::{Error, Result};
 use crate::math::Real;
+use crate::memory;
 use crate::model::{Parameters, Sizes};
 use pass::{Gradient, LayerGradient, Pass};
 
@@ -45,7 +46,8 @@ impl Default for View {
 /// * `ids`: the text, at least two characters
 ///
 /// # Errors
-/// [`Error::Setting`] for fewer than two characters, and for a unit, layer or step that does not exist.
+/// * [`Error::Setting`] for fewer than two characters, and for a unit, layer or step that does not exist
+/// * [`Error::TooLarge`] if there is no memory for all that is kept
 ///
 /// # Panics
 /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
@@ -83,6 +85,8 @@ pub fn trace<R: Real>(
     exists("--layer", view.spot.map(|spot| spot.layer), sizes.layers)?;
     exists("--step", view.spot.map(|spot| spot.step), unroll)?;
 
+    let what = format!("a trace of {} characters", ids.len());
+    memory::require(pass::bytes::<R>(sizes, unroll), what)?;
     let pass = Pass::forward(parameters, ids);
     let mean = pass.backward(|_| 1.0 / unroll as f64);
     let last = pass.backward_from_last();

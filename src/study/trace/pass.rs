@@ -12,7 +12,7 @@ use crate::layers::{cell, loss, projection};
 use crate::math::Real;
 use crate::math::matmul::matmul_packed;
 use crate::math::stopwatch::Stopwatch;
-use crate::model::{Parameters, Sizes};
+use crate::model::{Network, Parameters, Sizes};
 
 /// The forward pass of a text of T + 1 characters.
 pub(super) struct Pass<'a, R: Real> {
@@ -53,6 +53,16 @@ pub(super) struct Gradient<R> {
     /// Eq. B1, [T, V].
     pub dlogits: Array2<R>,
     pub layers: Vec<LayerGradient<R>>,
+}
+
+/// Bytes that a pass forward and two back take beside the parameters, theirs and those of the parameters'
+/// gradient; `u64::MAX` for as much and more.
+pub(super) fn bytes<R: Real>(sizes: Sizes, unroll: usize) -> u64 {
+    // Both ways back keep dy, dh, dc, dz, 7H a step; a tape has at least 6H.
+    let tapes = Network::<R>::tape_bytes(sizes, 1, unroll, false).saturating_mul(4);
+    [Network::<R>::packed_bytes(sizes), Parameters::<R>::bytes(sizes)]
+        .into_iter()
+        .fold(tapes, u64::saturating_add)
 }
 
 impl<'a, R: Real> Pass<'a, R> {

@@ -7,7 +7,6 @@ use ndarray::{Array2, Axis};
 use super::read::{Check, ensure};
 use crate::model::Parameters;
 use crate::text::corpus::Corpus;
-use crate::text::vocabulary::Vocabulary;
 
 /// The `count` distinct characters that `list` consists of, in its order.
 pub fn listed(list: &str, count: usize) -> Option<Vec<char>> {
@@ -24,7 +23,8 @@ pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
     if let Some(list) = listed(text, count).or(line) {
         return Ok(list);
     }
-    let vocabulary = Vocabulary::from_text(Corpus::from_str(text).text());
+    let corpus = Corpus::from_str(text);
+    let vocabulary = corpus.vocabulary();
     ensure(vocabulary.len() == count, || {
         let found = vocabulary.len();
         format!("it predicts {count} characters, but the text of --vocabulary has {found}")

@@ -1,0 +1,155 @@
+//! What texts and a user's numbers cost in memory, seen from outside the command.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use crate::command::{errors, karenina, run, succeed, with_text};
+
+const SMALL: &str = "--hidden 2 --layers 1 --batch 100 --unroll 20 --threads 1 --no-samples";
+const MIB: u64 = 1 << 20;
+
+/// A folder with a run on `text` in `checkpoints`.
+fn with_run() -> tempfile::TempDir {
+    let folder = with_text();
+    let sizes = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+    succeed(folder.path(), &format!("train text {sizes}"));
+    folder
+}
+
+/// The most memory in bytes that process `id` has had so far.
+fn peak(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// The most memory in bytes that a command takes, which must succeed.
+fn peak_of(folder: &Path, arguments: &str) -> u64 {
+    let mut command = karenina(folder, arguments.split(' '));
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut most = 0;
+    loop {
+        most = peak(child.id()).unwrap_or(0).max(most);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{arguments}");
+            return most;
+        }
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_text_of_one_byte_characters_takes_its_length_and_little_more() {
+    const LENGTH: u64 = 10 * MIB;
+    let folder = tempfile::tempdir().unwrap();
+    let short: String = (0..10_000_usize).map(|i| b"abcdefg\n"[i * i % 13 % 8] as char).collect();
+    let long = short.repeat(LENGTH as usize / short.len());
+    fs::write(folder.path().join("short"), short).unwrap();
+    fs::write(folder.path().join("long"), long).unwrap();
+    succeed(folder.path(), &format!("train short {SMALL} --steps 1"));
+    let commands = [
+        format!("train TEXT {SMALL} --steps 1 --overwrite --checkpoints other"),
+        "eval TEXT --rows 500 --threads 1".into(),
+        "report --text TEXT --threads 1 --length 100 --out page.html".into(),
+    ];
+    for command in commands {
+        let of = |text| peak_of(folder.path(), &command.replace("TEXT", text));
+        let (short, long) = (of("short"), of("long"));
+        let extra = long.saturating_sub(short) as f64 / LENGTH as f64;
+        assert!(extra < 1.3, "{command}: {extra:.2} bytes for each byte of the text");
+    }
+}
+
+#[test]
+fn a_number_that_no_machine_has_memory_for_is_refused_with_the_figure() {
+    let folder = with_run();
+    fs::write(folder.path().join("long"), "abcdef".repeat(350_000)).unwrap();
+    let cases = [
+        "trace ababab --hidden 100000000",
+        "trace ababab --layers 100000000000",
+        "gradcheck --hidden 100000000",
+        "gradcheck --layers 100000000000",
+        "gradcheck --text long --hidden 10000 --batch 2000000 --unroll 1",
+        "plan --hidden 100000000",
+        "profile --hidden 100000000",
+        "train text --batch 2 --unroll 8 --hidden 100000000 --checkpoints new",
+        "train text --unroll 100000000000 --checkpoints new",
+    ];
+    for words in cases {
+        let output = run(folder.path(), words);
+        let message = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(message.contains(" GiB of memory, but there are "), "{words}: {message}");
+        assert_eq!(message.lines().count(), 1, "{words}: {message}");
+    }
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn numbers_that_a_text_is_too_short_for_are_refused() {
+    let folder = with_run();
+    for words in
+        ["gradcheck --batch 18446744073709551615 --unroll 2", "eval text --rows 99999999999"]
+    {
+        let output = run(folder.path(), words);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{words}: {output:?}");
+        assert!(errors(&output).starts_with("karenina: "), "{words}");
+    }
+}
+
+#[test]
+fn rows_of_an_evaluation_are_asked_for_within_a_limit_of_the_process() {
+    let folder = with_run();
+    fs::write(folder.path().join("long"), "abcdef".repeat(350_000)).unwrap();
+    let binary = env!("CARGO_BIN_EXE_karenina");
+    for (words, what) in [
+        ("eval long --rows 2000000 --threads 1", "--rows 2000000 needs"),
+        ("report --text long --length 2000000 --threads 1", "--length 2000000 needs"),
+        ("train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --checkpoints new", "--layers"),
+    ] {
+        let script = format!("ulimit -v 700000; exec {binary} {words}");
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let message = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {message}");
+        assert!(message.starts_with(&format!("karenina: {what}")), "{words}: {message}");
+    }
+}
+
+#[test]
+fn any_number_of_samples_takes_the_memory_of_a_round() {
+    let folder = with_run();
+    for words in ["sample --samples 100000000000 --length 30", "sample --length 100000000000"] {
+        let mut command = karenina(folder.path(), words.split(' '));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 100_000]).unwrap();
+        let peak = peak(child.id()).expect("it is still writing");
+        assert!(peak < 100 * MIB, "{words}: {peak} bytes");
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), errors(&output).as_str()), (Some(0), ""), "{words}");
+    }
+}
+
+#[test]
+fn a_text_of_a_later_round_is_the_one_that_its_seed_alone_writes() {
+    let folder = with_run();
+    let written = |words: &str| {
+        let output = succeed(folder.path(), &format!("sample --prime=abc {words}"));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = written("--length 12 --samples 300 --seed 40");
+    for number in [1, 2, 256, 257, 300] {
+        let alone = written(&format!("--length 12 --seed {}", 39 + number));
+        assert!(all.contains(&format!("--- {number} of 300\n{alone}")), "text {number}");
+    }
+    assert_eq!(all.matches("---").count(), 300);
+    // A text so long is written alone; the end of it is all that is looked at.
+    let stopped = written("--samples 2 --length 100000000 --stop a --top-n 0 --seed 3");
+    assert!(stopped.lines().filter(|line| line.ends_with('a')).count() == 2, "{stopped}");
+}
