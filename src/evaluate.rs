@@ -56,9 +56,8 @@ pub fn evaluate<R: Real>(
     let predictions = ids.len() - 1;
     let length = predictions / rows;
     let mut state = State::zeros(parameters.sizes(), rows);
-    let mut reader = Reader { parameters, ids, shards, network: None };
     let starts: Vec<usize> = (0..rows).map(|row| row * length).collect();
-    let mut nats = reader.read(&starts, length, &mut state);
+    let mut nats = read(parameters, ids, &starts, length, &mut state, shards);
 
     // What the division left over: the last row simply goes on.
     let rest = rows * length;
@@ -67,46 +66,39 @@ pub fn evaluate<R: Real>(
             h: state.h.iter().map(|h| h.slice(s![rows - 1.., ..]).to_owned()).collect(),
             c: state.c.iter().map(|c| c.slice(s![rows - 1.., ..]).to_owned()).collect(),
         };
-        nats += reader.read(&[rest], predictions - rest, &mut last);
+        nats += read(parameters, ids, &[rest], predictions - rest, &mut last, shards);
     }
     Evaluation { characters: predictions, nats: nats / predictions as f64 }
 }
 
-/// A network whose memory fits the piece of text in work.
-struct Reader<'a, R: Real> {
-    parameters: &'a Parameters<R>,
-    ids: &'a Ids,
+/// The sum of the losses over `length` characters in each row.
+///
+/// * `starts`: where in the text the rows begin, `[rows]`
+fn read<R: Real>(
+    parameters: &Parameters<R>,
+    ids: &Ids,
+    starts: &[usize],
+    length: usize,
+    state: &mut State<R>,
     shards: usize,
-    network: Option<((usize, usize), Network<R>)>,
-}
-
-impl<R: Real> Reader<'_, R> {
-    /// The sum of the losses over `length` characters in each row.
-    ///
-    /// * `starts`: where in the text the rows begin, `[rows]`
-    fn read(&mut self, starts: &[usize], length: usize, state: &mut State<R>) -> f64 {
-        let mut nats = 0.0;
-        for t in (0..length).step_by(UNROLL) {
-            let shape = (UNROLL.min(length - t), starts.len());
-            let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
-            for (row, start) in starts.iter().enumerate() {
-                self.ids.read(start + t, &mut x.column_mut(row));
-                self.ids.read(start + t + 1, &mut y.column_mut(row));
-            }
-            let parameters = self.parameters;
-            let loss = self.network(shape).loss(parameters, x.view(), y.view(), state, None);
-            nats += loss * x.len() as f64;
+) -> f64 {
+    let full = length - length % UNROLL;
+    let mut nats = 0.0;
+    for (part, unroll) in [(0..full, UNROLL), (full..length, length % UNROLL)] {
+        if part.is_empty() {
+            continue;
         }
-        nats
+        let mut network = Network::new(parameters.sizes(), starts.len(), unroll, shards);
+        let mut network = network.prepare(parameters);
+        let shape = (unroll, starts.len());
+        let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
+        for t in part.step_by(unroll) {
+            for (row, start) in starts.iter().enumerate() {
+                ids.read(start + t, &mut x.column_mut(row));
+                ids.read(start + t + 1, &mut y.column_mut(row));
+            }
+            nats += network.loss(x.view(), y.view(), state, None) * x.len() as f64;
+        }
     }
-
-    fn network(&mut self, (unroll, rows): (usize, usize)) -> &mut Network<R> {
-        let fits = self.network.take().filter(|(shape, _)| *shape == (unroll, rows));
-        let (_, network) = self.network.insert(fits.unwrap_or_else(|| {
-            let mut network = Network::new(self.parameters.sizes(), rows, unroll, self.shards);
-            network.pack(self.parameters);
-            ((unroll, rows), network)
-        }));
-        network
-    }
+    nats
 }

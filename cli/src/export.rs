@@ -95,7 +95,6 @@ fn gradients<R: Real>(
     let column = |from: usize| ArrayView2::from_shape((unroll, 1), &ids[from..from + unroll]);
     let [inputs, targets] = [0, 1].map(|from| column(from).expect("as many ids as steps"));
     let mut network = Network::new(sizes, 1, unroll, 1);
-    network.pack(&parameters);
     let (mut gradients, mut state) = (Parameters::zeros(sizes), State::zeros(sizes, 1));
     let loss = network.gradients(&mut gradients, &parameters, inputs, targets, &mut state, None);
     Ok(interchange::export_gradients(&gradients, loss, written(precision)))

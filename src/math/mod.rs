@@ -6,6 +6,7 @@ pub mod matmul;
 pub mod random;
 pub mod real;
 pub mod stopwatch;
+pub mod sums;
 pub mod weights;
 
 pub use real::Real;

@@ -19,14 +19,14 @@ impl<R: Real> Network<R> {
     /// Bytes of the shards' tapes for B = `batch` and T = `unroll`; `u64::MAX` for as much and more.
     ///
     /// * per layer: gates 4H·T·B, h and c 2H·(T+1)·B, with dropout H·T·B, carried gradients 2H·B
-    /// * once: logits V·T·B, dy H·T·B, losses T·B, and the characters in and out
+    /// * once: logits V·T·B, dy H·T·B, losses T·B, the characters in and out and their places
     pub fn tape_bytes(sizes: Sizes, batch: usize, unroll: usize, drops_out: bool) -> u64 {
         let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
         let [b, t] = [batch, unroll].map(|n| n as f64);
         let dropped = if drops_out { h * t * b } else { 0.0 };
         let layer = 4.0 * h * t * b + 2.0 * h * (t + 1.0) * b + dropped + 2.0 * h * b;
         let numbers = l * layer + (v + h + 1.0) * t * b;
-        let characters = 2.0 * t * b * size_of::<u32>() as f64;
+        let characters = 5.0 * t * b * size_of::<u32>() as f64;
         (numbers * size_of::<R>() as f64 + characters) as u64
     }
 

@@ -10,7 +10,8 @@ mod packed;
 mod parameters;
 mod rounded;
 mod shard;
+mod sums;
 
-pub use network::Network;
+pub use network::{Network, Prepared};
 pub use parameters::{Initialisation, Parameters, Sizes, State};
 pub use shard::{LayerTape, Shard};

@@ -1,46 +1,75 @@
 //! One training step's loss and gradients, in two phases.
 //!
 //! 1. **Rows.** Each [`Shard`] takes its rows forward and back, one rayon task each.
-//! 2. **Parameters.** Every weight's gradient is a sum over all (time step, row) pairs, always added
-//!    in that order and split over the *elements of the gradient*, never over the sum.
+//! 2. **Parameters.** Every weight's gradient is a sum over all (time step, row) pairs in a shape
+//!    that the configuration fixes: see [`Pieces`].
 //!
 //! So nothing depends on how many shards or threads there are: the bits are the same.
 
 use std::time::{Duration, Instant};
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView2, s};
 use rayon::prelude::*;
 
 use crate::layers::dropout::Dropout;
-use crate::layers::lstm::{LstmParameters, contiguous};
-use crate::layers::projection::ProjectionParameters;
 use crate::math::Real;
-use crate::math::matmul::{Rows, accumulate_transposed, ask_for, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::math::sums::{Pieces, default_groups};
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::model::shard::Shard;
+use crate::model::sums::{ByCharacter, sum_of_losses, sum_over_positions};
 
 /// The memory of a training step, allocated once and reused by every step.
 #[derive(Clone, Debug)]
 pub struct Network<R: Real> {
     sizes: Sizes,
+    /// The shape of all sums over positions.
+    pieces: Pieces,
     packed: PackedWeights<R>,
     shards: Vec<Shard<R>>,
+    by_character: ByCharacter<R>,
     /// Seconds by phase outside the shards.
     watch: Stopwatch,
 }
 
 impl<R: Real> Network<R> {
     /// Memory for batches of B = `batch` rows and T = `unroll` steps, cut into at most `shards`
-    /// shards of equal height (the last may be lower).
+    /// shards of equal height (the last may be lower). Sums have the shape of [`default_groups`].
+    ///
+    /// # Panics
+    /// Without rows, steps or layers.
     pub fn new(sizes: Sizes, batch: usize, unroll: usize, shards: usize) -> Self {
+        Self::with_groups(sizes, (batch, unroll), default_groups(batch, unroll), shards)
+    }
+
+    /// [`Network::new`] with the rows of the batch cut into so many `groups` for sums (see [`Pieces`]): their
+    /// number changes the last bits of a gradient, that of shards and threads does not.
+    ///
+    /// # Panics
+    /// Without rows, steps or layers, and unless each group has a row.
+    pub fn with_groups(
+        sizes: Sizes,
+        (batch, unroll): (usize, usize),
+        groups: usize,
+        shards: usize,
+    ) -> Self {
+        assert!(batch > 0 && unroll > 0, "a batch of {batch} rows over {unroll} steps");
+        assert!(sizes.layers > 0, "a network without layers");
+        let pieces = Pieces::new(batch, unroll, groups);
         let rows = batch.div_ceil(shards.clamp(1, batch));
         let shards = (0..batch)
             .step_by(rows)
             .map(|first| Shard::new(sizes, first..(first + rows).min(batch), batch, unroll))
             .collect();
-        Self { sizes, packed: PackedWeights::zeros(sizes), shards, watch: Stopwatch::default() }
+        Self {
+            sizes,
+            pieces,
+            packed: PackedWeights::zeros(sizes),
+            shards,
+            by_character: ByCharacter::new(sizes, pieces),
+            watch: Stopwatch::default(),
+        }
     }
 
     /// The shards with all intermediate values of the last pass, for those who study them.
@@ -75,16 +104,22 @@ impl<R: Real> Network<R> {
         self.watch.add_time(Phase::Waiting, time * shards as u32);
     }
 
-    /// Lays out `parameters` for the kernels; needed after every change of them.
-    pub fn pack(&mut self, parameters: &Parameters<R>) {
+    /// Lays out `parameters` for the kernels, once for any number of batches. What is returned borrows
+    /// both, so the layout is never that of other parameters.
+    ///
+    /// # Panics
+    /// If the parameters are of other sizes.
+    pub fn prepare<'a>(&'a mut self, parameters: &'a Parameters<R>) -> Prepared<'a, R> {
+        assert!(parameters.have(self.sizes), "parameters for a network of {:?}", self.sizes);
         let packed = &mut self.packed;
         self.watch.measure(Phase::Pack, || packed.pack(parameters));
+        Prepared { network: self, parameters }
     }
 
-    /// The mean loss in nats over a batch, without gradients. Call [`Network::pack`] before.
+    /// [`Prepared::loss`] of a single batch.
     ///
-    /// * `inputs`, `targets` [T, B]
-    /// * `state`: carried on
+    /// # Panics
+    /// As [`Network::prepare`] and [`Prepared::loss`].
     pub fn loss(
         &mut self,
         parameters: &Parameters<R>,
@@ -93,20 +128,17 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let Self { shards, packed, watch, .. } = self;
-        side_by_side(shards, watch, |shard| {
-            shard.load(inputs, targets, state);
-            shard.forward(parameters, packed, dropout);
-        });
-        self.finish(state)
+        self.prepare(parameters).loss(inputs, targets, state, dropout)
     }
 
     /// The mean loss in nats over a batch, and its gradient with respect to every parameter.
-    /// Call [`Network::pack`] before.
     ///
     /// * `gradients`: overwritten
     /// * `inputs`, `targets` [T, B]
     /// * `state`: carried on; no gradient flows through it (truncated back-propagation)
+    ///
+    /// # Panics
+    /// As [`Network::loss`], and if the gradients are of other sizes.
     pub fn gradients(
         &mut self,
         gradients: &mut Parameters<R>,
@@ -116,6 +148,9 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
+        assert!(gradients.have(self.sizes), "gradients of a network of {:?}", self.sizes);
+        self.prepare(parameters);
+        self.check(inputs, targets, state);
         let scale = R::from_f64(1.0 / inputs.len() as f64);
         let Self { shards, packed, watch, .. } = self;
         side_by_side(shards, watch, |shard| {
@@ -123,12 +158,32 @@ impl<R: Real> Network<R> {
             shard.forward(parameters, packed, dropout);
             shard.backward(packed, dropout, scale);
         });
-        let (shards, sizes) = (&self.shards, self.sizes);
-        self.watch.measure(Phase::ParameterGradients, || {
-            gradients.set_zero();
-            sum_over_positions(gradients, shards, sizes);
+        let Self { sizes, pieces, shards, by_character, watch, .. } = self;
+        watch.measure(Phase::ParameterGradients, || {
+            sum_over_positions(gradients, shards, by_character, *sizes, *pieces);
         });
         self.finish(state)
+    }
+
+    /// Panics unless a batch and a state have the shapes of this network.
+    fn check(&self, inputs: ArrayView2<u32>, targets: ArrayView2<u32>, state: &State<R>) {
+        let (batch, unroll) = self.pieces.batch_and_unroll();
+        let Sizes { vocabulary, hidden, layers } = self.sizes;
+        for (name, characters) in [("inputs", inputs), ("targets", targets)] {
+            let (t, b) = characters.dim();
+            assert!(
+                (t, b) == (unroll, batch),
+                "{name} [{t}, {b}] for [T, B] = [{unroll}, {batch}]"
+            );
+            let beyond = characters.iter().find(|&&id| id as usize >= vocabulary);
+            assert!(beyond.is_none(), "{name} hold character {beyond:?} of {vocabulary}");
+        }
+        for arrays in [&state.h, &state.c] {
+            assert!(
+                arrays.len() == layers && arrays.iter().all(|a| a.dim() == (batch, hidden)),
+                "a state of {layers} layers, [B, H] = [{batch}, {hidden}]"
+            );
+        }
     }
 
     /// The gradient of the last batch's mean loss with respect to the state before it (Eq. B21).
@@ -145,28 +200,55 @@ impl<R: Real> Network<R> {
         d_state
     }
 
-    /// Collects state and loss from the shards: the mean of the losses (Eq. F12), added in the order
-    /// (time step, row).
+    /// Collects state and loss from the shards: the mean of the losses (Eq. F12).
     fn finish(&self, state: &mut State<R>) -> f64 {
         for shard in &self.shards {
             shard.store_state(state);
         }
-        let unroll = self.shards[0].losses.nrows();
-        let mut sum = 0.0;
-        let mut positions = 0;
-        for t in 0..unroll {
-            for shard in &self.shards {
-                // Not the sum of each shard first: the order would depend on their number.
-                shard.losses.row(t).iter().for_each(|loss| sum += loss.to_f64());
-                positions += shard.losses.ncols();
-            }
-        }
-        sum / positions as f64 // Eq. F12
+        let (batch, unroll) = self.pieces.batch_and_unroll();
+        sum_of_losses(&self.shards, self.pieces) / (batch * unroll) as f64 // Eq. F12
     }
 
     /// V, H and L.
     pub fn sizes(&self) -> Sizes {
         self.sizes
+    }
+}
+
+/// A [`Network`] with the parameters that its kernels' layout holds.
+#[derive(Debug)]
+pub struct Prepared<'a, R: Real> {
+    network: &'a mut Network<R>,
+    parameters: &'a Parameters<R>,
+}
+
+impl<R: Real> Prepared<'_, R> {
+    /// The mean loss in nats over a batch, without gradients.
+    ///
+    /// * `inputs`, `targets` [T, B]
+    /// * `state`: carried on
+    ///
+    /// # Panics
+    /// If a shape is another, or a character is not in the vocabulary.
+    pub fn loss(
+        &mut self,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &mut State<R>,
+        dropout: Option<Dropout>,
+    ) -> f64 {
+        self.network.check(inputs, targets, state);
+        let Network { shards, packed, watch, .. } = &mut *self.network;
+        side_by_side(shards, watch, |shard| {
+            shard.load(inputs, targets, state);
+            shard.forward(self.parameters, packed, dropout);
+        });
+        self.network.finish(state)
+    }
+
+    /// [`Network::shards`].
+    pub fn shards(&self) -> &[Shard<R>] {
+        &self.network.shards
     }
 }
 
@@ -185,114 +267,4 @@ fn side_by_side<R: Real>(
     });
     let busy: Duration = tasks.sum();
     watch.add_time(Phase::Waiting, (start.elapsed() * at_once).saturating_sub(busy));
-}
-
-/// Phase two: the gradients of all parameters from what the shards left behind.
-fn sum_over_positions<R: Real>(gradients: &mut Parameters<R>, shards: &[Shard<R>], sizes: Sizes) {
-    let Sizes { vocabulary, hidden, layers } = sizes;
-    let outputs = |l: usize| {
-        OverShards::new(shards, hidden, move |shard| contiguous(shard.layers[l].y().to_slice()))
-    };
-    // F9: logits = y·W + b
-    let dlogits = OverShards::new(shards, vocabulary, |shard| contiguous(shard.dlogits.as_slice()));
-    let y = outputs(layers - 1);
-    let ProjectionParameters { w, b } = &mut gradients.projection;
-    let db = contiguous(b.as_slice_mut());
-    accumulate_transposed([(&y, w.view_mut())], &dlogits, db); // Eq. B2, B3
-    for (l, gradient) in gradients.lstm.iter_mut().enumerate() {
-        // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
-        let dz = OverShards::new(shards, 4 * hidden, move |shard| {
-            contiguous(shard.layers[l].lstm.dz.as_slice())
-        });
-        // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
-        let h_prev = OverShards::new(shards, hidden, move |shard| {
-            contiguous(shard.layers[l].lstm.h.as_slice())
-        });
-        let LstmParameters { w_ih, w_hh, b } = gradient;
-        let db = contiguous(b.as_slice_mut());
-        let dw_hh = (&h_prev as &dyn Rows<R>, w_hh.view_mut());
-        match l {
-            0 => {
-                accumulate_transposed([dw_hh], &dz, db); // Eq. B17, B18
-                scatter_add(shards, &dz, w_ih.view_mut()); // Eq. B19, x one-hot
-            }
-            _ => {
-                let x = outputs(l - 1);
-                let dw_ih = (&x as &dyn Rows<R>, w_ih.view_mut());
-                accumulate_transposed([dw_hh, dw_ih], &dz, db); // Eq. B17, B18, B19
-            }
-        }
-    }
-}
-
-/// How many rows of dZ ahead of the one in work [`scatter_add`] asks for.
-const DZ_AHEAD: usize = 2;
-
-/// dW_ih ← dW_ih + Xᵀ·dZ for one-hot X: each dz is added to the row of its character.
-///
-/// Split over columns, since several positions share a row: one part for each thread, so that pieces of
-/// rows are long enough to be read ahead.
-fn scatter_add<R: Real>(shards: &[Shard<R>], dz: &impl Rows<R>, mut dw: ArrayViewMut2<R>) {
-    let characters = OverShards::new(shards, 1, |shard| contiguous(shard.inputs.as_slice()));
-    let width = dw.ncols().div_ceil(rayon::current_num_threads());
-    let columns = dw.axis_chunks_iter_mut(Axis(1), width).into_par_iter();
-    columns.enumerate().for_each(|(chunk, mut dw)| {
-        let first = chunk * width;
-        let range = first..first + dw.ncols();
-        vectorised(
-            #[inline(always)]
-            || {
-                let last = dz.count() - 1;
-                for k in 0..=last {
-                    ask_for(&dz.row(last.min(k + DZ_AHEAD))[range.clone()]);
-                    let mut dw = dw.row_mut(characters.row(k)[0] as usize);
-                    let dw = contiguous(dw.as_slice_mut());
-                    for (dw, &dz) in dw.iter_mut().zip(&dz.row(k)[range.clone()]) {
-                        *dw += dz; // Eq. B19
-                    }
-                }
-            },
-        );
-    });
-}
-
-/// One array of every shard, seen as a single matrix whose rows are the positions in the order
-/// (time step, row of the batch).
-struct OverShards<'a, R, F> {
-    shards: &'a [Shard<R>],
-    /// B
-    batch: usize,
-    /// Rows of every shard but perhaps the last.
-    rows: usize,
-    width: usize,
-    /// Picks the array, [T or more, b, width], as a slice.
-    array: F,
-}
-
-impl<'a, R: Real, E: 'a, F: Fn(&'a Shard<R>) -> &'a [E]> OverShards<'a, R, F> {
-    fn new(shards: &'a [Shard<R>], width: usize, array: F) -> Self {
-        let batch = shards.iter().map(|shard| shard.range.len()).sum();
-        Self { shards, batch, rows: shards[0].range.len(), width, array }
-    }
-}
-
-impl<'a, R: Real, E: Sync + 'a, F> Rows<E> for OverShards<'a, R, F>
-where
-    F: Fn(&'a Shard<R>) -> &'a [E] + Sync,
-{
-    fn count(&self) -> usize {
-        self.shards[0].inputs.nrows() * self.batch
-    }
-
-    fn width(&self) -> usize {
-        self.width
-    }
-
-    fn row(&self, k: usize) -> &[E] {
-        let (t, row) = (k / self.batch, k % self.batch);
-        let shard = &self.shards[row / self.rows];
-        let height = shard.range.len();
-        let at = (t * height + row % self.rows) * self.width;
-        &(self.array)(shard)[at..at + self.width]
-    }
 }

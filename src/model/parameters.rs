@@ -126,6 +126,19 @@ impl<R: Real> Parameters<R> {
         Sizes { vocabulary, hidden, layers: self.lstm.len() }
     }
 
+    /// Whether every tensor has the shape that it has in a network of `sizes`.
+    pub fn have(&self, sizes: Sizes) -> bool {
+        let (gates, Sizes { vocabulary, hidden, layers }) = (4 * sizes.hidden, sizes);
+        let lstm = self.lstm.iter().enumerate().all(|(l, p)| {
+            (p.w_ih.dim(), p.w_hh.dim(), p.b.dim())
+                == ((sizes.input(l), gates), (hidden, gates), gates)
+        });
+        let ProjectionParameters { w, b } = &self.projection;
+        self.lstm.len() == layers
+            && lstm
+            && (w.dim(), b.dim()) == ((hidden, vocabulary), vocabulary)
+    }
+
     /// Every tensor as a row-major slice: w_ih, w_hh, b of each layer, then the projection's w, b.
     pub fn tensors(&self) -> impl Iterator<Item = &[R]> {
         let lstm =

@@ -168,7 +168,6 @@ impl Trainer {
         let handed_over = Instant::now();
         let (loss, norm, busy) = pool.install(|| {
             let start = Instant::now();
-            network.pack(parameters);
             let loss =
                 network.gradients(gradients, parameters, inputs, targets, state, Some(dropout));
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, clip));
@@ -240,12 +239,12 @@ impl Trainer {
         let parameters = &run.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
         let sum: f64 = pool.install(|| {
-            network.pack(parameters);
+            let mut prepared = network.prepare(parameters);
             let mut sum = 0.0;
             for k in 0..count {
                 batches.fill_validation(k, inputs, targets);
                 let (x, y) = (inputs.view(), targets.view());
-                sum += network.loss(parameters, x, y, &mut state, None);
+                sum += prepared.loss(x, y, &mut state, None);
             }
             sum
         });

@@ -7,7 +7,8 @@ use karenina::math::matmul::{
     Kernel, Packed, Rows, Stored, accumulate_transposed, accumulate_transposed_with, kernel_name,
     matmul_packed, vectorised,
 };
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use karenina::math::sums::{Pieces, add_in_pairs};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -186,107 +187,179 @@ fn shapes_that_do_not_agree_are_named() {
     matmul_packed(Array2::zeros((2, 3)).view(), &packed, Array2::zeros((2, 4)).view_mut());
 }
 
-/// Rows in segments, as the shards hold them; each segment's rows are columns 1.. of its array.
-struct Segments {
-    arrays: Vec<Array2<f32>>,
-    rows: usize,
+/// The rows [T·B, N] of all steps and rows of a batch, in one array for every `height` rows of the batch, with
+/// NaN behind the last row.
+fn in_shards(whole: &Array2<f32>, batch: usize, height: usize) -> Vec<Vec<f32>> {
+    let unroll = whole.nrows() / batch;
+    let shard = |first: usize| {
+        let rows = first..batch.min(first + height);
+        let positions = (0..unroll).flat_map(|t| rows.clone().map(move |row| t * batch + row));
+        let numbers = positions.flat_map(|k| whole.row(k).to_vec());
+        numbers.chain([f32::NAN; 3]).collect()
+    };
+    (0..batch).step_by(height).map(shard).collect()
 }
 
-impl Segments {
-    fn cut(whole: &Array2<f32>, rows: usize) -> Self {
-        let arrays = whole.axis_chunks_iter(Axis(0), rows).map(|part| {
-            let mut array = Array2::from_elem((part.nrows(), part.ncols() + 2), f32::NAN);
-            array.slice_mut(s![.., 1..part.ncols() + 1]).assign(&part);
-            array
-        });
-        Self { arrays: arrays.collect(), rows }
+/// dW ← Xᵀ·dZ of all `xs`, and db, by `kernel`; X and dZ in shards of different heights, and all that
+/// the sums overwrite NaN before.
+fn summed(
+    kernel: &'static Kernel,
+    xs: &[Array2<f32>; 2],
+    dz: &Array2<f32>,
+    (batch, unroll, groups): (usize, usize, usize),
+) -> ([Array2<f32>; 2], Vec<f32>) {
+    let (n, shape) = (dz.ncols(), (batch, unroll));
+    let around = xs.each_ref().map(|x| Array2::from_elem((x.ncols() + 2, n + 3), f32::NAN));
+    let mut around_db = vec![f32::NAN; n + 2];
+    let parts =
+        [in_shards(&xs[0], batch, 3), in_shards(&xs[1], batch, batch), in_shards(dz, batch, 2)];
+    let arrays = parts.each_ref().map(|part| move |shard: usize| part[shard].as_slice());
+    let rows = [
+        Rows::new(shape, 3, xs[0].ncols(), &arrays[0]),
+        Rows::new(shape, batch, xs[1].ncols(), &arrays[1]),
+        Rows::new(shape, 2, n, &arrays[2]),
+    ];
+    let [mut first, mut second] = around;
+    let inner = |x: &Array2<f32>| s![1..=x.ncols(), 2..n + 2];
+    let products =
+        [(rows[0], first.slice_mut(inner(&xs[0]))), (rows[1], second.slice_mut(inner(&xs[1])))];
+    let pieces = Pieces::new(batch, unroll, groups);
+    accumulate_transposed_with(kernel, products, rows[2], &mut around_db[1..=n], pieces);
+    let found = [first.slice(inner(&xs[0])).to_owned(), second.slice(inner(&xs[1])).to_owned()];
+    for (around, x) in [(&mut first, &xs[0]), (&mut second, &xs[1])] {
+        around.slice_mut(inner(x)).fill(f32::NAN);
+        assert!(around.iter().all(|c| c.is_nan()), "{} wrote beyond dW", kernel.name());
     }
+    assert!(around_db[0].is_nan() && around_db[n + 1].is_nan(), "wrote beyond db");
+    (found, around_db[1..=n].to_vec())
 }
 
-impl Rows<f32> for Segments {
-    fn count(&self) -> usize {
-        self.arrays.iter().map(|array| array.nrows()).sum()
-    }
-    fn width(&self) -> usize {
-        self.arrays[0].ncols() - 2
-    }
-    fn row(&self, k: usize) -> &[f32] {
-        let row = self.arrays[k / self.rows].row(k % self.rows).to_slice().unwrap();
-        &row[1..row.len() - 1]
-    }
+/// The contract of the sums: one chain for each piece, added along the tree.
+fn naive_sums(
+    kernel: &Kernel,
+    x: &Array2<f32>,
+    dz: &Array2<f32>,
+    (batch, unroll, groups): (usize, usize, usize),
+) -> (Array2<f32>, Vec<f32>) {
+    let pieces = Pieces::new(batch, unroll, groups);
+    let chain = |piece| {
+        let ks: Vec<usize> = pieces.positions(piece).map(|(t, row)| t * batch + row).collect();
+        let (x, dz) = (x.select(Axis(0), &ks), dz.select(Axis(0), &ks));
+        let mut dw = Array2::zeros((x.ncols(), dz.ncols()));
+        naive(kernel, x.t(), dz.view(), &mut dw);
+        (dw, dz.sum_axis(Axis(0)))
+    };
+    let chains = (0..pieces.count()).map(chain);
+    let total = add_in_pairs(chains, |(a, b), (c, d)| (a + c, b + d));
+    let (dw, db) = total.unwrap();
+    (dw, db.to_vec())
 }
 
 #[test]
-fn sums_over_rows_equal_the_naive_loop() {
+fn sums_over_rows_equal_the_naive_tree() {
     for kernel in Kernel::available() {
-        for (k, m, n) in [
-            (1, 1, 1),
-            (5, 2, 3),
-            (100, 13, 32),
-            (257, 14, 33),
-            (300, 31, 155),
-            (20, 300, 40),
-            (20, 40, 600),
-            (1030, 27, 70),
+        for (shape, m, n) in [
+            ((1, 1, 1), 1, 1),
+            ((5, 1, 5), 2, 3),
+            ((10, 10, 4), 13, 32),
+            ((7, 37, 3), 14, 33),
+            ((11, 30, 11), 31, 155),
+            ((4, 5, 2), 300, 40),
+            ((4, 5, 3), 40, 600),
+            ((5, 5, 1), 3, 1100),
+            ((3, 700, 1), 27, 70), // 2,100 positions in 4 pieces
+            ((7, 1000, 3), 5, 17), // groups of 3, 2, 2 rows, 4 pieces each
+            ((6, 180, 6), 120, 33),
         ] {
-            let (x, dz, start) = (random(k, m, 6), random(k, n, 7), random(m, n, 8));
-            let mut around = Array2::from_elem((m + 2, n + 3), f32::NAN);
-            around.slice_mut(s![1..=m, 2..n + 2]).assign(&start);
-            let mut around_db = vec![0.5_f32; n + 2];
-            (around_db[0], around_db[n + 1]) = (f32::NAN, f32::NAN);
-            accumulate_transposed_with(
-                kernel,
-                [(&Segments::cut(&x, 7), around.slice_mut(s![1..=m, 2..n + 2]))],
-                &Segments::cut(&dz, 9),
-                &mut around_db[1..=n],
-            );
-            let mut sums = vec![0.5; n];
-            dz.rows()
-                .into_iter()
-                .for_each(|row| sums.iter_mut().zip(row).for_each(|(s, d)| *s += d));
-            assert_eq!(around_db[1..=n], sums, "{}: db of {m}x{k}x{n}", kernel.name());
-            assert!(around_db[0].is_nan() && around_db[n + 1].is_nan(), "wrote beyond db");
-            let mut expected = start;
-            naive(kernel, x.t(), dz.view(), &mut expected);
-            let found = around.slice(s![1..=m, 2..n + 2]).to_owned();
-            assert_eq!(bits(&found), bits(&expected), "{}: {m}x{k}x{n}", kernel.name());
-            around.slice_mut(s![1..=m, 2..n + 2]).fill(f32::NAN);
-            assert!(around.iter().all(|c| c.is_nan()), "{}: {m}x{k}x{n}", kernel.name());
+            let (k, what) = (shape.0 * shape.1, format!("{}: {shape:?} {m}x{n}", kernel.name()));
+            let xs = [random(k, m, 6), random(k, m + 1, 9)];
+            let dz = random(k, n, 7);
+            let (found, db) = summed(kernel, &xs, &dz, shape);
+            for (x, found) in xs.iter().zip(&found) {
+                let (expected, expected_db) = naive_sums(kernel, x, &dz, shape);
+                assert_eq!(bits(found), bits(&expected), "{what}");
+                assert_eq!(db, expected_db, "{what}: db");
+            }
         }
     }
-}
-
-#[test]
-fn sums_that_share_dz_equal_sums_apart() {
-    let dz = Segments::cut(&random(300, 155, 1), 20);
-    let [x, y] = [(40, 2), (150, 3)].map(|(m, seed)| Segments::cut(&random(300, m, seed), 50));
-    let (mut of_x, mut of_y) = (random(40, 155, 4), random(150, 155, 5));
-    let (mut of_x_alone, mut of_y_alone) = (of_x.clone(), of_y.clone());
-    let mut db = vec![0.0; 155];
-    accumulate_transposed([(&x, of_x.view_mut()), (&y, of_y.view_mut())], &dz, &mut db);
-    accumulate_transposed([(&x, of_x_alone.view_mut())], &dz, &mut db);
-    accumulate_transposed([(&y, of_y_alone.view_mut())], &dz, &mut db);
-    assert_eq!(bits(&of_x), bits(&of_x_alone));
-    assert_eq!(bits(&of_y), bits(&of_y_alone));
 }
 
 /// dZ as wide as X together or wider, and narrower: the work is split along columns and along rows.
 #[test]
 fn sums_over_rows_do_not_depend_on_the_number_of_threads() {
     for (n, m) in [(1100, [530, 300]), (155, [530, 300]), (70, [20, 31])] {
-        let dz = Segments::cut(&random(400, n, 10), 50);
-        let xs = m.map(|m| Segments::cut(&random(400, m, 9), 50));
+        let dz = random(400, n, 10);
+        let xs = m.map(|m| random(400, m, 9));
         let results = [1, 2, 3, 5, 64].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let mut dw = m.map(|m| Array2::zeros((m, n)));
-            let [first, second] = dw.each_mut().map(|dw| dw.view_mut());
-            let products: [(&dyn Rows<f32>, _); 2] = [(&xs[0], first), (&xs[1], second)];
-            let mut db = vec![1.0; n];
-            pool.install(|| accumulate_transposed(products, &dz, &mut db));
+            let (dw, db) =
+                pool.install(|| summed(Kernel::available().next().unwrap(), &xs, &dz, (8, 50, 8)));
             (dw.map(|dw| bits(&dw)), db)
         });
         assert!(results.iter().all(|result| *result == results[0]), "{n} columns");
     }
+}
+
+/// What several machines do: each sums up aligned runs of groups, and who has two neighbours adds them.
+#[test]
+fn groups_summed_apart_and_added_in_pairs_give_the_same_bits() {
+    let kernel = Kernel::available().next().unwrap();
+    for (batch, unroll, groups) in [(16, 30, 8), (12, 1100, 4), (10, 40, 5)] {
+        let (k, each) = (batch * unroll, batch / groups);
+        let (xs, dz) = ([random(k, 30, 1), random(k, 5, 2)], random(k, 70, 3));
+        let (whole, db) = summed(kernel, &xs, &dz, (batch, unroll, groups));
+        for run in [1, 2, 4] {
+            let parts = (0..groups).step_by(run).map(|first| {
+                let run = run.min(groups - first);
+                let rows = first * each..(first + run) * each;
+                let own = |x: &Array2<f32>| {
+                    let ks: Vec<usize> = (0..k).filter(|k| rows.contains(&(k % batch))).collect();
+                    x.select(Axis(0), &ks)
+                };
+                let shape = (rows.len(), unroll, run);
+                let ([a, b], db) = summed(kernel, &xs.each_ref().map(own), &own(&dz), shape);
+                (a, b, Array1::from(db))
+            });
+            let sum = add_in_pairs(parts, |(a, b, c), (d, e, f)| (a + d, b + e, c + f)).unwrap();
+            assert_eq!(bits(&sum.0), bits(&whole[0]), "{groups} groups, {run} at a time");
+            assert_eq!(bits(&sum.1), bits(&whole[1]), "{groups} groups, {run} at a time");
+            assert_eq!(sum.2.to_vec(), db, "{groups} groups, {run} at a time");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "[10, 2, 3] in an array of 59 numbers")]
+fn rows_of_an_array_that_is_too_short_are_refused() {
+    let array = vec![0.0; 59];
+    Rows::new((2, 10), 2, 3, &|_| array.as_slice());
+}
+
+/// The answer about an array changes after it was checked: it is checked again where it is used.
+#[test]
+#[should_panic(expected = "out of range")]
+fn rows_that_shrink_after_the_check_do_not_lead_outside() {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    let (long, short, asked) = (vec![0.0_f32; 60], vec![0.0; 2], AtomicUsize::new(0));
+    let lying = |_| if asked.fetch_add(1, Relaxed) == 0 { long.as_slice() } else { &short };
+    let dz = Rows::new((2, 10), 2, 3, &lying);
+    let mut dw = Array2::zeros((3, 3));
+    let mut db = [0.0; 3];
+    accumulate_transposed([(dz, dw.view_mut())], dz, &mut db, Pieces::new(2, 10, 1));
+}
+
+#[test]
+#[should_panic(expected = "more than memory can hold")]
+fn a_packed_matrix_whose_size_wraps_is_refused() {
+    Packed::<f32>::zeros((1 << 32) - 2, 1 << 32);
+}
+
+#[test]
+#[should_panic(expected = "C [2, 4] = A [2, 3] · B [5, 4]")]
+fn the_method_behind_the_product_checks_as_well() {
+    let packed = Packed::<f32>::zeros(5, 4);
+    let (a, mut c) = (Array2::zeros((2, 3)), Array2::zeros((2, 4)));
+    <f32 as Stored<f32>>::multiply(a.view(), &packed, c.view_mut());
 }
 
 #[test]

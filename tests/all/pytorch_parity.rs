@@ -50,7 +50,6 @@ fn compare(path: &Path) {
         let what = |name: &str| format!("step {step}: {name}");
         let inputs = characters(&fixture["inputs"][step]);
         let targets = characters(&fixture["targets"][step]);
-        network.pack(&parameters);
         // PyTorch's logits against ours, which the softmax overwrote: equal up to each row's own
         // constant, so compare the probabilities.
         let (x, y) = (inputs.view(), targets.view());

@@ -34,12 +34,10 @@ fn chunked_sequence_equals_whole_sequence() {
 
     let mut whole = Network::new(SIZES, 4, 12, 1);
     let mut state = State::zeros(SIZES, 4);
-    whole.pack(&parameters);
     whole.loss(&parameters, x.view(), y.view(), &mut state, None);
 
     let mut chunk = Network::new(SIZES, 4, 3, 1);
     let mut carried = State::zeros(SIZES, 4);
-    chunk.pack(&parameters);
     let mut chunked = Vec::new();
     for start in (0..12).step_by(3) {
         let steps = s![start..start + 3, ..];
@@ -55,7 +53,6 @@ fn the_generator_computes_the_training_forward_pass() {
     let (parameters, mut rng) = random_net(4);
     let x = characters(&mut rng, 20, 3);
     let mut network = Network::new(SIZES, 3, 20, 2);
-    network.pack(&parameters);
     network.loss(&parameters, x.view(), x.view(), &mut State::zeros(SIZES, 3), None);
 
     let mut generator = Generator::new(&parameters, 3);

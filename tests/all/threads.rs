@@ -26,7 +26,6 @@ fn train(threads: usize, shards: usize) -> (Vec<f64>, Parameters<f32>, Parameter
         let (x, y) = (characters(), characters());
         let dropout = Some(Dropout { keep: 0.6, seed: 5, step });
         pool.install(|| {
-            network.pack(&parameters);
             let (x, y) = (x.view(), y.view());
             let loss = network.gradients(&mut gradients, &parameters, x, y, &mut state, dropout);
             clip_by_global_norm(&mut gradients, 0.2);
@@ -66,7 +65,6 @@ fn losses_of_very_different_sizes_are_added_in_one_order() {
         let (x, y) = (characters(), characters());
         let loss = |shards| {
             let mut network = Network::new(sizes, batch, unroll, shards);
-            network.pack(&parameters);
             network.loss(&parameters, x.view(), y.view(), &mut State::zeros(sizes, batch), None)
         };
         let one = loss(1);

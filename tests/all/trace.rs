@@ -92,7 +92,6 @@ fn loss_and_gradients_are_those_of_the_training_step() {
     let (trace, parameters) = (traced(View::default()), parameters());
     let mut network = Network::new(SIZES, 1, T, 1);
     let mut gradients = Parameters::zeros(SIZES);
-    network.pack(&parameters);
     let column = |shift| Array2::from_shape_fn((T, 1), |(t, _)| IDS[t + shift]);
     let (x, y) = (column(0), column(1));
     let state = &mut State::zeros(SIZES, 1);

@@ -42,7 +42,6 @@ fn steps_after_the_first_allocate_nothing() {
     let mut step = |step| {
         before.clone_from(&state);
         let dropout = Some(Dropout { keep: 0.5, seed: 0, step });
-        network.pack(&parameters);
         network.gradients(&mut gradients, &parameters, x.view(), x.view(), &mut state, dropout);
         clip_by_global_norm(&mut gradients, 0.1);
         adam.update(&mut parameters, &gradients);
@@ -95,7 +94,6 @@ fn arrays_are_as_large_as_planned(keep: f64) {
     let x = Array2::from_elem((unroll, batch), 1);
     let mut step = |network: &mut Network<f32>| {
         let dropout = Some(Dropout { keep, seed: 0, step: 0 });
-        network.pack(&parameters);
         network.gradients(&mut gradients, &parameters, x.view(), x.view(), &mut state, dropout);
     };
     // The thread's own room for blocks of operands is no part of a network.

@@ -1,23 +1,24 @@
-//! dW ← dW + Xᵀ·dZ and db ← db + Σ dZ: sums over all time steps and rows, thousands of terms long.
+//! dW ← Xᵀ·dZ and db ← Σ dZ: sums over all time steps and rows, thousands of terms long.
 //!
 //! Both operands come from memory. A thread copies a part of dZ into panels, adding up db on the way, once
 //! for all X that are multiplied with it, and then X, tile by tile.
+//!
+//! The sum has the shape that [`Pieces`] describes. A register tile sums up one piece, adds the sums that
+//! wait for it and leaves the result to wait in turn; dW itself is where the largest run waits.
 
 use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, Axis};
 
 use super::Rows;
-use super::blocked::{A, Block, SCRATCH, even_parts};
+use super::blocked::{A, Block, SCRATCH};
 use super::cpu::{ask_for, vectorised};
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Waiting};
 use super::packed::Aligned;
+use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_parts};
 
-/// Longest sum done in one go: the longer, the more seldom dW is loaded and stored.
-const DEPTH: usize = 1024;
-/// Columns of dZ copied together (8 MB): they stay in the third-level cache. Whole rows up to H = 512,
-/// since half rows are read at half the speed.
-const COPIED_COLUMNS: usize = 2048;
+/// Columns of dW worked on together: what waits for them stays in the third-level cache.
+const COPIED_COLUMNS: usize = 512;
 /// Tiles of X copied together (426 KB with AVX-512): they stay in the second-level cache while all
 /// panels of dZ pass by.
 const COPIED_TILES: usize = 8;
@@ -29,14 +30,14 @@ const DZ_AHEAD: usize = 2;
 const X_AHEAD: usize = 8;
 
 /// One of the products that share dZ.
-pub(super) struct Product<'a> {
-    pub(super) x: &'a dyn Rows<f32>,
+pub(super) struct Product<'x, 'w> {
+    pub(super) x: Rows<'x, f32>,
     /// The column of X that belongs to dW's first row.
     pub(super) first: usize,
-    pub(super) dw: ArrayViewMut2<'a, f32>,
+    pub(super) dw: ArrayViewMut2<'w, f32>,
 }
 
-impl<'a> Product<'a> {
+impl Product<'_, '_> {
     /// The product for the rows (axis 0) or columns (axis 1) before `at`, and for those from there on.
     fn split(self, axis: usize, at: usize) -> [Self; 2] {
         let Self { x, first, dw } = self;
@@ -46,23 +47,23 @@ impl<'a> Product<'a> {
     }
 }
 
-/// dW ← dW + Xᵀ·dZ of every product and db ← db + Σ dZ, on `threads` threads; the columns of dW and `db` are
-/// the columns `ns` of dZ. Where the rows of dW are split, only one part has `db`.
+/// dW ← Xᵀ·dZ of every product and db ← Σ dZ, on `threads` threads; the columns of dW and `db` are the
+/// columns `ns` of dZ. Where the rows of dW are split, only one part has `db`.
 ///
 /// Half of the threads take one half, the others the other, and so on, each time along the longer
-/// side: columns of dZ, or columns of all X together. Tiles of dW share nothing but what they read. The
-/// sum over k is never split: its order would then depend on the number of threads.
+/// side: columns of dZ, or columns of all X together. Tiles of dW share nothing but what they read.
 pub(super) fn accumulate<const P: usize>(
     kernel: &'static Kernel,
     products: [Product; P],
-    dz: &dyn Rows<f32>,
+    dz: Rows<f32>,
     db: Option<&mut [f32]>,
     ns: Range<usize>,
+    pieces: Pieces,
     threads: usize,
 ) {
     let rows: usize = products.iter().map(|product| product.dw.nrows()).sum();
     if threads < 2 || rows.max(ns.len()) < 2 * kernel.panel {
-        return sum_up(kernel, products, dz, db, ns);
+        return sum_up(kernel, products, dz, db, ns, pieces);
     }
     let some = threads / 2;
     let share = |n: usize| n * some / threads;
@@ -87,8 +88,8 @@ pub(super) fn accumulate<const P: usize>(
         false => ((ns.clone(), db), (ns, None)),
     };
     rayon::join(
-        || accumulate(kernel, before, dz, db_left, left, some),
-        || accumulate(kernel, after, dz, db_right, right, threads - some),
+        || accumulate(kernel, before, dz, db_left, left, pieces, some),
+        || accumulate(kernel, after, dz, db_right, right, pieces, threads - some),
     );
 }
 
@@ -96,63 +97,122 @@ pub(super) fn accumulate<const P: usize>(
 fn sum_up<const P: usize>(
     kernel: &Kernel,
     mut products: [Product; P],
-    dz: &dyn Rows<f32>,
+    dz: Rows<f32>,
     mut db: Option<&mut [f32]>,
     ns: Range<usize>,
+    pieces: Pieces,
 ) {
-    SCRATCH.with_borrow_mut(|[a, b]| {
+    let rows: usize = products.iter().map(|product| product.dw.nrows()).sum();
+    let [mut dz_found, mut x_found] = [[[].as_slice(); LONGEST_PIECE]; 2];
+    SCRATCH.with_borrow_mut(|[a, b, waiting, waiting_db]| {
         // LOOP 1: columns of dZ.
         for columns in even_parts(ns.len(), COPIED_COLUMNS) {
             let ns = ns.start + columns.start..ns.start + columns.end;
-            // LOOP 2: parts of the sum, in order.
-            for ks in even_parts(dz.count(), DEPTH) {
-                let db = db.as_deref_mut().map(|db| &mut db[columns.clone()]);
-                gather_panels(b, kernel, dz, db, ks.clone(), ns.clone());
+            let mut levels = Levels::new(waiting, &pieces, rows, columns.clone());
+            // LOOP 2: pieces of the sum, in order.
+            for piece in 0..pieces.count() {
+                let carry = pieces.carry(piece);
+                let dz = dz.look_up(&pieces, piece, &mut dz_found);
+                waiting_db.grow((levels.in_dw + 1) * ns.len(), 0.0);
+                let (sum, waiting_db) = waiting_db.as_mut_slice().split_at_mut(ns.len());
+                sum.fill(0.0);
+                gather_panels(b, kernel, dz, ns.clone(), db.is_some().then_some(&mut *sum));
+                if let Some(db) = &mut db {
+                    let db = &mut db[columns.clone()];
+                    add_to_bias(db, sum, waiting_db, carry, levels.in_dw);
+                }
+                levels.first_row = 0;
                 for Product { x, first, dw } in &mut products {
-                    // LOOP 3: rows of dW.
-                    for ms in even_parts(dw.nrows(), COPIED_TILES * kernel.rows()) {
-                        let columns_of_x = *first + ms.start..*first + ms.end;
-                        let a = gather_columns(a, kernel, *x, ks.clone(), columns_of_x);
-                        let c_stride = dw.strides()[0] as usize;
-                        let start = ms.start * c_stride + columns.start;
-                        let block = Block {
-                            rows: ms.len(),
-                            columns: ns.len(),
-                            depth: ks.len(),
-                            a,
-                            b: b.as_slice().as_ptr(),
-                            panel_stride: ks.len() * kernel.panel,
-                            c: dw.as_mut_ptr().wrapping_add(start),
-                            c_stride,
-                            next_c: dw.as_ptr().wrapping_add(start + ms.len() * c_stride),
-                        };
-                        // SAFETY: A and B were copied just now, in the sizes given.
-                        unsafe { block.run(kernel, None) };
-                    }
+                    let x = x.look_up(&pieces, piece, &mut x_found);
+                    levels.add_product(kernel, a, b, (x, *first), dw, carry);
+                    levels.first_row += dw.nrows();
                 }
             }
         }
     });
 }
 
-/// Copies columns `ms` of rows `ks` of X, for each tile k after k.
-fn gather_columns(
-    a: &mut Aligned<f32>,
-    kernel: &Kernel,
-    x: &dyn Rows<f32>,
-    ks: Range<usize>,
-    ms: Range<usize>,
-) -> A {
+/// Where sums wait for some columns of dW, as wide as these columns: those on the highest level in dW.
+struct Levels {
+    start: *mut f32,
+    /// The rows of all products together.
+    rows: usize,
+    columns: Range<usize>,
+    /// The level whose sums wait in dW.
+    in_dw: usize,
+    /// The first row of the product in work.
+    first_row: usize,
+}
+
+impl Levels {
+    fn new(room: &mut Aligned<f32>, pieces: &Pieces, rows: usize, columns: Range<usize>) -> Self {
+        let in_dw = pieces.levels().saturating_sub(1);
+        let size = rows.checked_mul(columns.len()).and_then(|n| n.checked_mul(in_dw));
+        room.grow(size.expect("sums that fit into memory"), 0.0);
+        Self { start: room.as_mut_slice().as_mut_ptr(), rows, columns, in_dw, first_row: 0 }
+    }
+
+    /// Where sums of the product in work wait on `level`.
+    fn on(&self, level: usize, dw: &mut ArrayViewMut2<f32>) -> Waiting {
+        if level == self.in_dw {
+            let start = dw.as_mut_ptr().wrapping_add(self.columns.start);
+            return Waiting { start, stride: dw.strides()[0] as usize };
+        }
+        let stride = self.columns.len();
+        let row = level * self.rows + self.first_row;
+        Waiting { start: self.start.wrapping_add(row * stride), stride }
+    }
+
+    /// Adds Xᵀ·dZ of one piece, dZ copied to `b`, to the sums of the product in work.
+    ///
+    /// * `x`: the rows of X, and its column that belongs to dW's first row
+    fn add_product(
+        &self,
+        kernel: &Kernel,
+        a: &mut Aligned<f32>,
+        b: &Aligned<f32>,
+        (x, first): (&[&[f32]], usize),
+        dw: &mut ArrayViewMut2<f32>,
+        carry: Carry,
+    ) {
+        let c = self.on(carry.level.unwrap_or(self.in_dw), dw);
+        let mut waiting = [c; usize::BITS as usize];
+        let merged = waiting.iter_mut().zip(carry.merged());
+        let merged = merged.map(|(to, level)| *to = self.on(level, dw)).count();
+        // LOOP 3: rows of dW.
+        for ms in even_parts(dw.nrows(), COPIED_TILES * kernel.rows()) {
+            let a = gather_columns(a, kernel, x, first + ms.start..first + ms.end);
+            let block = Block {
+                rows: ms.len(),
+                columns: self.columns.len(),
+                depth: x.len(),
+                a,
+                b: b.as_slice().as_ptr(),
+                panel_stride: x.len() * kernel.panel,
+                c: c.at(ms.start, 0),
+                c_stride: c.stride,
+                next_c: c.at(ms.end, 0),
+                waiting: &waiting[..merged],
+                place: (ms.start, 0),
+            };
+            // SAFETY: A and B were copied just now, in the sizes given; room was made for what waits.
+            unsafe { block.run(kernel, None) };
+        }
+    }
+}
+
+/// Copies columns `ms` of the rows of X, for each tile row after row.
+fn gather_columns(a: &mut Aligned<f32>, kernel: &Kernel, x: &[&[f32]], ms: Range<usize>) -> A {
     assert!(kernel.rows() <= COPY, "a tile's rows are copied at once");
     let tiles = even_parts(ms.len(), kernel.rows());
-    let (tile_stride, last) = (ks.len() * kernel.rows() + COPY, x.count() - 1);
-    a.grow(tiles.clone().count() * tile_stride, 0.0);
+    let (tile_stride, last) = (x.len() * kernel.rows() + COPY, x.len() - 1);
+    a.grow(tiles.len() * tile_stride, 0.0);
     let a = a.as_mut_slice();
-    for (index_k, k) in ks.enumerate() {
-        ask_for(&x.row(last.min(k + X_AHEAD))[ms.clone()]);
-        let row = &x.row(k)[ms.clone()];
+    for (k, row) in x.iter().enumerate() {
+        ask_for(&x[last.min(k + X_AHEAD)][ms.clone()]);
+        let row = &row[ms.clone()];
         for (index, tile) in tiles.clone().enumerate() {
-            let to = &mut a[index * tile_stride + index_k * tile.len()..];
+            let to = &mut a[index * tile_stride + k * tile.len()..];
             match row.get(tile.start..tile.start + COPY) {
                 // A copy of fixed length is two instructions. What it writes too much is written
                 // over by the next k, and falls into the gap between tiles after the last.
@@ -164,29 +224,42 @@ fn gather_columns(
     A::ByColumns(a.as_ptr(), tile_stride)
 }
 
-/// Copies columns `ns` of rows `ks` of dZ into panels, and adds them up in `db`.
+/// Adds `sum`, that of one piece, to the sums that wait on each level below `in_dw` in `waiting` and on that
+/// one in `db`.
+fn add_to_bias(db: &mut [f32], sum: &mut [f32], waiting: &mut [f32], carry: Carry, in_dw: usize) {
+    let n = sum.len();
+    let on = |level: usize| level * n..(level + 1) * n;
+    let (to, merged) = (carry.level.unwrap_or(in_dw), carry.merged());
+    for level in merged {
+        let earlier = if level < in_dw { &waiting[on(level)] } else { &*db };
+        sum.iter_mut().zip(earlier).for_each(|(sum, &earlier)| *sum += earlier);
+    }
+    let to = if to < in_dw { &mut waiting[on(to)] } else { db };
+    to.copy_from_slice(sum);
+}
+
+/// Copies columns `ns` of the rows of dZ into panels, and adds them up in `sum`.
 fn gather_panels(
     b: &mut Aligned<f32>,
     kernel: &Kernel,
-    dz: &dyn Rows<f32>,
-    mut db: Option<&mut [f32]>,
-    ks: Range<usize>,
+    dz: &[&[f32]],
     ns: Range<usize>,
+    mut sum: Option<&mut [f32]>,
 ) {
-    let (depth, width, last) = (ks.len(), kernel.panel, dz.count() - 1);
+    let (depth, width, last) = (dz.len(), kernel.panel, dz.len() - 1);
     b.grow(ns.len().div_ceil(width) * width * depth, 0.0);
     let b = b.as_mut_slice();
     vectorised(
         #[inline(always)]
         || {
-            for (index_k, k) in ks.enumerate() {
-                ask_for(&dz.row(last.min(k + DZ_AHEAD))[ns.clone()]);
-                let row = &dz.row(k)[ns.clone()];
+            for (k, row) in dz.iter().enumerate() {
+                ask_for(&dz[last.min(k + DZ_AHEAD)][ns.clone()]);
+                let row = &row[ns.clone()];
                 for (panel, from) in row.chunks(width).enumerate() {
-                    b[(panel * depth + index_k) * width..][..from.len()].copy_from_slice(from);
+                    b[(panel * depth + k) * width..][..from.len()].copy_from_slice(from);
                 }
-                if let Some(db) = &mut db {
-                    for (sum, &d) in db.iter_mut().zip(row) {
+                if let Some(sum) = &mut sum {
+                    for (sum, &d) in sum.iter_mut().zip(row) {
                         *sum += d;
                     }
                 }

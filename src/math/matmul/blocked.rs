@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn, WideTile};
+use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn, Waiting, WideTile};
 use super::packed::{Aligned, Packed};
 use super::stored::Weight;
+use crate::math::sums::even_parts;
 
 /// Longest sum done in one go. A panel of B of that depth (64 KB with AVX-512) comes from the
 /// second-level cache for every tile of rows; half the depth would keep it in the first, but
@@ -17,31 +18,22 @@ pub(super) const DEPTH: usize = 512;
 const COPIED_ROWS: usize = 104;
 
 thread_local! {
-    /// Copies of A and B, kept from call to call so that a product allocates nothing.
-    pub(super) static SCRATCH: RefCell<[Aligned<f32>; 2]> =
-        const { RefCell::new([Aligned::new(), Aligned::new()]) };
+    /// Copies of A and B and sums that wait for dW and db, kept from call to call so that a product
+    /// allocates nothing.
+    pub(super) static SCRATCH: RefCell<[Aligned<f32>; 4]> =
+        const { RefCell::new([const { Aligned::new() }; 4]) };
 }
 
-/// `0..n` in parts of at most `most`, as even as can be: 50 in parts of 13 is 13 + 13 + 12 + 12.
-pub(super) fn even_parts(
-    n: usize,
-    most: usize,
-) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
-    let parts = n.div_ceil(most);
-    let short = n.checked_div(parts).unwrap_or(0);
-    let longer = n - short * parts;
-    (0..parts).map(move |i| {
-        let start = i * short + i.min(longer);
-        start..start + short + usize::from(i < longer)
-    })
-}
-
-/// C ← C + A·B: see [`super::matmul_packed`], which has checked the shapes.
+/// C ← C + A·B: see [`super::matmul_packed`].
 pub(super) fn multiply<W: Weight>(
     a: ArrayView2<f32>,
     b: &Packed<f32, W>,
     mut c: ArrayViewMut2<f32>,
 ) {
+    check_shapes(a, b, &c);
+    if c.is_empty() || b.rows() == 0 {
+        return;
+    }
     // A single row lies in one piece already; nor would it gain from blocks.
     let one_row = a.nrows() == 1;
     let depth = if one_row { b.rows() } else { DEPTH };
@@ -49,7 +41,7 @@ pub(super) fn multiply<W: Weight>(
     let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
     let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
     let c_start = c.as_mut_ptr();
-    SCRATCH.with_borrow_mut(|[copy, _]| {
+    SCRATCH.with_borrow_mut(|[copy, ..]| {
         copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
         // LOOP 1: rows of A. Not parallel: the caller's shards already are.
         for rows in even_parts(a.nrows(), COPIED_ROWS) {
@@ -75,6 +67,8 @@ pub(super) fn multiply<W: Weight>(
                     c: c_start.wrapping_add(rows.start * c_stride),
                     c_stride,
                     next_c: c_start.wrapping_add(rows.end * c_stride),
+                    waiting: &[],
+                    place: (0, 0),
                 };
                 let next = Ahead {
                     start: match ks.end < b.rows() {
@@ -90,6 +84,20 @@ pub(super) fn multiply<W: Weight>(
             }
         }
     });
+}
+
+/// Panics unless the shapes of C = A·B agree and rows are contiguous: what follows trusts them.
+fn check_shapes<W: Weight>(a: ArrayView2<f32>, b: &Packed<f32, W>, c: &ArrayViewMut2<f32>) {
+    let ((m, k), (c_m, n)) = (a.dim(), c.dim());
+    assert!(
+        m == c_m && k == b.rows() && n == b.columns(),
+        "C [{c_m}, {n}] = A [{m}, {k}] · B [{}, {}]",
+        b.rows(),
+        b.columns(),
+    );
+    assert!(a.strides()[1] == 1 || k <= 1, "rows of A must be contiguous");
+    assert!(c.strides()[1] == 1 || n <= 1, "rows of C must be contiguous");
+    assert!(c.strides()[0] >= 0, "rows of C must ascend");
 }
 
 /// A of a [`Block`], in one of the two [`Layout`](super::kernel::Layout)s.
@@ -124,7 +132,7 @@ impl Ahead {
 }
 
 /// A block of A, small enough for the second-level cache, times a block of B of the same depth.
-pub(super) struct Block<W> {
+pub(super) struct Block<'a, W> {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) depth: usize,
@@ -135,13 +143,18 @@ pub(super) struct Block<W> {
     pub(super) c_stride: usize,
     /// C of the next block.
     pub(super) next_c: *const f32,
+    /// With [`A::ByColumns`]: sums that wait to be added, and the block's row and column in them.
+    pub(super) waiting: &'a [Waiting],
+    pub(super) place: (usize, usize),
 }
 
-impl<W: Weight> Block<W> {
-    /// C ← C + A·B for the block, while what will be copied `next` is fetched.
+impl<W: Weight> Block<'_, W> {
+    /// C ← C + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`], while
+    /// what will be copied `next` is fetched.
     ///
     /// # Safety
-    /// The pointers must be good for the sizes, C for writing, and the kernel must be available.
+    /// The pointers must be good for the sizes, C for writing, and the kernel must be available. C may
+    /// be among what waits, elsewhere they must not overlap.
     pub(super) unsafe fn run(&self, kernel: &Kernel, next: Option<Ahead>) {
         let width = kernel.panel;
         let tiles = even_parts(self.rows, kernel.rows());
@@ -172,6 +185,8 @@ impl<W: Weight> Block<W> {
                     c: self.c.wrapping_add(row + column),
                     c_stride: self.c_stride,
                     next_c: next_c.wrapping_add(row),
+                    waiting: self.waiting,
+                    place: (self.place.0 + tile.start, self.place.1 + column),
                     ahead: [
                         (
                             next_b.wrapping_add(share_of_b).cast(),
@@ -241,14 +256,22 @@ unsafe fn run_at_edge<W>(
     const LARGEST: usize = 16 * 32;
     let mut buffer = [0.0_f32; LARGEST];
     assert!(rows * width <= LARGEST);
-    // SAFETY: the caller vouches for C's rows and columns; the buffer holds the tile.
+    // SAFETY: the caller vouches for C's rows and columns and for what waits; the buffer holds the tile.
     unsafe {
         let c_row = |r: usize| operands.c.add(r * operands.c_stride);
         for (r, row) in buffer.chunks_exact_mut(width).take(rows).enumerate() {
             row[..columns].copy_from_slice(std::slice::from_raw_parts(c_row(r), columns));
         }
-        run(&Operands { c: buffer.as_mut_ptr(), c_stride: width, ..operands });
-        for (r, row) in buffer.chunks_exact(width).take(rows).enumerate() {
+        run(&Operands { c: buffer.as_mut_ptr(), c_stride: width, waiting: &[], ..operands });
+        for (r, row) in buffer.chunks_exact_mut(width).take(rows).enumerate() {
+            for earlier in operands.waiting {
+                let start = earlier.at(operands.place.0 + r, operands.place.1);
+                for (sum, &earlier) in
+                    row.iter_mut().zip(std::slice::from_raw_parts(start, columns))
+                {
+                    *sum += earlier;
+                }
+            }
             std::slice::from_raw_parts_mut(c_row(r), columns).copy_from_slice(&row[..columns]);
         }
     }

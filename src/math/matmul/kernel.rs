@@ -38,6 +38,8 @@ pub(super) trait Vector: Copy {
     unsafe fn store(self, to: *mut f32);
     /// self · b + c, rounded once.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
+    /// self + b.
+    unsafe fn add(self, b: Self) -> Self;
     /// Asks for the cache line at `address` before it is needed.
     unsafe fn prefetch(address: *const u8);
 }
@@ -45,15 +47,31 @@ pub(super) trait Vector: Copy {
 /// How the kernel finds A.
 pub(super) struct Layout;
 impl Layout {
-    /// a[r·ROW_STRIDE + k]: rows as they lie in A, copied together.
+    /// a[r·ROW_STRIDE + k]: rows as they lie in A, copied together. The sum goes on from what C holds.
     pub(super) const ROWS: bool = true;
-    /// a[k·MR + r]: all rows of the tile side by side for each k.
+    /// a[k·MR + r]: all rows of the tile side by side for each k. The sum starts from zero, and those
+    /// that wait are added at its end.
     pub(super) const COLUMNS: bool = false;
+}
+
+/// A sum of the same shape as C that waits to be added to it: where it starts, and from a row to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+}
+
+impl Waiting {
+    /// Where the number at `row` and `column` lies.
+    #[inline(always)]
+    pub(super) fn at(self, row: usize, column: usize) -> *mut f32 {
+        self.start.wrapping_add(row * self.stride + column)
+    }
 }
 
 /// The operands of one tile of C.
 #[derive(Clone, Copy)]
-pub(super) struct Operands<W> {
+pub(super) struct Operands<'a, W> {
     /// Length of the sum.
     pub(super) depth: usize,
     /// A of the tile in one of the two [`Layout`]s.
@@ -68,6 +86,10 @@ pub(super) struct Operands<W> {
     pub(super) c_stride: usize,
     /// C of the tile that comes next: as many rows, the same stride.
     pub(super) next_c: *const f32,
+    /// Sums to add at the end, with [`Layout::COLUMNS`]: those of all of C.
+    pub(super) waiting: &'a [Waiting],
+    /// Where in them the tile lies: row and column.
+    pub(super) place: (usize, usize),
     /// What will be needed soon of B and of A: at every k a tile of one panel asks for the lines at these
     /// addresses, and they move on by so many bytes. Several panels are read at all the cache gives.
     pub(super) ahead: [(*const u8, usize); 2],
@@ -78,11 +100,12 @@ pub(super) struct Operands<W> {
 /// # Safety
 /// The operands must be valid for the tile's rows, panels and depth, and the processor must have
 /// the kernel's instructions.
-pub(super) type TileFn<W> = unsafe fn(&Operands<W>);
+pub(super) type TileFn<W> = unsafe fn(&Operands<'_, W>);
 
-/// C ← C + A·B for one tile of MR rows and P panels of NV vectors, all of it held in registers.
+/// C ← C + A·B ([`Layout::ROWS`]) or C ← A·B + all that waits ([`Layout::COLUMNS`]) for one tile of MR
+/// rows and P panels of NV vectors, all of it held in registers.
 ///
-/// Each element is one chain of fused multiply-adds in the order of k.
+/// Each element of A·B is one chain of fused multiply-adds in the order of k.
 #[inline(always)]
 pub(super) unsafe fn tile<
     V: Vector,
@@ -92,26 +115,33 @@ pub(super) unsafe fn tile<
     const NV: usize,
     const LAYOUT: bool,
 >(
-    operands: &Operands<W>,
+    operands: &Operands<'_, W>,
 ) {
-    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut next_c, mut ahead } =
-        *operands;
+    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut ahead, .. } = *operands;
+    let (row, column) = operands.place;
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
         let mut sum = [[[V::zero(); NV]; P]; MR];
-        for (r, row) in sum.iter_mut().enumerate() {
-            for (v, sum) in row.as_flattened_mut().iter_mut().enumerate() {
-                *sum = V::load(c.add(r * c_stride + v * V::LANES));
+        if LAYOUT == Layout::ROWS {
+            for (r, row) in sum.iter_mut().enumerate() {
+                for (v, sum) in row.as_flattened_mut().iter_mut().enumerate() {
+                    *sum = V::load(c.add(r * c_stride + v * V::LANES));
+                }
             }
         }
-        let mut left = depth;
+        let (mut left, mut asked) = (depth, 0);
         while left > 0 {
-            // C of the next tile is asked for row by row: all at once would fill the queue of
-            // outstanding misses and hold up A and B.
-            for line in 0..(P * NV * V::LANES).div_ceil(16) {
-                V::prefetch(next_c.wrapping_add(line * 16).cast());
+            // C of the next tile and what waits for this one are asked for row by row: all at once would
+            // fill the queue of outstanding misses and hold up A and B.
+            for first in (0..P * NV * V::LANES).step_by(16) {
+                V::prefetch(operands.next_c.wrapping_add(asked * c_stride + first).cast());
+                if LAYOUT == Layout::COLUMNS {
+                    for sum in operands.waiting {
+                        V::prefetch(sum.at(row + asked, column + first).cast());
+                    }
+                }
             }
-            next_c = next_c.wrapping_add(c_stride);
+            asked += 1;
             let part = depth.div_ceil(MR).min(left);
             left -= part;
             for _ in 0..part {
@@ -136,8 +166,14 @@ pub(super) unsafe fn tile<
                 b = b.add(NV * V::LANES);
             }
         }
-        for (r, row) in sum.iter().enumerate() {
-            for (v, &sum) in row.as_flattened().iter().enumerate() {
+        for (r, sums) in sum.iter().enumerate() {
+            for (v, &sum) in sums.as_flattened().iter().enumerate() {
+                let mut sum = sum;
+                if LAYOUT == Layout::COLUMNS {
+                    for earlier in operands.waiting {
+                        sum = V::load(earlier.at(row + r, column + v * V::LANES)).add(sum);
+                    }
+                }
                 sum.store(c.add(r * c_stride + v * V::LANES));
             }
         }

@@ -1,4 +1,4 @@
-//! Matrix products: C ← C + A·B with packed weights, and dW ← dW + Xᵀ·dZ over all time steps.
+//! Matrix products: C ← C + A·B with packed weights, and dW ← Xᵀ·dZ over all time steps.
 //!
 //! # The plain algorithm
 //!
@@ -67,10 +67,12 @@ mod neon;
 mod packed;
 mod peak;
 mod portable;
+mod rows;
 mod stored;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use half::{bf16, f16};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, LinalgScalar};
 use rayon::prelude::*;
 
@@ -78,19 +80,31 @@ pub use cpu::{ask_for, vectorised};
 pub use kernel::Kernel;
 pub use packed::Packed;
 pub use peak::{fma_peak_gflops, fma_peak_gflops_on};
+pub use rows::Rows;
 pub use stored::Stored;
 
+use crate::math::sums::{Pieces, add_in_pairs};
+
+/// Keeps the traits of this module to its own types: an implementation from elsewhere could lie.
+pub trait Sealed {}
+impl Sealed for f32 {}
+impl Sealed for f64 {}
+impl Sealed for f16 {}
+impl Sealed for bf16 {}
+impl<R, W> Sealed for Packed<R, W> {}
+
 /// A number the kernels can multiply: `f32` by the kernels of this module; `f64`, the type of the
-/// gradient check, by `ndarray` and plain loops.
+/// gradient check, by `ndarray` and plain loops. Sealed.
 pub trait Element: LinalgScalar + Send + Sync + Stored<Self> {
     /// Columns of a panel of [`Packed`], of `columns` in all.
     fn panel_width(kernel: &Kernel, columns: usize) -> usize;
-    /// See [`accumulate_transposed`].
+    /// See [`accumulate_transposed_with`].
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
-        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
-        dz: &dyn Rows<Self>,
+        products: [(Rows<Self>, ArrayViewMut2<Self>); P],
+        dz: Rows<Self>,
         db: &mut [Self],
+        pieces: Pieces,
     );
 }
 
@@ -100,13 +114,15 @@ impl Element for f32 {
     }
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
-        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
-        dz: &dyn Rows<Self>,
+        products: [(Rows<Self>, ArrayViewMut2<Self>); P],
+        dz: Rows<Self>,
         db: &mut [Self],
+        pieces: Pieces,
     ) {
+        check_sums(kernel, &products, dz, db, pieces);
         let products = products.map(|(x, dw)| accumulate::Product { x, first: 0, dw });
-        let threads = rayon::current_num_threads();
-        accumulate::accumulate(kernel, products, dz, Some(db), 0..dz.width(), threads);
+        let (columns, threads) = (0..db.len(), rayon::current_num_threads());
+        accumulate::accumulate(kernel, products, dz, Some(db), columns, pieces, threads);
     }
 }
 
@@ -115,27 +131,41 @@ impl Element for f64 {
         columns.max(1)
     }
     fn accumulate<const P: usize>(
-        _: &'static Kernel,
-        products: [(&dyn Rows<Self>, ArrayViewMut2<Self>); P],
-        dz: &dyn Rows<Self>,
+        kernel: &'static Kernel,
+        products: [(Rows<Self>, ArrayViewMut2<Self>); P],
+        dz: Rows<Self>,
         db: &mut [Self],
+        pieces: Pieces,
     ) {
-        for k in 0..dz.count() {
-            for (sum, &d) in db.iter_mut().zip(dz.row(k)) {
-                *sum += d;
-            }
-        }
+        check_sums(kernel, &products, dz, db, pieces);
+        sum_rows(db, dz, pieces, |_| 1.0);
         for (x, mut dw) in products {
             dw.axis_iter_mut(Axis(0)).into_par_iter().enumerate().for_each(|(m, mut dw_row)| {
-                for k in 0..x.count() {
-                    let factor = x.row(k)[m];
-                    for (d, &z) in dw_row.iter_mut().zip(dz.row(k)) {
-                        *d += factor * z;
-                    }
-                }
+                let dw_row = dw_row.as_slice_mut().expect("rows of dW are contiguous");
+                sum_rows(dw_row, dz, pieces, |position| x.row(position)[m]);
             });
         }
     }
+}
+
+/// sum ← Σ factor · dz over all positions.
+fn sum_rows(
+    sum: &mut [f64],
+    dz: Rows<f64>,
+    pieces: Pieces,
+    factor: impl Fn((usize, usize)) -> f64,
+) {
+    let add = |mut sum: Vec<f64>, factor: f64, other: &[f64]| {
+        sum.iter_mut().zip(other).for_each(|(sum, z)| *sum += factor * z);
+        sum
+    };
+    let of_piece = |piece| {
+        let start = vec![0.0; sum.len()];
+        pieces.positions(piece).fold(start, |sum, at| add(sum, factor(at), dz.row(at)))
+    };
+    let sums = (0..pieces.count()).map(of_piece);
+    let total = add_in_pairs(sums, |earlier, later| add(later, 1.0, &earlier));
+    sum.copy_from_slice(&total.expect("at least one piece"));
 }
 
 /// C ← C + A·B.
@@ -153,23 +183,12 @@ pub fn matmul_packed<R: Element, W: Stored<R>>(
     b: &Packed<R, W>,
     c: ArrayViewMut2<R>,
 ) {
-    let ((m, k), (c_m, n)) = (a.dim(), c.dim());
-    assert!(
-        m == c_m && k == b.rows() && n == b.columns(),
-        "C [{c_m}, {n}] = A [{m}, {k}] · B [{}, {}]",
-        b.rows(),
-        b.columns(),
-    );
-    assert!(a.strides()[1] == 1 || k <= 1, "rows of A must be contiguous");
-    assert!(c.strides()[1] == 1 || n <= 1, "rows of C must be contiguous");
-    assert!(c.strides()[0] >= 0, "rows of C must ascend");
-    if m > 0 && k > 0 && n > 0 {
-        W::multiply(a, b, c);
-    }
+    W::multiply(a, b, c);
 }
 
 /// A right operand B whose number type is chosen at run time: a [`Packed`] that hides how it is stored.
-pub trait Factor<R>: Send + Sync {
+/// Sealed.
+pub trait Factor<R>: Sealed + Send + Sync {
     /// C ← C + A·B: [`matmul_packed`].
     fn multiply(&self, a: ArrayView2<R>, c: ArrayViewMut2<R>);
 }
@@ -180,33 +199,24 @@ impl<R: Element, W: Stored<R>> Factor<R> for Packed<R, W> {
     }
 }
 
-/// A matrix of many rows, [K, N], whose rows may lie in different places: the rows of all time
-/// steps and shards, in the order (time step, row of the batch).
-pub trait Rows<R>: Sync {
-    /// K.
-    fn count(&self) -> usize;
-    /// N.
-    fn width(&self) -> usize;
-    /// Row k, N long.
-    fn row(&self, k: usize) -> &[R];
-}
-
-/// dW ← dW + Xᵀ·dZ and db ← db + Σₖ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.
+/// dW ← Xᵀ·dZ and db ← Σ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.
 ///
-/// * `products`: X [K, M] and dW [M, N] of each product
-/// * `dz` [K, N], the same for all
+/// * `products`: X [T·B, M] and dW [M, N] of each product
+/// * `dz` [T·B, N], the same for all
 /// * `db` `[N]`
+/// * `pieces`: the shape of the sums
 ///
-/// Split over tiles of dW, each of which sums over k in order.
+/// Split over tiles of dW, so the number of threads changes nothing.
 ///
 /// # Panics
 /// If the shapes do not agree or rows of a dW are not contiguous.
 pub fn accumulate_transposed<R: Element, const P: usize>(
-    products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
-    dz: &dyn Rows<R>,
+    products: [(Rows<R>, ArrayViewMut2<R>); P],
+    dz: Rows<R>,
     db: &mut [R],
+    pieces: Pieces,
 ) {
-    accumulate_transposed_with(Kernel::best(), products, dz, db);
+    accumulate_transposed_with(Kernel::best(), products, dz, db, pieces);
 }
 
 /// [`accumulate_transposed`] by a kernel other than the best.
@@ -215,26 +225,33 @@ pub fn accumulate_transposed<R: Element, const P: usize>(
 /// As [`accumulate_transposed`], and if this processor cannot run the kernel.
 pub fn accumulate_transposed_with<R: Element, const P: usize>(
     kernel: &'static Kernel,
-    products: [(&dyn Rows<R>, ArrayViewMut2<R>); P],
-    dz: &dyn Rows<R>,
+    products: [(Rows<R>, ArrayViewMut2<R>); P],
+    dz: Rows<R>,
     db: &mut [R],
+    pieces: Pieces,
 ) {
+    R::accumulate(kernel, products, dz, db, pieces);
+}
+
+/// Panics as [`accumulate_transposed_with`] tells.
+fn check_sums<R>(
+    kernel: &Kernel,
+    products: &[(Rows<R>, ArrayViewMut2<R>)],
+    dz: Rows<R>,
+    db: &[R],
+    pieces: Pieces,
+) {
+    let positions = pieces.batch_and_unroll();
+    assert_eq!(dz.batch_and_unroll(), positions, "B and T of dZ and of the sum");
     assert_eq!(db.len(), dz.width(), "db and columns of dZ");
-    for (x, dw) in &products {
-        let (m, n) = dw.dim();
-        assert!(
-            x.count() == dz.count() && x.width() == m && dz.width() == n,
-            "dW [{m}, {n}] = X [{}, {}]ᵀ · dZ [{}, {}]",
-            x.count(),
-            x.width(),
-            dz.count(),
-            dz.width(),
-        );
+    for (x, dw) in products {
+        assert_eq!(x.batch_and_unroll(), positions, "B and T of X and of the sum");
+        let ((m, n), (x, dz)) = (dw.dim(), (x.width(), dz.width()));
+        assert!(x == m && dz == n, "dW [{m}, {n}] = X [T·B, {x}]ᵀ · dZ [T·B, {dz}]");
         assert!(dw.strides()[1] == 1 || n <= 1, "rows of dW must be contiguous");
         assert!(dw.strides()[0] >= 0, "rows of dW must ascend");
     }
     assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-    R::accumulate(kernel, products, dz, db);
 }
 
 /// The instruction set of the kernel in use.

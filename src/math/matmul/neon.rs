@@ -11,7 +11,7 @@ use super::stored::{F16_SCALE, Weight};
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
 pub(super) static NEON: Kernel = {
     unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<W>,
+        operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.
         unsafe { tile::<float32x4_t, W, MR, P, 4, LAYOUT>(operands) }
@@ -78,6 +78,10 @@ impl Vector for float32x4_t {
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
         unsafe { vfmaq_f32(c, self, b) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        unsafe { vaddq_f32(self, b) }
     }
     #[inline(always)]
     unsafe fn prefetch(_: *const u8) {

@@ -73,6 +73,9 @@ pub struct Packed<R, W = R> {
 
 impl<R: Element> Packed<R> {
     /// Room for a right operand [k, n], all zero.
+    ///
+    /// # Panics
+    /// If no memory could ever hold so many numbers.
     pub fn zeros(k: usize, n: usize) -> Self {
         Self::zeros_for(Kernel::best(), k, n)
     }
@@ -80,7 +83,7 @@ impl<R: Element> Packed<R> {
     /// [`Packed::zeros`] for a kernel other than the best: products with it use that kernel.
     ///
     /// # Panics
-    /// If this processor cannot run the kernel.
+    /// As [`Packed::zeros`], and if this processor cannot run the kernel.
     pub fn zeros_for(kernel: &'static Kernel, k: usize, n: usize) -> Self {
         Self::zeros_stored_for(kernel, k, n)
     }
@@ -88,6 +91,9 @@ impl<R: Element> Packed<R> {
 
 impl<R: Element, W: Stored<R>> Packed<R, W> {
     /// [`Packed::zeros`] with the numbers stored in `W`.
+    ///
+    /// # Panics
+    /// As [`Packed::zeros`].
     pub fn zeros_stored(k: usize, n: usize) -> Self {
         Self::zeros_stored_for(Kernel::best(), k, n)
     }
@@ -95,12 +101,15 @@ impl<R: Element, W: Stored<R>> Packed<R, W> {
     /// [`Packed::zeros_for`] with the numbers stored in `W`.
     ///
     /// # Panics
-    /// If this processor cannot run the kernel.
+    /// As [`Packed::zeros`], and if this processor cannot run the kernel.
     pub fn zeros_stored_for(kernel: &'static Kernel, k: usize, n: usize) -> Self {
         assert!(kernel.is_available(), "no {} on this processor", kernel.name());
         let width = R::panel_width(kernel, n);
         let mut panels = Aligned::new();
-        panels.grow(n.div_ceil(width) * panel_stride(k, width), W::round(R::zero()));
+        let stride = k.checked_mul(width).and_then(|panel| panel.checked_add(LINE));
+        let numbers = stride.and_then(|stride| stride.checked_mul(n.div_ceil(width)));
+        let numbers = numbers.unwrap_or_else(|| panic!("[{k}, {n}] is more than memory can hold"));
+        panels.grow(numbers, W::round(R::zero()));
         Self { panels, rows: k, columns: n, width, kernel, product: PhantomData }
     }
 

@@ -57,6 +57,10 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
         Self(sum)
     }
     #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + b.0[lane]))
+    }
+    #[inline(always)]
     unsafe fn prefetch(_: *const u8) {}
 }
 
@@ -65,7 +69,7 @@ macro_rules! portable_kernel {
         pub(super) static $kernel: Kernel = {
             $(#[$attribute])?
             unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
-                o: &Operands<W>,
+                o: &Operands<'_, W>,
             ) {
                 // SAFETY: the caller's.
                 unsafe { tile::<Four<$fused>, W, MR, P, 2, LAYOUT>(o) }

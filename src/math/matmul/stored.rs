@@ -4,23 +4,25 @@ use half::{bf16, f16};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::Element;
 use super::blocked;
 use super::kernel::{Kernel, Tiles, Vector};
 use super::packed::Packed;
+use super::{Element, Sealed};
 
 /// A type in which a matrix may be packed for products in `R`: `R` itself, or 16 bits for `f32`.
 ///
 /// 16 bits halve what a product reads. A kernel widens each number as it loads it, which is exact,
 /// and computes in `f32`: the result is, to the bit, the product in `f32` with the rounded matrix.
-pub trait Stored<R>: Copy + Send + Sync + Sized + 'static {
+///
+/// Sealed: no other type can be one.
+pub trait Stored<R>: Sealed + Copy + Send + Sync + Sized + 'static {
     /// The nearest number of this type, of two that are as near the one with an even last bit;
     /// beyond the type's range infinity.
     fn round(number: R) -> Self;
     /// Puts the numbers of a panel, row after row, into the order in which a kernel with vectors of `lanes`
     /// numbers loads them.
     fn arrange(_panel: &mut [Self], _lanes: usize) {}
-    /// See [`matmul_packed`](super::matmul_packed), which has checked the shapes.
+    /// See [`matmul_packed`](super::matmul_packed).
     fn multiply(a: ArrayView2<R>, b: &Packed<R, Self>, c: ArrayViewMut2<R>)
     where
         R: Element;

@@ -13,7 +13,7 @@ use super::stored::Weight;
 pub(super) static AVX512: Kernel = {
     #[target_feature(enable = "avx512f")]
     unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<W>,
+        operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.
         unsafe { tile::<__m512, W, MR, P, 2, LAYOUT>(operands) }
@@ -41,7 +41,7 @@ pub(super) static AVX512: Kernel = {
 pub(super) static AVX2: Kernel = {
     #[target_feature(enable = "avx2,f16c,fma")]
     unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<W>,
+        operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.
         unsafe { tile::<__m256, W, MR, P, 2, LAYOUT>(operands) }
@@ -108,6 +108,10 @@ impl Vector for __m512 {
         unsafe { _mm512_fmadd_ps(self, b, c) }
     }
     #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        unsafe { _mm512_add_ps(self, b) }
+    }
+    #[inline(always)]
     unsafe fn prefetch(address: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
     }
@@ -148,6 +152,10 @@ impl Vector for __m256 {
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
         unsafe { _mm256_fmadd_ps(self, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, b: Self) -> Self {
+        unsafe { _mm256_add_ps(self, b) }
     }
     #[inline(always)]
     unsafe fn prefetch(address: *const u8) {

@@ -103,23 +103,17 @@ pub(super) fn tensors_mut<'a, R: Real>(
 pub(super) struct Probe<R: Real> {
     moved: Problem<R>,
     network: Network<R>,
-    /// Whether the kernels' layout may hold a weight that has been moved.
-    is_stale: bool,
 }
 
 impl<R: Real> Probe<R> {
     pub fn new(problem: &Problem<R>) -> Self {
         let (unroll, batch) = problem.inputs.dim();
         let network = Network::new(problem.parameters.sizes(), batch, unroll, 1);
-        Self { moved: problem.clone(), network, is_stale: true }
+        Self { moved: problem.clone(), network }
     }
 
     pub fn loss(&mut self) -> f64 {
         let at = &self.moved;
-        if self.is_stale {
-            self.network.pack(&at.parameters);
-            self.is_stale = false;
-        }
         let (x, y) = (at.inputs.view(), at.targets.view());
         self.network.loss(&at.parameters, x, y, &mut at.state.clone(), at.dropout)
     }
@@ -128,7 +122,6 @@ impl<R: Real> Probe<R> {
     pub fn analytic(&mut self) -> (Parameters<R>, State<R>) {
         let at = &self.moved;
         let mut gradients = Parameters::zeros(at.parameters.sizes());
-        self.network.pack(&at.parameters);
         let (x, y) = (at.inputs.view(), at.targets.view());
         let state = &mut at.state.clone();
         self.network.gradients(&mut gradients, &at.parameters, x, y, state, at.dropout);
@@ -161,18 +154,9 @@ impl<R: Real> Probe<R> {
         let here = *self.number(k, index);
         *self.number(k, index) = here + R::from_f64(step);
         let there = self.number(k, index).to_f64();
-        self.is_stale |= self.is_packed(k);
         let loss = self.loss();
         *self.number(k, index) = here;
-        self.is_stale |= self.is_packed(k);
         (there, loss)
-    }
-
-    /// Whether tensor `k` has a layout for the kernels: all matrices but the first layer's W_ih.
-    /// Laying out a large network takes longer than its loss.
-    fn is_packed(&self, k: usize) -> bool {
-        let names = self.moved.parameters.sizes().tensor_names();
-        k > 0 && names.get(k).is_some_and(|name| name.contains('w'))
     }
 
     fn number(&mut self, k: usize, index: usize) -> &mut R {

@@ -55,21 +55,21 @@ impl Reading {
             ids,
         };
         let mut state = State::zeros(sizes, 1);
-        let mut network = None;
-        for start in (0..steps).step_by(UNROLL) {
-            let unroll = UNROLL.min(steps - start);
-            let fits = network.take_if(|(length, _)| *length == unroll);
-            let (_, network) = network.insert(fits.unwrap_or_else(|| {
-                let mut network = Network::new(sizes, 1, unroll, 1);
-                network.pack(parameters);
-                (unroll, network)
-            }));
-            let column = |first: usize| {
-                let column = ArrayView1::from(&reading.ids[first..first + unroll]);
-                column.insert_axis(Axis(1))
-            };
-            network.loss(parameters, column(start), column(start + 1), &mut state, None);
-            reading.write_down(start, &network.shards()[0]);
+        let full = steps - steps % UNROLL;
+        for (steps, unroll) in [(0..full, UNROLL), (full..steps, steps % UNROLL)] {
+            if steps.is_empty() {
+                continue;
+            }
+            let mut network = Network::new(sizes, 1, unroll, 1);
+            let mut network = network.prepare(parameters);
+            for start in steps.step_by(unroll) {
+                let column = |first: usize| {
+                    let column = ArrayView1::from(&reading.ids[first..first + unroll]);
+                    column.insert_axis(Axis(1))
+                };
+                network.loss(column(start), column(start + 1), &mut state, None);
+                reading.write_down(start, &network.shards()[0]);
+            }
         }
         reading
     }

@@ -124,7 +124,6 @@ impl Engine {
         let mut gradients = Parameters::zeros(sizes);
         let (x, y, dropout) = (problem.inputs.view(), problem.targets.view(), problem.dropout);
         let mut parameters = problem.parameters.clone();
-        network.pack(&parameters);
 
         network.loss(&parameters, x, y, &mut problem.state.clone(), dropout);
         let gates: Vec<_> = (0..sizes.layers)

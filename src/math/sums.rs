@@ -1,0 +1,172 @@
+//! Sums over positions with a fixed shape.
+//!
+//! A position is a time step t and a row of the batch. A sum over all of them, one chain of B·T numbers in
+//! the plain algorithm, is cut instead into [`Pieces`], by the configuration alone. Each piece is
+//! one chain; pieces are added in pairs, pairs in pairs, and so on:
+//!
+//! ```text
+//! ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))
+//! ```
+//!
+//! So the bits are the same whoever computes which piece, and whoever holds an aligned run of pieces
+//! can add them up before. Short chains also round less: `docs/design.md` has the measured errors.
+
+use std::iter;
+use std::ops::Range;
+
+/// Most positions in a piece: their rows of dZ and X wait in the second- and third-level cache.
+pub const LONGEST_PIECE: usize = 1024;
+/// Fewest positions of a group in [`default_groups`]: shorter chains would only be loaded and stored more often.
+const SHORTEST_GROUP: usize = 512;
+/// Most groups in [`default_groups`].
+const MOST_GROUPS: usize = 16;
+
+/// The number of groups where none is chosen: the largest power of two up to 16 that leaves each
+/// group at least 512 of the B·T positions and one row.
+///
+/// * `batch`: B
+/// * `unroll`: T
+pub fn default_groups(batch: usize, unroll: usize) -> usize {
+    let positions = batch.saturating_mul(unroll);
+    let most = (positions / SHORTEST_GROUP).min(MOST_GROUPS).min(batch).max(1);
+    1 << most.ilog2()
+}
+
+/// How B·T positions are cut for a sum.
+///
+/// The batch's rows are cut into groups of neighbours, as even as can be. A group's positions, in the
+/// order (t, row), are cut into a power of two of pieces, the same number in every group, so that the
+/// pieces of a group are an aligned run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pieces {
+    /// T
+    unroll: usize,
+    /// B
+    batch: usize,
+    groups: usize,
+    /// Pieces of a group.
+    each: usize,
+}
+
+impl Pieces {
+    /// The pieces of B = `batch` rows in `groups` groups over T = `unroll` steps.
+    ///
+    /// # Panics
+    /// Unless each group has a row, and there is a step.
+    pub fn new(batch: usize, unroll: usize, groups: usize) -> Self {
+        assert!(
+            (1..=batch).contains(&groups) && unroll > 0,
+            "{groups} groups of {batch} rows over {unroll} steps"
+        );
+        let largest =
+            batch.div_ceil(groups).checked_mul(unroll).expect("positions that can be counted");
+        let each = largest.div_ceil(LONGEST_PIECE).next_power_of_two();
+        groups.checked_mul(each).expect("pieces that can be counted");
+        Self { unroll, batch, groups, each }
+    }
+
+    /// How many pieces there are, in all groups together.
+    pub fn count(&self) -> usize {
+        self.groups * self.each
+    }
+
+    /// B and T.
+    pub fn batch_and_unroll(&self) -> (usize, usize) {
+        (self.batch, self.unroll)
+    }
+
+    /// The positions (t, row) of a piece, in the order in which they are added.
+    pub fn positions(&self, piece: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let rows = even_part(self.batch, self.groups, piece / self.each);
+        let part = even_part(rows.len() * self.unroll, self.each, piece % self.each);
+        let (first, mut t, mut row) =
+            (rows.start, part.start / rows.len(), part.start % rows.len());
+        part.map(move |_| {
+            let position = (t, first + row);
+            row += 1;
+            if row == rows.len() {
+                (t, row) = (t + 1, 0);
+            }
+            position
+        })
+    }
+
+    /// What becomes of the sum of a piece, where pieces come one after the other.
+    pub(crate) fn carry(&self, piece: usize) -> Carry {
+        let is_last = piece + 1 == self.count();
+        Carry {
+            // Waiting sums are a binary counter: level l holds 2ˡ pieces where bit l of `piece` is set.
+            merged: if is_last { piece } else { piece & !(piece + 1) },
+            level: (!is_last).then_some(piece.trailing_ones() as usize),
+        }
+    }
+
+    /// Levels on which sums wait.
+    pub(crate) fn levels(&self) -> usize {
+        (self.count() - 1).checked_ilog2().map_or(0, |top| top as usize + 1)
+    }
+}
+
+/// What becomes of the sum of a piece: first the sums that wait on some levels are added to it, the
+/// lowest first, then it waits itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Carry {
+    /// Bit l is set if the sum on level l is added.
+    merged: usize,
+    /// The level on which the sum then waits; none for the sum of all.
+    pub level: Option<usize>,
+}
+
+impl Carry {
+    /// The levels whose sums are added.
+    pub fn merged(self) -> impl Iterator<Item = usize> {
+        let mut left = self.merged;
+        iter::from_fn(move || {
+            let level = (left != 0).then_some(left.trailing_zeros() as usize)?;
+            left &= left - 1;
+            Some(level)
+        })
+    }
+}
+
+/// The level on which the sums of pieces `a` and `b` meet: that of the smallest aligned run with both.
+pub(crate) fn meeting_level(a: usize, b: usize) -> u32 {
+    usize::BITS - (a ^ b).leading_zeros()
+}
+
+/// Adds sums of pieces, or of equally long aligned runs of pieces, along the tree; none of none.
+///
+/// * `add(earlier, later)`
+pub fn add_in_pairs<S>(
+    sums: impl IntoIterator<Item = S>,
+    mut add: impl FnMut(S, S) -> S,
+) -> Option<S> {
+    let mut waiting = [const { None }; usize::BITS as usize];
+    for sum in sums {
+        let mut carried = Some(sum);
+        for level in &mut waiting {
+            let Some(sum) = carried.take() else { break };
+            match level.take() {
+                Some(earlier) => carried = Some(add(earlier, sum)),
+                None => *level = Some(sum),
+            }
+        }
+    }
+    waiting.into_iter().flatten().reduce(|later, earlier| add(earlier, later))
+}
+
+/// Part `index` of `0..n` in so many parts, as even as can be: the first ones may be longer by one.
+fn even_part(n: usize, parts: usize, index: usize) -> Range<usize> {
+    let (short, longer) = (n / parts, n % parts);
+    let start = index * short + index.min(longer);
+    start..start + short + usize::from(index < longer)
+}
+
+/// `0..n` in parts of at most `most`, as even as can be: 50 in parts of 13 is 13 + 13 + 12 + 12.
+pub(crate) fn even_parts(
+    n: usize,
+    most: usize,
+) -> impl ExactSizeIterator<Item = Range<usize>> + Clone {
+    let parts = n.div_ceil(most);
+    (0..parts).map(move |index| even_part(n, parts, index))
+}
