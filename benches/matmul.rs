@@ -15,6 +15,7 @@ use half::{bf16, f16};
 use karenina::math::matmul::{
     Kernel, Packed, Rows, Stored, accumulate_transposed_with, matmul_packed,
 };
+use karenina::math::sums::{Pieces, default_groups};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPoolBuilder;
@@ -37,27 +38,11 @@ const PRODUCTS: [(usize, usize, usize); 14] = [
     (1, 512, 155),
 ];
 
-/// dW [M, N] += Xᵀ·dZ, with K = T·B rows of X and dZ in segments of 50.
+/// dW [M, N] = Xᵀ·dZ, with K = T·B rows of X and dZ: 100 steps of two shards.
 const SUMS: [(usize, usize, usize); 2] = [(512, 10_000, 2048), (512, 10_000, 155)];
 
 fn numbers(rows: usize, columns: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - 0.5)
-}
-
-/// Rows in segments of 50, as time steps of a shard.
-struct Segments(Vec<Array2<f32>>);
-
-impl Rows<f32> for Segments {
-    fn count(&self) -> usize {
-        50 * self.0.len()
-    }
-    fn width(&self) -> usize {
-        self.0[0].ncols()
-    }
-    fn row(&self, k: usize) -> &[f32] {
-        let width = self.width();
-        &self.0[k / 50].as_slice().expect("standard layout")[k % 50 * width..][..width]
-    }
 }
 
 fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2<f32>) {
@@ -125,15 +110,27 @@ fn sums(criterion: &mut Criterion) {
     group.measurement_time(Duration::from_secs(2));
     for (m, k, n) in SUMS {
         let shape = format!("dw {m}x{k}x{n}");
-        let segments = |width| Segments((0..k / 50).map(|_| numbers(50, width)).collect());
-        let (x, dz, mut dw) = (segments(m), segments(n), Array2::zeros((m, n)));
+        let (unroll, batch) = (100, k / 100);
+        let shards = |width| [0, 1].map(|_| numbers(k / 2, width));
+        let (x, dz, mut dw) = (shards(m), shards(n), Array2::zeros((m, n)));
         let mut db = vec![0.0; n];
+        let pieces = Pieces::new(batch, unroll, default_groups(batch, unroll));
+        let of_x = |shard: usize| x[shard].as_slice().expect("standard layout");
+        let of_dz = |shard: usize| dz[shard].as_slice().expect("standard layout");
+        let x = Rows::new((batch, unroll), batch / 2, m, &of_x);
+        let dz = Rows::new((batch, unroll), batch / 2, n, &of_dz);
         group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
         for kernel in Kernel::available() {
             group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
                 bencher.iter(|| {
                     pool.install(|| {
-                        accumulate_transposed_with(kernel, [(&x, dw.view_mut())], &dz, &mut db)
+                        accumulate_transposed_with(
+                            kernel,
+                            [(x, dw.view_mut())],
+                            dz,
+                            &mut db,
+                            pieces,
+                        )
                     });
                 });
             });

@@ -161,8 +161,13 @@ impl<R: Real> Generator<R> {
     }
 
     /// Reads one character in each row and returns the logits of the next, [rows, V].
+    ///
+    /// # Panics
+    /// Unless there is a character for each row, and in the vocabulary.
     pub fn step(&mut self, characters: &[u32]) -> &Array2<R> {
         let Self { layers, projection, state, c_next, z, logits } = self;
+        let (found, rows) = (characters.len(), z.nrows());
+        assert!(found == rows, "{found} characters for {rows} rows");
         for (l, Layer { input, w_hh }) in layers.iter().enumerate() {
             match input {
                 Input::Character(table) => {

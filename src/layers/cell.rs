@@ -18,9 +18,19 @@ const LANES: usize = 16;
 /// * `z` `[4H]`: pre-activations on entry, the activations i, f, g, o on return
 /// * `c_prev` `[H]`: the cell state of the step before
 /// * `c`, `h` `[H]`: the new cell state and output, overwritten
+///
+/// # Panics
+/// If a length is another.
 #[inline(always)]
 pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R]) {
     let hidden = c.len();
+    assert!(
+        z.len() == 4 * hidden && c_prev.len() == hidden && h.len() == hidden,
+        "a cell's row of z [{}], c_prev [{}], c [{hidden}], h [{}]",
+        z.len(),
+        c_prev.len(),
+        h.len()
+    );
     let blocks = hidden - hidden % LANES;
     for at in (0..blocks).step_by(LANES) {
         forward_cells::<R, LANES>(at, z, c_prev, c);
@@ -74,9 +84,20 @@ fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], h: &mut
 /// * `c_prev`, `c` `[H]`: the cell states before and after this step
 /// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after
 /// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
+///
+/// # Panics
+/// If a length is another.
 #[inline(always)]
 pub fn backward<R: Real>(gates_to_dz: &mut [R], c_prev: &[R], c: &[R], dh: &[R], dc: &mut [R]) {
     let hidden = c.len();
+    assert!(
+        gates_to_dz.len() == 4 * hidden && [c_prev.len(), dh.len(), dc.len()] == [hidden; 3],
+        "a cell's row of gates [{}], c_prev [{}], c [{hidden}], dh [{}], dc [{}]",
+        gates_to_dz.len(),
+        c_prev.len(),
+        dh.len(),
+        dc.len()
+    );
     let blocks = hidden - hidden % LANES;
     for at in (0..blocks).step_by(LANES) {
         backward_units::<R, LANES>(at, gates_to_dz, c_prev, c, dh, dc);

@@ -134,6 +134,9 @@ fn steps_at_once(rows: usize) -> usize {
 
 /// Forward through time: fills `tape.gates`, `tape.c[1..]` and `tape.h[1..]` from `input` and the
 /// state in `tape.c[0]`, `tape.h[0]`.
+///
+/// # Panics
+/// If shapes do not agree, or a sequence comes in where `packed` is that of a first layer.
 pub fn forward<R: Real>(
     tape: &mut LstmTape<R>,
     input: Input<R>,
@@ -144,7 +147,19 @@ pub fn forward<R: Real>(
     if tape.gates.is_empty() {
         swap(&mut tape.gates, &mut tape.dz);
     }
-    let (unroll, rows, _) = tape.gates.dim();
+    let (unroll, rows, gates) = tape.gates.dim();
+    assert!(parameters.b.len() == gates, "b [{}] for [4H] = [{gates}]", parameters.b.len());
+    let (steps, width) = match input {
+        Input::Characters(ids) => (ids.dim(), parameters.w_ih.ncols()),
+        Input::Sequence(x) => {
+            assert!(packed.w_ih.is_some(), "a sequence needs W_ih packed, not as in a first layer");
+            ((x.len_of(Axis(0)), x.len_of(Axis(1))), gates)
+        }
+    };
+    assert!(
+        steps == (unroll, rows) && width == gates,
+        "an input of [T, b] = {steps:?} and W_ih [D, {width}] for a tape of [{unroll}, {rows}, {gates}]"
+    );
     let at_once = steps_at_once(rows);
     for t in 0..unroll {
         if let (Input::Sequence(x), Some([w_ih, _])) = (input, &packed.w_ih)
@@ -222,6 +237,9 @@ pub(crate) fn cells_forward<R: Real>(
 /// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
 ///   below (D = H), overwritten by dx [T, b, D]
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
+///
+/// # Panics
+/// If shapes do not agree.
 pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,
     dy: &mut Array3<R>,
@@ -230,7 +248,10 @@ pub fn backward<R: Real>(
     watch: &mut Stopwatch,
 ) {
     swap(&mut tape.dz, &mut tape.gates);
-    let (unroll, rows, _) = tape.dz.dim();
+    let (unroll, rows, gates) = tape.dz.dim();
+    let shape = (unroll, rows, gates / 4);
+    assert!(dy.dim() == shape, "dy {:?} for [T, b, H] = {shape:?}", dy.dim());
+    assert!(carry.dc.nrows() == rows && carry.dh.nrows() == rows, "carried rows for {rows}");
     let at_once = steps_at_once(rows);
     for t in (0..unroll).rev() {
         let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);

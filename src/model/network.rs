@@ -175,8 +175,8 @@ impl<R: Real> Network<R> {
                 (t, b) == (unroll, batch),
                 "{name} [{t}, {b}] for [T, B] = [{unroll}, {batch}]"
             );
-            let beyond = characters.iter().find(|&&id| id as usize >= vocabulary);
-            assert!(beyond.is_none(), "{name} hold character {beyond:?} of {vocabulary}");
+            let largest = characters.iter().max().map_or(0, |&id| id as usize);
+            assert!(largest < vocabulary, "{name} hold character {largest} of {vocabulary}");
         }
         for arrays in [&state.h, &state.c] {
             assert!(

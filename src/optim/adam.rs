@@ -48,7 +48,14 @@ impl<R: Real> Adam<R> {
     }
 
     /// One update of `parameters` against `gradients`, in one pass split over elements.
+    ///
+    /// # Panics
+    /// If they and the moments are not all of the same sizes.
     pub fn update(&mut self, parameters: &mut Parameters<R>, gradients: &Parameters<R>) {
+        let sizes = parameters.sizes();
+        assert!(parameters.have(sizes), "parameters of {sizes:?} in tensors of other sizes");
+        assert!(gradients.have(sizes), "gradients of other sizes than {sizes:?}");
+        assert!(self.m.have(sizes) && self.v.have(sizes), "moments of other sizes than {sizes:?}");
         self.updates += 1;
         let rates = Rates::new(self.config, self.updates);
         let moments = self.m.tensors_mut().zip(self.v.tensors_mut());
@@ -67,7 +74,11 @@ impl<R: Real> Adam<R> {
 #[derive(Clone, Copy)]
 struct Rates<R> {
     beta1: R,
+    /// 1 − β₁, of which f32 would lose digits.
+    rest1: R,
     beta2: R,
+    /// 1 − β₂
+    rest2: R,
     epsilon: R,
     /// α / (1 − β₁ᵗ)
     step_size: R,
@@ -80,7 +91,9 @@ impl<R: Real> Rates<R> {
         let t = updates as f64;
         Self {
             beta1: R::from_f64(config.beta1),
+            rest1: R::from_f64(1.0 - config.beta1),
             beta2: R::from_f64(config.beta2),
+            rest2: R::from_f64(1.0 - config.beta2),
             epsilon: R::from_f64(config.epsilon),
             step_size: R::from_f64(config.learning_rate / (1.0 - config.beta1.powf(t))), // Eq. U5
             v_correction: R::from_f64(1.0 / (1.0 - config.beta2.powf(t)).sqrt()),        // Eq. U5
@@ -88,13 +101,12 @@ impl<R: Real> Rates<R> {
     }
 
     fn update(self, theta: &mut [R], g: &[R], m: &mut [R], v: &mut [R]) {
-        let one = R::one();
         vectorised(
             #[inline(always)]
             || {
                 for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
-                    *m = self.beta1 * *m + (one - self.beta1) * g; // Eq. U3
-                    *v = self.beta2 * *v + (one - self.beta2) * g * g; // Eq. U4
+                    *m = self.beta1 * *m + self.rest1 * g; // Eq. U3
+                    *v = self.beta2 * *v + self.rest2 * g * g; // Eq. U4
                     *theta -= self.step_size * *m / (v.sqrt() * self.v_correction + self.epsilon); // Eq. U6
                 }
             },

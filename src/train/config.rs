@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
+use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
 use crate::text::batches::Validation;
@@ -24,6 +25,10 @@ pub struct TrainConfig {
     pub batch: usize,
     /// T, time steps of a batch. Default 100.
     pub unroll: usize,
+    /// Groups into which the rows of a batch are cut for sums over them, at most B: their number changes the
+    /// last bits of the results (`math::sums`). Default 0, which stands for
+    /// [`default_groups`] and is replaced by its number when training starts.
+    pub groups: usize,
     /// Passes through the text. Default 20.
     pub epochs: u64,
     /// The step at which to stop, if before the last epoch's end. Default none.
@@ -69,6 +74,7 @@ impl TrainConfig {
             initialisation: Initialisation::Glorot,
             batch: 100,
             unroll: 100,
+            groups: 0,
             epochs: 20,
             steps: None,
             adam: AdamConfig::default(),
@@ -110,6 +116,14 @@ impl TrainConfig {
         }
     }
 
+    /// The number of groups that training uses: [`TrainConfig::groups`], or what its 0 stands for.
+    pub fn groups_in_use(&self) -> usize {
+        match self.groups {
+            0 => default_groups(self.batch, self.unroll),
+            groups => groups,
+        }
+    }
+
     /// The sizes of the network over `vocabulary` characters.
     pub fn sizes(&self, vocabulary: usize) -> Sizes {
         Sizes { vocabulary, hidden: self.hidden, layers: self.layers }
@@ -143,6 +157,8 @@ impl TrainConfig {
         for (name, value) in whole {
             check(value >= 1, name, value, at_least_one)?;
         }
+        let expected = "at most as many as --batch";
+        check(self.groups <= self.batch, "groups of rows", self.groups, expected)?;
         check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for

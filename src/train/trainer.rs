@@ -65,9 +65,9 @@ impl Trainer {
     ///
     /// # Errors
     /// A setting out of range, or a text too short for one batch.
-    pub fn new(corpus: &Corpus, config: TrainConfig, threads: usize) -> Result<Self> {
+    pub fn new(corpus: &Corpus, mut config: TrainConfig, threads: usize) -> Result<Self> {
         config.validate()?;
-        let config = config.resolved();
+        config.groups = config.groups_in_use();
         let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
         Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
@@ -118,7 +118,12 @@ impl Trainer {
         let shape = (config.unroll, config.batch);
         let shards = pool.current_num_threads();
         let mut trainer = Self {
-            network: Network::new(sizes, config.batch, config.unroll, shards),
+            network: Network::with_groups(
+                sizes,
+                (config.batch, config.unroll),
+                config.groups_in_use(),
+                shards,
+            ),
             gradients: Parameters::zeros(sizes),
             state_before: checkpoint.state.clone(),
             inputs: Array2::zeros(shape),

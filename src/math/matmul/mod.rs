@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What follows changes where operands lie and when they are touched, never this chain: each
-//! element of C is one sequence of fused multiply-adds, k ascending, from the value found in C.
+//! element of C is one sequence of fused multiply-adds, k ascending, from the value found in C. (dW is a
+//! tree of such chains, each from 0: see [`sums`](crate::math::sums).)
 //! So every fused kernel, every way to split rows and every number of threads give the same bits,
 //! and `tests/all/matmul.rs` compares bits. A processor without FMA multiplies and adds instead: its
 //! bits differ.

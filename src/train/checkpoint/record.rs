@@ -14,6 +14,7 @@ use zerocopy::IntoBytes;
 
 use super::frame::{Header, Sum};
 use super::{Checkpoint, tensors};
+use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
 use crate::text::batches::Validation;
@@ -218,6 +219,7 @@ impl ConfigRecord {
             initialisation,
             batch,
             unroll,
+            groups: _,
             epochs,
             steps,
             adam,
@@ -270,6 +272,8 @@ impl ConfigRecord {
             },
             batch: whole(self.batch)?,
             unroll: whole(self.unroll)?,
+            // Version 1 knows no other number.
+            groups: default_groups(whole(self.batch)?, whole(self.unroll)?),
             epochs: self.epochs,
             steps: (self.steps != 0).then_some(self.steps),
             adam: self.adam,
