@@ -44,9 +44,6 @@ pub struct TrainConfig {
     pub save_every: u64,
     /// Minutes after which a checkpoint is saved in between. Default none: only steps count.
     pub save_minutes: Option<f64>,
-    /// Groups of rows whose sums are added along a fixed tree. Default 0: as many as batch and unroll
-    /// suggest; see [`TrainConfig::resolved`].
-    pub groups: usize,
     /// What is held back for validation. Default nothing.
     pub validation: Validation,
     /// Seed of initialisation and dropout. Default 0.
@@ -82,7 +79,6 @@ impl TrainConfig {
             clip: 5.0,
             save_every: 200,
             save_minutes: None,
-            groups: 0,
             validation: Validation::None,
             seed: 0,
         }
@@ -129,15 +125,6 @@ impl TrainConfig {
         Sizes { vocabulary, hidden: self.hidden, layers: self.layers }
     }
 
-    /// The same with a number of groups: a power of two, at most 16 and B, that leaves each group some
-    /// 512 positions.
-    pub fn resolved(self) -> Self {
-        let positions = self.batch.saturating_mul(self.unroll);
-        let fits = |groups: &usize| *groups <= self.batch && positions / groups >= 512;
-        let suggested = [16, 8, 4, 2].into_iter().find(fits).unwrap_or(1);
-        Self { groups: if self.groups == 0 { suggested } else { self.groups }, ..self }
-    }
-
     /// Checks every value against its range.
     ///
     /// # Errors
@@ -157,8 +144,7 @@ impl TrainConfig {
         for (name, value) in whole {
             check(value >= 1, name, value, at_least_one)?;
         }
-        let expected = "at most as many as --batch";
-        check(self.groups <= self.batch, "groups of rows", self.groups, expected)?;
+        check(self.groups <= self.batch, "the number of groups", self.groups, "at most --batch")?;
         check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
@@ -184,7 +170,6 @@ impl TrainConfig {
             let holds = minutes.is_finite() && minutes > 0.0;
             check(holds, "--save-minutes", minutes, positive)?;
         }
-        check(self.groups <= self.batch, "the number of groups", self.groups, "at most --batch")?;
         if let Validation::Share(share) = self.validation {
             check(share > 0.0 && share < 1.0, "--validation", share, "above 0 and below 1")?;
         }

@@ -74,7 +74,7 @@ impl Checkpoint {
             text_sha256: [0; 32],
             adam: Adam::new(config.adam, sizes),
             state: State::zeros(sizes, config.batch),
-            config: config.resolved(),
+            config: TrainConfig { groups: config.groups_in_use(), ..config },
             vocabulary,
             parameters,
             step: 0,

@@ -219,15 +219,14 @@ impl ConfigRecord {
             initialisation,
             batch,
             unroll,
-            groups: _,
+            groups: _, // this one and `save_minutes` are `Added`
             epochs,
             steps,
             adam,
             keep,
             clip,
             save_every,
-            save_minutes: _, // these two are `Added`
-            groups: _,
+            save_minutes: _,
             validation,
             seed,
         } = config;
@@ -272,8 +271,7 @@ impl ConfigRecord {
             },
             batch: whole(self.batch)?,
             unroll: whole(self.unroll)?,
-            // Version 1 knows no other number.
-            groups: default_groups(whole(self.batch)?, whole(self.unroll)?),
+            groups: whole(added.groups).filter(|&groups| groups >= 1)?,
             epochs: self.epochs,
             steps: (self.steps != 0).then_some(self.steps),
             adam: self.adam,
@@ -281,7 +279,6 @@ impl ConfigRecord {
             clip: self.clip,
             save_every: self.save_every,
             save_minutes: (added.save_minutes.to_bits() != 0).then_some(added.save_minutes),
-            groups: whole(added.groups).filter(|&groups| groups >= 1)?,
             validation: match self.validation {
                 (0, share, 0) if share.to_bits() == 0 => Validation::None,
                 (1, share, 0) => Validation::Share(share),
@@ -295,10 +292,10 @@ impl ConfigRecord {
 
 impl Added {
     fn new(checkpoint: &Checkpoint) -> Self {
-        let config = checkpoint.config.clone().resolved();
+        let config = &checkpoint.config;
         Self {
             run: checkpoint.run.map_or(0, RunId::get),
-            groups: config.groups as u64,
+            groups: config.groups_in_use() as u64,
             save_minutes: config.save_minutes.unwrap_or(0.0),
         }
     }
@@ -307,8 +304,7 @@ impl Added {
     fn of_version_1(config: &ConfigRecord) -> Self {
         let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let (batch, unroll) = (whole(config.batch), whole(config.unroll));
-        let config = TrainConfig { batch, unroll, ..TrainConfig::article() }.resolved();
-        Self { run: 0, groups: config.groups as u64, save_minutes: 0.0 }
+        Self { run: 0, groups: default_groups(batch, unroll) as u64, save_minutes: 0.0 }
     }
 }
 

@@ -79,7 +79,6 @@ fn by_engine<R: Real>(problem: &Problem, shards: usize) -> Quantities {
     let mut unclipped = gradients.clone();
     let batches = [[problem.inputs.clone(), problem.targets.clone()], second(problem)];
     let losses = batches.map(|[x, y]| {
-        network.pack(&parameters);
         let (x, y) = (x.view(), y.view());
         let loss =
             network.gradients(&mut gradients, &parameters, x, y, &mut state, problem.dropout);

@@ -14,7 +14,6 @@ pub fn tiny() -> Checkpoint {
         initialisation: Initialisation::TruncatedNormal(0.0625),
         batch: 3,
         unroll: 5,
-        groups: 1,
         epochs: 7,
         steps: Some(11),
         adam: AdamConfig { learning_rate: 0.5, beta1: 0.25, beta2: 0.75, epsilon: 0.125 },
