@@ -94,8 +94,8 @@ fn read<R: Real>(
         let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
         for t in part.step_by(unroll) {
             for (row, start) in starts.iter().enumerate() {
-                ids.read(start + t, &mut x.column_mut(row));
-                ids.read(start + t + 1, &mut y.column_mut(row));
+                ids.read(start + t, x.column_mut(row));
+                ids.read(start + t + 1, y.column_mut(row));
             }
             nats += network.loss(x.view(), y.view(), state, None) * x.len() as f64;
         }

@@ -159,8 +159,8 @@ impl Batches {
         assert_eq!(targets.dim(), shape, "targets are [T, B]");
         for row in 0..self.batch {
             let range = self.range(section, k, row);
-            self.ids.read(range.start, &mut inputs.column_mut(row));
-            self.ids.read(range.start + 1, &mut targets.column_mut(row));
+            self.ids.read(range.start, inputs.column_mut(row));
+            self.ids.read(range.start + 1, targets.column_mut(row));
         }
     }
 }

@@ -132,7 +132,7 @@ impl Corpus {
     pub fn first_unknown(&self, vocabulary: &Vocabulary) -> Option<char> {
         let is_unknown = |character: &char| vocabulary.id(*character).is_none();
         // Few of them are different: only a text that has an unknown one is looked through.
-        self.vocabulary.characters().iter().any(|c| is_unknown(c)).then_some(())?;
+        self.vocabulary.characters().iter().any(is_unknown).then_some(())?;
         self.characters().find(is_unknown)
     }
 }

@@ -62,7 +62,7 @@ impl Ids {
     /// # Panics
     /// If the text is not so long.
     pub fn get(&self, place: usize) -> u32 {
-        with!(&*self.0, ids => u32::from(ids[place]))
+        with!(&*self.0, ids => ids[place] as _)
     }
 
     /// All ids from first to last.
@@ -78,7 +78,7 @@ impl Ids {
     pub fn read<'a>(&self, place: usize, row: impl IntoIterator<Item = &'a mut u32>) {
         with!(&*self.0, ids => {
             for (to, &id) in row.into_iter().zip(ids[place..].iter().chain(ids)) {
-                *to = u32::from(id);
+                *to = id as _;
             }
         });
     }
@@ -175,7 +175,7 @@ impl Numbers {
     fn widen(&mut self, width: usize) -> Result<()> {
         let mut wider = Self::of_width(width);
         wider.reserve(with!(&*self, ids => ids.capacity()))?;
-        with!(&*self, ids => ids.iter().try_for_each(|&id| wider.push(id.into())))?;
+        with!(&*self, ids => ids.iter().try_for_each(|&id| wider.push(id as _)))?;
         *self = wider;
         Ok(())
     }

@@ -120,18 +120,16 @@ fn differences(
     theirs: &Quantities,
 ) -> Vec<(String, f64)> {
     assert_eq!(ours.len(), theirs.len());
-    let pairs = ours.iter().zip(theirs);
-    let difference =
-        |((name, ours), (other, theirs)): (&(String, Vec<f64>), &(String, Vec<f64>))| {
-            assert_eq!((name, ours.len()), (other, theirs.len()));
-            let largest = ours.iter().chain(theirs).fold(0.0f64, |max, x| max.max(x.abs()));
-            assert!(largest > 0.0, "{name}: something to compare");
-            let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
-            // A NaN must not pass for equal.
-            let worst = worst.fold(0.0, |max, d| if d.is_nan() || d > max { d } else { max });
-            (name.clone(), worst / largest / (epsilon * length_of_sums(problem, name).sqrt()))
-        };
-    pairs.map(difference).collect()
+    let pairs = ours.iter().zip(theirs).map(|((name, ours), (other, theirs))| {
+        assert_eq!((name, ours.len()), (other, theirs.len()));
+        let largest = ours.iter().chain(theirs).fold(0.0f64, |max, x| max.max(x.abs()));
+        assert!(largest > 0.0, "{name}: something to compare");
+        let worst = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs());
+        // A NaN must not pass for equal.
+        let worst = worst.fold(0.0, |max, d| if d.is_nan() || d > max { d } else { max });
+        (name.clone(), worst / largest / (epsilon * length_of_sums(problem, name).sqrt()))
+    });
+    pairs.collect()
 }
 
 /// How many times ε·√(length of the sums) a difference may be.
