@@ -12,16 +12,16 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 # The numbers of a checkpoint (weights, moments, state), without the history and its times.
 numbers() {
     local vocabulary history
-    vocabulary=$(($(od -An -t u8 -j 284 -N 8 "$1")))
-    history=$(($(od -An -t u8 -j $((292 + vocabulary)) -N 8 "$1")))
-    tail -c +$((292 + vocabulary + 8 + history + 1)) "$1" | sha256sum
+    vocabulary=$(($(od -An -t u8 -j 308 -N 8 "$1")))
+    history=$(($(od -An -t u8 -j $((316 + vocabulary)) -N 8 "$1")))
+    tail -c +$((316 + vocabulary + 8 + history + 1)) "$1" | sha256sum
 }
 
-# The log without its last column, the seconds.
-timeless() { sed 's/,[^,]*$//' "$1"; }
+# The log without its last columns, the seconds and the run's name.
+timeless() { sed 's/,[^,]*,[^,]*$//' "$1"; }
 
 # A text to learn: 4,000 characters of 20 kinds.
 small_text() { for i in $(seq 4000); do printf "\\x$(printf %x $((97 + i * i % 19)))"; done; }
 
 # The newest checkpoint in a folder, by its step.
-newest() { find "$1" -name 'i*_l*.ckpt' | sort -V | tail -1; }
+newest() { find "$1" -maxdepth 1 -name 'i*_l*.ckpt' | sort -V | tail -1; }
