@@ -210,7 +210,8 @@ fn a_file_that_names_no_vocabulary_asks_for_one_that_fits() {
 fn settings_that_the_file_leaves_out_are_the_articles() {
     let card = json!({"version": 1, "vocabulary": "abc", "configuration": {"batch": 7}});
     let config = import(&file(pytorch(), Some(card)), None).unwrap().config;
-    assert_eq!(config, TrainConfig { hidden: 1, layers: 1, batch: 7, ..TrainConfig::article() });
+    let batch = TrainConfig { batch: 7, groups: 1, ..TrainConfig::article() };
+    assert_eq!(config, TrainConfig { hidden: 1, layers: 1, ..batch });
 }
 
 #[test]

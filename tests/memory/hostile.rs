@@ -169,7 +169,7 @@ fn an_honest_model_of_any_proportions_is_imported_in_four_times_its_length() {
     use karenina::train::interchange::{Precision, export};
 
     let _turn = TURN.lock();
-    let base = TrainConfig { batch: 1, ..tiny().config };
+    let base = TrainConfig { batch: 1, groups: 1, ..tiny().config };
     for (what, hidden, layers) in [("a wide network", 1_200, 2), ("a deep network", 1, 1_024)] {
         let config = TrainConfig { hidden, layers, ..base.clone() };
         let parameters = Parameters::zeros(config.sizes(3));
