@@ -1,5 +1,5 @@
 # Shared by the scripts of this folder; sourced, not run. $KARENINA is the command under test.
-set -euo pipefail
+set -Eeuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 KARENINA=${KARENINA:-$here/../../target/release/karenina}
 work=$(mktemp -d)

@@ -41,7 +41,7 @@ unreadable() {
 
 # A damaged file is passed over, and kept under another name.
 damaged() {
-    "${six[@]}" --steps 5 --checkpoints damaged > out 2>&1
+    "${train[@]}" 8 --steps 5 --save-every 1 --checkpoints damaged > out 2>&1
     printf 'x' | dd of=damaged/i5_l8.ckpt bs=1 seek=600 conv=notrunc 2> /dev/null
     local sum
     sum=$(sha256sum < damaged/i5_l8.ckpt)
@@ -84,7 +84,7 @@ kill_overwrite() {
     local call n old
     "${six[@]}" --checkpoints before --seed 5 > out 2>&1
     old=$(numbers before/i6_l8.ckpt)
-    for call in openat write fsync rename unlink unlinkat mkdir; do
+    for call in openat write fsync rename renameat unlink rmdir mkdir; do
         for ((n = 1; n < 60; n++)); do
             rm -rf over
             cp -r before over
@@ -117,6 +117,7 @@ overwritten() {
 # The folder goes, and another run begins in its place: the first one stops and touches nothing.
 delete_and_restart() {
     local first code=0
+    : > messages
     "${train[@]}" 8 --epochs 100000 --save-every 5 --checkpoints taken > out 2> messages &
     first=$!
     until grep -q saved messages; do sleep 0.05; done

@@ -1,7 +1,7 @@
 //! The file `run.lock`: who trains in a folder, and which run the folder belongs to.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use same_file::Handle;
@@ -95,9 +95,15 @@ impl Lock {
                 }
             }
             // Somebody may have replaced the folder in the meantime.
-            if Handle::from_path(&path).is_ok_and(|there| there == handle) {
-                let (folder, session) = (folder.to_path_buf(), RunId::random()?);
-                return Ok(Self { folder, file, handle, claim: None, session });
+            match Handle::from_path(&path) {
+                Ok(there) if there == handle => {
+                    let (folder, session) = (folder.to_path_buf(), RunId::random()?);
+                    return Ok(Self { folder, file, handle, claim: None, session });
+                }
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("open", &path)(error));
+                }
+                _ => {}
             }
         }
         Err(refused(folder, "another process keeps replacing its run.lock; name another folder"))
@@ -153,7 +159,7 @@ impl Lock {
         let path = self.path();
         match Handle::from_path(&path) {
             Ok(there) if there == self.handle => return self.prove().map(|()| false),
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(Error::io("find", &path)(error));
             }
             _ => {}
