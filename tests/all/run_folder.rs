@@ -316,6 +316,25 @@ fn a_folder_deleted_and_made_anew_by_another_run_is_left_to_it() {
     }
 }
 
+/// Found by the soak: the first run swept away the file that the second was writing.
+#[test]
+fn a_run_whose_folder_is_taken_before_it_begins_touches_nothing_there() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("run");
+    for mode in [Mode::New, Mode::Overwrite] {
+        let mut first = open(&path, mode).folder;
+        fs::remove_dir_all(&path).unwrap();
+        let mut second = open(&path, Mode::New).folder;
+        begin(&mut second, at_step(1, &[]));
+        fs::write(path.join(".i2_l2.ckpt.Ab3dEf.tmp"), "half of it").unwrap();
+        let before = all_of(&path);
+        let start = Checkpoint { run: Some(first.run()), ..at_step(0, &[]) };
+        let error = first.begin(&start).unwrap_err();
+        assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+        assert!(all_of(&path) == before, "the folder was changed");
+    }
+}
+
 #[test]
 fn a_checkpoint_is_loaded_from_its_file_or_its_folder() {
     let folder = tempfile::tempdir().unwrap();

@@ -123,6 +123,7 @@ impl RunFolder {
         let mut told = Vec::new();
         let task = std::mem::replace(&mut self.task, Task::Begin);
         self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
+        self.lock.prove()?; // what is swept and moved below must not be another run's
         contents::sweep(&self.path)?;
         let is_saved = match &task {
             Task::GoOn { damaged, is_saved } => {
