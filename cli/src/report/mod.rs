@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::Result;
-use karenina::study::report::{ReportConfig, report};
+use karenina::memory;
+use karenina::study::report::{Reading, ReportConfig, report};
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
@@ -83,12 +84,18 @@ impl Report {
         if log.exists() { LogRow::read_table(&log) } else { Ok(checkpoint.history.clone()) }
     }
 
-    /// The end of the text: there lies what a run holds back for validation.
+    /// The end of the text: there lies what a run holds back for validation. Asks for the memory of all
+    /// that is made of it.
     fn excerpt(&self, checkpoint: &Checkpoint) -> Result<String> {
         let corpus = input::read_text(&self.text, self.encoding.as_deref())?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
-        let end: Vec<char> = corpus.characters().rev().filter(known).take(self.length).collect();
+        let most = self.length.min(corpus.len());
+        let page = page::BYTES_PER_CHARACTER.saturating_mul(most as u64);
+        let reading = Reading::bytes(checkpoint.sizes(), most);
+        memory::require(reading.saturating_add(page), format!("--length {}", self.length))?;
+        let mut end = Vec::with_capacity(most);
+        end.extend(corpus.characters().rev().filter(known).take(most));
         Ok(end.into_iter().rev().collect())
     }
 }

@@ -13,6 +13,10 @@ const SCRIPT: &str = include_str!("script.js");
 /// Decades of a gradient's norm that its heat map spans.
 const DECADES: f64 = 6.0;
 
+/// Bytes of memory that each character of the text takes at most while the page is put together: some 20
+/// as markup and 60 as data, in copies that grow twofold.
+pub const BYTES_PER_CHARACTER: u64 = 400;
+
 /// The page for the model called `name`. It holds everything it needs, and its own policy forbids it to
 /// load more.
 pub fn page(report: &Report, name: &str) -> String {

@@ -1,6 +1,8 @@
 //! The text itself, coloured: by surprise, and by the activation of one cell.
 
-use karenina::study::report::{Found, Reading, Report};
+use std::fmt::Display;
+
+use karenina::study::report::{Found, Guess, Reading, Report};
 
 use super::html::{push, section, shown};
 
@@ -40,24 +42,25 @@ pub fn surprise(report: &Report) -> String {
 
 /// Everything that the script needs, in numbers alone: nothing of the text can be taken for markup.
 fn data(reading: &Reading, vocabulary: &[char]) -> String {
-    let list = |numbers: &mut dyn Iterator<Item = u32>| {
-        numbers.map(|n| n.to_string()).collect::<Vec<_>>().join(",")
-    };
-    let guesses: Vec<String> = reading
-        .guesses
-        .iter()
-        .map(|guesses| {
-            let pairs = guesses.iter().flat_map(|&(id, p)| [id, (p * 1000.0).round() as u32]);
-            format!("[{}]", list(&mut pairs.into_iter()))
-        })
-        .collect();
+    let pairs = |&(id, p): &Guess| [id, (p * 1000.0).round() as u32];
+    let guesses = reading.guesses.rows().into_iter();
     format!(
-        "{{\"vocabulary\":[{}],\"ids\":[{}],\"centibits\":[{}],\"guesses\":[{}]}}",
-        list(&mut vocabulary.iter().map(|&c| c.into())),
-        list(&mut reading.ids.iter().copied()),
-        list(&mut reading.surprise.iter().map(|bits| (bits * 100.0).round() as u32)),
-        guesses.join(",")
+        "{{\"vocabulary\":{},\"ids\":{},\"centibits\":{},\"guesses\":{}}}",
+        list(vocabulary.iter().map(|&c| u32::from(c))),
+        list(&reading.ids),
+        list(reading.surprise.iter().map(|bits| (bits * 100.0).round() as u32)),
+        list(guesses.map(|guesses| list(guesses.iter().flat_map(pairs)))),
     )
+}
+
+/// A list in JSON, of numbers or of lists.
+fn list(items: impl IntoIterator<Item: Display>) -> String {
+    let mut list = String::from("[");
+    for (n, item) in items.into_iter().enumerate() {
+        let comma = if n == 0 { "" } else { "," };
+        push(&mut list, format_args!("{comma}{item}"));
+    }
+    list + "]"
 }
 
 /// The cells that follow a property of the text, each over a passage.

@@ -40,7 +40,7 @@ fn a_reading_knows_what_a_trace_shows() {
     let trace = trace(&parameters, &vocabulary, &reading.ids, view).unwrap();
     for (t, step) in trace.steps.iter().enumerate() {
         assert!((f64::from(reading.surprise[t]) - step.bits).abs() < 1e-5);
-        assert_eq!(vocabulary[reading.guesses[t][0].0 as usize], step.top[0].character);
+        assert_eq!(vocabulary[reading.guesses[[t, 0]].0 as usize], step.top[0].character);
         let unit = step.layers[1].unit.as_ref().unwrap();
         assert!((f64::from(reading.cells[1][[t, 3]]) - unit.c.tanh()).abs() < 1e-6);
         assert!((f64::from(reading.gates[1][[t, 20 + 3]]) - unit.f).abs() < 1e-6);

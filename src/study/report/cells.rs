@@ -130,7 +130,13 @@ mod tests {
         let wave = |(t, k): (usize, usize)| (t as f32 * 0.013 * (k + 1) as f32).sin();
         let mut cells = vec![Array2::from_shape_fn((values.len(), 5), wave); 2];
         cells[1].column_mut(3).assign(&Array1::from(values.to_vec()));
-        Reading { ids: vec![], surprise: vec![], guesses: vec![], cells, gates: vec![] }
+        Reading {
+            ids: vec![],
+            surprise: vec![],
+            guesses: Array2::default((0, 0)),
+            cells,
+            gates: vec![],
+        }
     }
 
     fn quoted() -> (Vec<char>, Feature) {

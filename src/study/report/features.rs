@@ -12,8 +12,11 @@ pub struct Feature {
 /// A property's value, from the character and the place after it.
 type Value = fn(char, &Place) -> f32;
 
+/// How many properties are looked for.
+pub(super) const COUNT: usize = 12;
+
 /// The properties that are looked for.
-const FEATURES: [(&str, Value); 12] = [
+const FEATURES: [(&str, Value); COUNT] = [
     ("position in the line", |_, place| count(place.in_line)),
     ("position in the sentence", |_, place| count(place.in_sentence)),
     ("position in the word", |_, place| count(place.in_word)),
@@ -40,7 +43,8 @@ const FEATURES: [(&str, Value); 12] = [
 /// ```
 pub fn features(text: &[char]) -> Vec<Feature> {
     let mut place = Place::default();
-    let mut features = FEATURES.map(|(name, _)| Feature { name, values: Vec::new() });
+    let values = || Vec::with_capacity(text.len());
+    let mut features = FEATURES.map(|(name, _)| Feature { name, values: values() });
     for &c in text {
         place.read(c);
         for (feature, (_, value)) in features.iter_mut().zip(FEATURES) {

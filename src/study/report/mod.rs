@@ -77,7 +77,7 @@ pub struct Report {
     pub curves: Curves,
     /// What its checkpoints wrote.
     pub samples: Vec<Sample>,
-    /// Checkpoints that could not be read.
+    /// What is wrong with each checkpoint that is damaged and wrote nothing.
     pub broken: Vec<Error>,
     /// The text, read.
     pub reading: Reading,
@@ -96,8 +96,8 @@ pub struct Report {
 /// * `text`: at least two characters, all of them in the checkpoint's vocabulary
 ///
 /// # Errors
-/// A text that is too short, has unknown characters or needs more memory than there is; a folder that cannot
-/// be read.
+/// A text that is too short, has unknown characters or needs more memory than there is; those of
+/// [`samples`].
 pub fn report(
     checkpoint: Checkpoint,
     folder: Option<&Path>,
@@ -121,7 +121,8 @@ pub fn report(
         None => (vec![sample(checkpoint.clone(), config.sample_length, config.seed)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);
-    let read: Vec<char> = text.chars().take(reading.steps()).collect();
+    let ids = &reading.ids[..reading.steps()];
+    let read: Vec<char> = ids.iter().map(|&id| vocabulary.character(id)).collect();
     Ok(Report {
         sizes: checkpoint.parameters.sizes(),
         step: checkpoint.step,

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
 
+use super::features;
 use crate::model::{Network, Parameters, Shard, Sizes, State};
 
 /// Steps computed at once.
@@ -20,8 +21,8 @@ pub struct Reading {
     pub ids: Vec<u32>,
     /// −log₂ of the probability that the next character was given, in bits, `[N]`.
     pub surprise: Vec<f32>,
-    /// The most probable next characters, the likeliest first, `[N]`.
-    pub guesses: Vec<Vec<Guess>>,
+    /// The most probable next characters, the likeliest first: five, or V if there are fewer, [N, 5].
+    pub guesses: Array2<Guess>,
     /// tanh of the cell states after each step, for each layer [N, H].
     pub cells: Vec<Array2<f32>>,
     /// The gates i, f, g, o at each step, for each layer [N, 4H].
@@ -32,11 +33,16 @@ impl Reading {
     /// Bytes that the reading of a text and the search for cells in it take; `u64::MAX` for as much and more.
     ///
     /// * for each cell i, f, g, o and tanh c, and tanh c once more, standardised
-    /// * for each character a surprise, the guesses and the values of some twelve properties
+    /// * for each character itself and its surprise, the guesses, the properties, and three copies of
+    ///   the property that is looked for: shifted along the text, as a column, standardised
+    /// * once: the network that reads
     pub fn bytes(sizes: Sizes, characters: usize) -> u64 {
         let [h, l, n] = [sizes.hidden, sizes.layers, characters].map(|size| size as f64);
-        let guesses = size_of::<Vec<Guess>>() + sizes.vocabulary.min(TOP) * size_of::<Guess>();
-        (n * (6.0 * h * l * 4.0 + guesses as f64 + 13.0 * 4.0)) as u64
+        let numbers = 6.0 * h * l + (2 + features::COUNT + 3) as f64;
+        let guesses = sizes.vocabulary.min(TOP) * size_of::<Guess>();
+        let network = Network::<f32>::tape_bytes(sizes, 1, UNROLL, false)
+            .saturating_add(Network::<f32>::packed_bytes(sizes));
+        network.saturating_add((n * (4.0 * numbers + guesses as f64)) as u64)
     }
 
     /// Reads `ids`.
@@ -49,7 +55,7 @@ impl Reading {
         let empty = |width| vec![Array2::zeros((steps, width)); sizes.layers];
         let mut reading = Self {
             surprise: Vec::with_capacity(steps),
-            guesses: Vec::with_capacity(steps),
+            guesses: Array2::default((steps, sizes.vocabulary.min(TOP))),
             cells: empty(sizes.hidden),
             gates: empty(4 * sizes.hidden),
             ids,
@@ -78,7 +84,10 @@ impl Reading {
     fn write_down(&mut self, start: usize, shard: &Shard<f32>) {
         let steps = start..start + shard.losses.nrows();
         self.surprise.extend(shard.losses.iter().map(|nats| nats / std::f32::consts::LN_2));
-        self.guesses.extend(row_of(&shard.p).rows().into_iter().map(likeliest));
+        let mut guesses = self.guesses.slice_mut(s![steps.clone(), ..]);
+        for (guesses, p) in guesses.rows_mut().into_iter().zip(row_of(&shard.p).rows()) {
+            guesses.into_iter().zip(ranked(p)).for_each(|(guess, next)| *guess = next);
+        }
         for (l, layer) in shard.layers.iter().enumerate() {
             let c = layer.lstm.c.slice(s![1.., 0, ..]);
             self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&c.mapv(f32::tanh));
@@ -102,11 +111,10 @@ fn row_of(batch: &Array3<f32>) -> ArrayView2<'_, f32> {
     batch.index_axis(Axis(1), 0)
 }
 
-fn likeliest(p: ArrayView1<f32>) -> Vec<Guess> {
+/// All characters, the likeliest first.
+fn ranked(p: ArrayView1<f32>) -> Vec<Guess> {
     let mut ranked: Vec<Guess> = (0..).zip(p.iter().copied()).collect();
     // Among equals the smaller id comes first.
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    ranked.truncate(TOP);
-    ranked.shrink_to_fit(); // there is one for each character of the text
     ranked
 }

@@ -23,10 +23,11 @@ pub struct Sample {
 }
 
 /// Lets at most `count` checkpoints of `folder` write `length` characters each, with the same seed; the
-/// first and the last are among them. Broken files come back as the errors they are.
+/// first and the last are among them. Damaged files come back as the errors they are; those that a trainer
+/// deletes in the meantime are left out.
 ///
 /// # Errors
-/// If the folder cannot be read.
+/// If the folder cannot be read; and everything about a checkpoint that does not prove it damaged.
 pub fn samples(
     folder: &Path,
     count: usize,
@@ -42,7 +43,9 @@ pub fn samples(
     for result in written {
         match result {
             Ok(sample) => samples.push(sample),
-            Err(error) => broken.push(error),
+            Err(error) if error.is_missing() => {}
+            Err(error) if error.is_damage() => broken.push(error),
+            Err(error) => return Err(error),
         }
     }
     Ok((samples, broken))
