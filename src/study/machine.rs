@@ -25,9 +25,14 @@ pub struct Bandwidth {
 }
 
 impl Bandwidth {
+    /// Bytes of memory that are read, all threads together.
+    pub fn bytes() -> u64 {
+        4 * cache_bytes() as u64
+    }
+
     /// Measures it on `threads` threads in about a second.
     pub fn measure(threads: usize) -> Self {
-        let cache_bytes = last_level_cache_bytes().unwrap_or(32 << 20);
+        let cache_bytes = cache_bytes();
         Self {
             cache_bytes,
             cache_gigabytes_per_second: read_speed(cache_bytes / 2, 40, threads),
@@ -84,12 +89,12 @@ fn sum(array: &[f32]) -> f32 {
     )
 }
 
-/// The size of the first processor's largest cache, where the system tells.
-fn last_level_cache_bytes() -> Option<usize> {
+/// The size of the first processor's largest cache, as the system tells or else a guess.
+fn cache_bytes() -> usize {
     let sizes = (0..8).filter_map(|index| {
         let file = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
         let text = fs::read_to_string(file).ok()?;
         text.trim().strip_suffix('K')?.parse::<usize>().ok()
     });
-    sizes.max().map(|kib| kib * 1024)
+    sizes.max().map_or(32 << 20, |kib| kib * 1024)
 }

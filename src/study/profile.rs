@@ -104,7 +104,7 @@ impl Profile {
     /// * `steps`: how many steps are measured; without, as many as three seconds hold but at least five
     ///
     /// # Errors
-    /// Those of [`Trainer::new`], and a loss that is not finite.
+    /// Those of [`Trainer::new`], a loss that is not finite, and what there is too little memory for.
     pub fn measure(
         corpus: &Corpus,
         config: TrainConfig,
@@ -118,6 +118,10 @@ impl Profile {
         let start = Instant::now();
         let mut measured = Vec::new();
         timed_step(&mut trainer)?; // the first one allocates
+        require_the_rest(trainer.sizes())?;
+        if let Some(steps) = steps {
+            memory::reserve(&mut measured, steps, format_args!("--steps {steps}"))?;
+        }
         while match steps {
             Some(steps) => measured.len() < steps,
             None => measured.len() < FEWEST_STEPS || start.elapsed() < MEASURE,
@@ -173,6 +177,13 @@ impl Profile {
             phases: phases(step, trainer, peak_gflops),
         }
     }
+}
+
+/// Asks for what is allocated after the steps: the three that write, then the arrays that are read.
+fn require_the_rest(sizes: Sizes) -> Result<()> {
+    let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Weights::ALL.len() as u64);
+    let what = format!("the profile of --layers {} --hidden {}", sizes.layers, sizes.hidden);
+    memory::require(writers.max(Bandwidth::bytes()), what)
 }
 
 /// `config` without an end and without a tail held back: it is measured, not trained.

@@ -76,6 +76,11 @@ fn a_number_that_no_machine_has_memory_for_is_refused_with_the_figure() {
         "gradcheck --text long --hidden 10000 --batch 2000000 --unroll 1",
         "plan --hidden 100000000",
         "profile --hidden 100000000",
+        "profile text --hidden 2 --batch 2 --unroll 8 --threads 1 --steps 100000000000",
+        "profile text --hidden 2 --batch 2 --unroll 8 --threads 1 --steps 18446744073709551615",
+        "trace ababab --hidden 18446744073709551615",
+        "gradcheck --hidden 18446744073709551615",
+        "plan --unroll 18446744073709551615",
         "train text --batch 2 --unroll 8 --hidden 100000000 --checkpoints new",
         "train text --unroll 100000000000 --checkpoints new",
     ];
@@ -102,13 +107,15 @@ fn numbers_that_a_text_is_too_short_for_are_refused() {
 }
 
 #[test]
-fn rows_of_an_evaluation_are_asked_for_within_a_limit_of_the_process() {
+fn memory_is_asked_for_within_a_limit_of_the_process() {
     let folder = with_run();
     fs::write(folder.path().join("long"), "abcdef".repeat(350_000)).unwrap();
     let binary = env!("CARGO_BIN_EXE_karenina");
     for (words, what) in [
         ("eval long --rows 2000000 --threads 1", "--rows 2000000 needs"),
         ("train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --checkpoints new", "--layers"),
+        ("report --text long --length 2000000 --threads 1", "--length 2000000 needs"),
+        ("profile text --hidden 3000 --batch 2 --unroll 8 --threads 1", "--layers"),
     ] {
         let script = format!("ulimit -v 700000; exec {binary} {words}");
         let mut shell = std::process::Command::new("sh");
