@@ -55,7 +55,7 @@ pub struct Plan {
     pub run_seconds: f64,
     /// Bytes of the last checkpoint's file.
     pub checkpoint_bytes: u64,
-    /// Checkpoints that the run will save.
+    /// Checkpoints that the run will save, that of step 0 included.
     pub checkpoints: u64,
 }
 
@@ -91,7 +91,7 @@ impl Plan {
             epoch_seconds: step_seconds * batches_per_epoch as f64,
             run_seconds: step_seconds * steps as f64,
             checkpoint_bytes: Checkpoint::file_bytes(vocabulary, sizes, config.batch, steps),
-            checkpoints: steps.div_ceil(config.save_every),
+            checkpoints: steps.div_ceil(config.save_every).saturating_add(1),
         })
     }
 }

@@ -1,11 +1,11 @@
 //! `karenina profile` and `karenina plan`: what they say adds up, and sizes beyond the machine are refused.
 
+use std::fs;
 use std::path::Path;
 use std::process::Output;
 
 use karenina::error::Error;
 use karenina::math::stopwatch::Phase;
-use karenina::memory::available;
 use karenina::model::Sizes;
 use karenina::study::plan::Plan;
 use karenina::study::profile::{Profile, flop};
@@ -13,6 +13,7 @@ use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
+use karenina::train::run::{Mode, Run, RunEvent, RunFolder, checkpoints_in};
 use karenina::train::{TrainConfig, Trainer};
 use serde_json::Value;
 
@@ -27,12 +28,14 @@ fn karenina(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn phases_sum_to_the_step() {
-    let measure = || Profile::measure(&Corpus::embedded(), small(), 2, Some(20)).unwrap();
-    let profile = measure();
-    let seconds: f64 = profile.phases.iter().map(|phase| phase.seconds).sum();
-    let gflop: f64 = profile.phases.iter().map(|phase| phase.gflop).sum();
-    assert!((seconds / profile.step_seconds - 1.0).abs() < 1e-9);
+fn phases_lie_within_the_step() {
+    let profile = Profile::measure(&Corpus::embedded(), small(), 2, Some(20)).unwrap();
+    let (_other, phases) = profile.phases.split_last().unwrap();
+    assert!(phases.iter().all(|phase| phase.seconds > 0.0));
+    // Work that two threads do side by side counts once; no clock runs on two phases at a time.
+    let seconds: f64 = phases.iter().map(|phase| phase.seconds).sum();
+    assert!(seconds <= profile.step_seconds, "{seconds} of {}", profile.step_seconds);
+    let gflop: f64 = phases.iter().map(|phase| phase.gflop).sum();
     assert!((gflop / profile.step_gflop - 1.0).abs() < 1e-9);
     assert!(profile.step_seconds <= profile.median_step_seconds);
     assert!(profile.fraction_of_peak > 0.0 && profile.fraction_of_peak < 1.0);
@@ -76,13 +79,16 @@ fn a_plan_knows_steps_and_sizes_before_they_exist() {
     let corpus = Corpus::from_str(&"So many happy families! ".repeat(500));
     let config = TrainConfig { epochs: 3, save_every: 4, batch: 20, unroll: 25, ..small() };
     let plan = Plan::new(&corpus, &config, 2).unwrap();
-    let mut trainer = Trainer::new(&corpus, config, 2).unwrap();
-    assert_eq!(plan.steps, trainer.last_step());
-    assert_eq!(plan.batches_per_epoch, trainer.batches_per_epoch() as u64);
-    assert_eq!(plan.checkpoints, plan.steps.div_ceil(4));
-    assert!(plan.run_seconds > 0.0);
-    trainer.by_ref().for_each(|step| assert!(step.is_ok()));
-    assert_eq!(plan.checkpoint_bytes, trainer.checkpoint().encode().len() as u64);
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = Trainer::new(&corpus, config, 2).unwrap();
+    let mut run =
+        Run::new(trainer, RunFolder::open(folder.path(), Mode::New).unwrap().folder).unwrap();
+    let steps = run.by_ref().filter(|event| matches!(event, Ok(RunEvent::Step(_)))).count();
+    assert_eq!((plan.steps, 3 * plan.batches_per_epoch), (steps as u64, steps as u64));
+    let saved = checkpoints_in(folder.path()).unwrap();
+    assert_eq!(plan.checkpoints, saved.len() as u64);
+    let last = fs::metadata(&saved.last().unwrap().path).unwrap();
+    assert_eq!(plan.checkpoint_bytes, last.len());
 }
 
 #[test]
@@ -122,9 +128,7 @@ fn what_the_machine_holds_is_not_refused() {
     let corpus = Corpus::embedded();
     let config = TrainConfig::article();
     let memory = Memory::of(&config, &corpus, 155);
-    if available().is_none_or(|bytes| bytes > memory.total()) {
-        memory.require(&config).unwrap();
-    }
+    memory.require(&config).expect("half a GiB, which every machine has that builds this");
     // What a run was seen to take; see docs/performance.md.
     assert!((380 << 20..440 << 20).contains(&memory.total()), "{memory:?}");
 }
