@@ -119,6 +119,14 @@ fn write_and_rename(
         .map_err(failed("rename a finished file to"))
 }
 
+/// Proves that files can be made in `folder`.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn require_writable(folder: &Path) -> Result<()> {
+    create_beside(&folder.join("log.csv")).map(drop).map_err(Error::io("make files in", folder))
+}
+
 /// A new file `folder/.name.random.tmp`, which vanishes when it is dropped. The name is drawn at random:
 /// two containers that share a folder may have the same process id.
 fn create_beside(path: &Path) -> io::Result<NamedTempFile> {

@@ -122,6 +122,8 @@ impl RunFolder {
     pub fn begin(&mut self, start: &Checkpoint) -> Result<Vec<String>> {
         let mut told = Vec::new();
         let task = std::mem::replace(&mut self.task, Task::Begin);
+        // In a folder that is read-only the lock can still be written, and would tell of a run that never was.
+        files::require_writable(&self.path)?;
         self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
         self.lock.prove()?; // what is swept and moved below must not be another run's
         contents::sweep(&self.path)?;
