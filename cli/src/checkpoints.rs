@@ -21,15 +21,21 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Prints a table, the newest good checkpoint marked, and a line for each broken file.
+    /// Prints a table and a line for each file that is of no use. The newest checkpoint is marked, as the
+    /// other commands choose it: only damaged ones are passed over. Exit code 1 if there is none.
     pub fn run(self) -> Result<ExitCode> {
         let entries = checkpoints_in(&self.folder)?;
         if entries.is_empty() {
             return Err(Error::NoCheckpoint { path: self.folder });
         }
-        let summaries: Vec<_> =
+        let mut summaries: Vec<_> =
             entries.iter().map(|entry| (&*entry.path, Summary::read(&entry.path))).collect();
-        let newest = summaries.iter().rposition(|(_, summary)| summary.is_ok());
+        // A trainer may have deleted some in the meantime.
+        summaries.retain(|(_, summary)| !summary.as_ref().is_err_and(Error::is_missing));
+        let newest = summaries
+            .iter()
+            .rposition(|(_, summary)| !summary.as_ref().is_err_and(Error::is_damage))
+            .filter(|&at| summaries[at].1.is_ok());
         read_enough(self.print(&summaries, newest).map_err(output_error))?;
         Ok(ExitCode::from(u8::from(newest.is_none())))
     }
@@ -61,11 +67,20 @@ impl Checkpoints {
                 }
                 Err(error) => {
                     note(&format!("karenina: {error}"));
-                    writeln!(out, "{:>9} {}: not usable", "-", name(path))?;
+                    writeln!(out, "{:>9} {}: {}", "-", name(path), state(error))?;
                 }
             }
         }
         out.flush()
+    }
+}
+
+/// Why a file is no checkpoint that can be used, in a word.
+fn state(error: &Error) -> &'static str {
+    match error {
+        Error::Damaged { .. } => "damaged",
+        Error::Newer { .. } => "of a newer version",
+        _ => "unreadable",
     }
 }
 

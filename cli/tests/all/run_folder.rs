@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use karenina::train::run::checkpoints_in;
 
-use crate::command::{errors, run, succeed, with_text};
+use crate::command::{errors, karenina, run, succeed, with_text};
 
 const SMALL: &str =
     "train text --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --no-samples";
@@ -76,4 +77,248 @@ fn minutes_between_saves_must_be_above_zero_and_can_be_forgotten() {
     assert_eq!(steps_in(folder.path()), [0, 1, 2, 3]);
     succeed(folder.path(), "train text --resume --threads 1 --steps 6 --save-minutes none");
     assert_eq!(steps_in(folder.path()), [0, 1, 2, 3, 6]);
+}
+
+/// Makes the checkpoint at `path` one of version 9.
+fn make_newer(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[12] = 9;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_list_says_what_each_file_is_and_calls_no_older_one_the_newest() {
+    let folder = with_text();
+    let folder = folder.path();
+    succeed(folder, &format!("{SMALL} --steps 3 --save-every 1"));
+    let path = |step| folder.join(format!("checkpoints/i{step}_l4.ckpt"));
+    let list = || {
+        let output = run(folder, "checkpoints");
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let newest = |table: &str| table.lines().position(|line| line.ends_with("  newest"));
+    let (code, table) = list();
+    assert_eq!((code, newest(&table)), (Some(0), Some(4)), "{table}");
+
+    fs::write(path(3), "torn").unwrap();
+    let (code, table) = list();
+    assert_eq!((code, newest(&table)), (Some(0), Some(3)), "{table}");
+    assert!(table.contains("i3_l4.ckpt: damaged\n"), "{table}");
+
+    make_newer(&path(2));
+    let (code, table) = list();
+    assert_eq!((code, newest(&table)), (Some(1), None), "{table}");
+    assert!(table.contains("i2_l4.ckpt: of a newer version\n"), "{table}");
+
+    fs::remove_file(path(2)).unwrap();
+    fs::create_dir(path(2)).unwrap();
+    let (code, table) = list();
+    assert_eq!((code, newest(&table)), (Some(1), None), "{table}");
+    assert!(table.contains("i2_l4.ckpt: unreadable\n"), "{table}");
+}
+
+#[test]
+fn a_report_passes_over_damaged_checkpoints_alone() {
+    let folder = with_text();
+    let folder = folder.path();
+    succeed(folder, &format!("{SMALL} --steps 2"));
+    let older = folder.join("checkpoints/i0_l4.ckpt");
+    let whole = fs::read(&older).unwrap();
+    let report = "report --text text --threads 1";
+    fs::write(&older, &whole[..whole.len() / 2]).unwrap();
+    succeed(folder, report);
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("Left out: checkpoints/i0_l4.ckpt: "));
+
+    fs::write(&older, whole).unwrap();
+    make_newer(&older);
+    assert!(fail(folder, report).contains("i0_l4.ckpt: made by a newer karenina"));
+    fs::remove_file(&older).unwrap();
+    fs::create_dir(&older).unwrap();
+    assert!(fail(folder, report).contains("i0_l4.ckpt: a folder where a checkpoint file was"));
+}
+
+#[test]
+fn of_two_trainers_started_at_once_exactly_one_trains() {
+    for _ in 0..10 {
+        let folder = with_text();
+        let words = format!("{SMALL} --epochs 1");
+        let outputs = [(); 2]
+            .map(|()| {
+                let mut command = karenina(folder.path(), words.split_whitespace());
+                command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+            })
+            .map(|child| child.wait_with_output().unwrap());
+        let mut codes = outputs.each_ref().map(|output| output.status.code());
+        codes.sort();
+        assert_eq!(codes, [Some(0), Some(1)], "{outputs:?}");
+        let refused = outputs.iter().find(|output| !output.status.success()).unwrap();
+        let message = errors(refused);
+        assert!(
+            message.lines().last().unwrap().starts_with("karenina: checkpoints: "),
+            "{message}"
+        );
+        assert_eq!(steps_in(folder.path()), [0, 37]);
+        succeed(folder.path(), "sample --length 5");
+    }
+}
+
+#[test]
+fn a_lock_with_garbage_in_it_stops_every_way_to_train() {
+    for garbage in [&b"\xff\0\xfe garbage"[..], &[b'x'; 5000], b"\n"] {
+        let folder = with_text();
+        let lock = folder.path().join("checkpoints/run.lock");
+        fs::create_dir(folder.path().join("checkpoints")).unwrap();
+        fs::write(&lock, garbage).unwrap();
+        for mode in ["", "--resume", "--overwrite"] {
+            let message = fail(folder.path(), &format!("{SMALL} --steps 1 {mode}"));
+            let expected =
+                "karenina: checkpoints/run.lock: holds something else than the name of a run";
+            assert!(message.starts_with(expected), "{mode}: {message}");
+            assert_eq!(fs::read(&lock).unwrap(), garbage, "{mode}");
+            assert!(steps_in(folder.path()).is_empty(), "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_in_place_of_the_log_stops_a_run_and_is_left_alone() {
+    let folder = with_text();
+    let folder = folder.path();
+    succeed(folder, &format!("{SMALL} --steps 2"));
+    let log = folder.join("checkpoints/log.csv");
+    fs::remove_file(&log).unwrap();
+    fs::create_dir(&log).unwrap();
+    fs::write(log.join("mine"), "kept").unwrap();
+    for words in
+        ["train text --resume --steps 4", &format!("{SMALL} --steps 4"), "report --text text"]
+    {
+        let message = fail(folder, words);
+        assert!(message.starts_with("karenina: "), "{words}: {message}");
+        assert_eq!(fs::read_to_string(log.join("mine")).unwrap(), "kept", "{words}");
+        assert_eq!(steps_in(folder), [0, 2], "{words}");
+    }
+}
+
+#[cfg(unix)]
+mod unix {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Output};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_may_be_a_symbolic_link() {
+        let folder = with_text();
+        let folder = folder.path();
+        fs::create_dir(folder.join("elsewhere")).unwrap();
+        symlink("elsewhere", folder.join("checkpoints")).unwrap();
+        succeed(folder, &format!("{SMALL} --steps 2"));
+        succeed(folder, "train text --resume --threads 1 --no-samples --steps 4");
+        assert_eq!(checkpoints_in(&folder.join("elsewhere")).unwrap().len(), 3);
+        succeed(folder, &format!("{SMALL} --steps 1 --overwrite"));
+        assert_eq!(steps_in(folder), [0, 1]);
+        assert!(folder.join("checkpoints").is_symlink());
+        assert_eq!(checkpoints_in(&folder.join("elsewhere")).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_in_place_of_a_checkpoint_stops_a_resume_at_once() {
+        let make_pipe = |path: &Path| {
+            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        };
+        let make_folder = |path: &Path| fs::create_dir(path).unwrap();
+        for make in [&make_pipe as &dyn Fn(&Path), &make_folder] {
+            let folder = with_text();
+            succeed(folder.path(), &format!("{SMALL} --steps 2"));
+            make(&folder.path().join("checkpoints/i9_l4.ckpt"));
+            for words in ["train text --resume", "sample", "checkpoints"] {
+                let output = within_seconds(30, folder.path(), words);
+                let message = errors(&output);
+                assert_eq!(output.status.code(), Some(1), "{words}: {message}");
+                assert!(message.contains("checkpoints/i9_l4.ckpt: "), "{words}: {message}");
+            }
+            assert_eq!(steps_in(folder.path()), [0, 2, 9]);
+        }
+    }
+
+    /// As [`run`], which must not take longer.
+    fn within_seconds(most: u64, folder: &Path, words: &str) -> Output {
+        let mut command = karenina(folder, words.split_whitespace());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let start = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if start.elapsed() > Duration::from_secs(most) {
+                child.kill().unwrap();
+                panic!("{words}: still at work after {most} seconds");
+            }
+            sleep(Duration::from_millis(5));
+        }
+        child.wait_with_output().unwrap()
+    }
+
+    #[test]
+    fn a_read_only_folder_is_refused_and_left_as_it_is() {
+        let Some(run) = without_privileges() else {
+            eprintln!("skipped: permissions do not bind this user");
+            return;
+        };
+        let folder = with_text();
+        let folder = folder.path();
+        let (empty, full) = (folder.join("empty"), folder.join("checkpoints"));
+        fs::create_dir(&empty).unwrap();
+        succeed(folder, &format!("{SMALL} --steps 2"));
+        let kept = ["i0_l4.ckpt", "i2_l4.ckpt", "log.csv", "run.lock"];
+        let contents = || kept.map(|name| fs::read(full.join(name)).unwrap());
+        let before = contents();
+        for folder in [&empty, &full] {
+            fs::set_permissions(folder, Permissions::from_mode(0o555)).unwrap();
+        }
+        for words in [
+            format!("{SMALL} --steps 2 --checkpoints empty"),
+            format!("{SMALL} --steps 2 --checkpoints empty/new"),
+            format!("{SMALL} --steps 2 --overwrite"),
+            "train text --resume --steps 4".into(),
+        ] {
+            let output = run(folder, &words);
+            let message = errors(&output);
+            assert_eq!(output.status.code(), Some(1), "{words}: {message}");
+            let last = message.lines().last().unwrap();
+            assert!(last.starts_with("karenina: "), "{words}: {message}");
+            assert!(last.contains("Permission denied"), "{words}: {message}");
+            assert!(contents() == before, "{words}");
+        }
+        assert!(run(folder, "sample --length 5").status.success());
+        for folder in [&empty, &full] {
+            fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        }
+        succeed(folder, "train text --resume --threads 1 --no-samples --steps 4");
+    }
+
+    type Run = fn(&Path, &str) -> Output;
+
+    /// How to run the command as somebody whom permissions bind: root gives up the right to pass over
+    /// them, if there is a tool for that.
+    fn without_privileges() -> Option<Run> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
+        if fs::write(folder.path().join("file"), "").is_err() {
+            return Some(run);
+        }
+        let is_there = drop_rights().arg("true").status().is_ok_and(|status| status.success());
+        is_there.then_some(|folder, words| {
+            let mut command = drop_rights();
+            command.arg(env!("CARGO_BIN_EXE_karenina")).args(words.split_whitespace());
+            command.current_dir(folder).stdin(Stdio::null()).output().unwrap()
+        })
+    }
+
+    fn drop_rights() -> Command {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+        command
+    }
 }
