@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use karenina::math::Real;
-use karenina::math::matmul::vectorised;
+use karenina::math::simd::vectorised;
 
 const NUMBERS: usize = 2048;
 

@@ -13,7 +13,7 @@ use criterion::{
 };
 use half::{bf16, f16};
 use karenina::math::matmul::{
-    Kernel, Packed, Rows, Stored, accumulate_transposed_with, matmul_packed,
+    Kernel, Multiply, Packed, Rows, accumulate_transposed_with, matmul_packed,
 };
 use karenina::math::sums::{Pieces, default_groups};
 use ndarray::linalg::general_mat_mul;
@@ -85,7 +85,7 @@ fn products(criterion: &mut Criterion) {
 }
 
 /// A product with B in 16 bits, by every kernel.
-fn stored<W: Stored<f32>>(
+fn stored<W: Multiply<f32>>(
     group: &mut BenchmarkGroup<WallTime>,
     name: &str,
     a: &Array2<f32>,

@@ -9,7 +9,7 @@ use rand::Rng;
 use crate::error::{Error, Result};
 use crate::layers::lstm::{self, LstmParameters};
 use crate::math::Real;
-use crate::math::matmul::{Factor, Packed, Stored};
+use crate::math::matmul::{Factor, Multiply, Packed};
 use crate::math::weights::Weights;
 use crate::model::{Network, Parameters, Sizes, State};
 
@@ -236,7 +236,7 @@ impl Generator<f32> {
 }
 
 /// `w` laid out for the kernels, its numbers stored in `W`.
-fn packed<R: Real, W: Stored<R>>(w: &Array2<R>) -> Weight<R> {
+fn packed<R: Real, W: Multiply<R>>(w: &Array2<R>) -> Weight<R> {
     let mut packed = Packed::<R, W>::zeros_stored(w.nrows(), w.ncols());
     packed.pack(w.view());
     Box::new(packed)

@@ -14,7 +14,8 @@ use ndarray::{
 
 use crate::layers::cell;
 use crate::math::Real;
-use crate::math::matmul::{Packed, matmul_packed, vectorised};
+use crate::math::matmul::{Packed, matmul_packed};
+use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
 
 /// Weights of one layer, or their gradient. The four gates stand side by side in the columns, in

@@ -5,6 +5,7 @@ pub mod init;
 pub mod matmul;
 pub mod random;
 pub mod real;
+pub mod simd;
 pub mod stopwatch;
 pub mod sums;
 pub mod weights;

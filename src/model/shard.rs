@@ -11,7 +11,7 @@ use crate::layers::dropout::Dropout;
 use crate::layers::lstm::{self, Carry, Input, LstmTape, contiguous, flatten, flatten_mut};
 use crate::layers::{loss, projection};
 use crate::math::Real;
-use crate::math::matmul::vectorised;
+use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};

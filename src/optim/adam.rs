@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CHUNK;
 use crate::math::Real;
-use crate::math::matmul::vectorised;
+use crate::math::simd::vectorised;
 use crate::model::{Parameters, Sizes};
 
 /// The optimiser's constants. Defaults: Kingma and Ba, "Adam" (ICLR 2015), Algorithm 1, which are

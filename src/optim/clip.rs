@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 use crate::math::Real;
-use crate::math::matmul::vectorised;
+use crate::math::simd::vectorised;
 use crate::model::Parameters;
 
 /// Partial sums inside a chunk; their number is fixed, so that the sum is the same everywhere.

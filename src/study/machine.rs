@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::math::matmul::vectorised;
+use crate::math::simd::vectorised;
 
 /// Speed of reading, all threads together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

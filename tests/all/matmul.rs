@@ -4,9 +4,10 @@ use std::any::type_name;
 
 use half::{bf16, f16};
 use karenina::math::matmul::{
-    Kernel, Packed, Rows, Stored, accumulate_transposed, accumulate_transposed_with, kernel_name,
-    matmul_packed, vectorised,
+    Kernel, Multiply, Packed, Rows, accumulate_transposed, accumulate_transposed_with, kernel_name,
+    matmul_packed,
 };
+use karenina::math::simd::vectorised;
 use karenina::math::sums::{Pieces, add_in_pairs};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rand::{Rng, SeedableRng};
@@ -43,7 +44,7 @@ fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool
 
 /// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows.
 /// Against it stands the naive loop in f32 with B rounded.
-fn check_stored<W: Stored<f32> + Into<f32>>(
+fn check_stored<W: Multiply<f32> + Into<f32>>(
     kernel: &'static Kernel,
     m: usize,
     k: usize,
@@ -126,7 +127,7 @@ fn one_row_times_several_panels_equals_the_naive_loop() {
 
 /// Every number of 16 bits, infinite ones and denormal ones among them, comes out of a product with 1 as
 /// it went in.
-fn check_every_number<W: Stored<f32> + Into<f32>>(number: fn(u16) -> W) {
+fn check_every_number<W: Multiply<f32> + Into<f32>>(number: fn(u16) -> W) {
     let one = Array2::ones((1, 1));
     let b = Array2::from_shape_fn((1, 1 << 16), |(_, n)| number(n as u16).into());
     for kernel in Kernel::available() {
@@ -359,7 +360,7 @@ fn a_packed_matrix_whose_size_wraps_is_refused() {
 fn the_method_behind_the_product_checks_as_well() {
     let packed = Packed::<f32>::zeros(5, 4);
     let (a, mut c) = (Array2::zeros((2, 3)), Array2::zeros((2, 4)));
-    <f32 as Stored<f32>>::multiply(a.view(), &packed, c.view_mut());
+    <f32 as Multiply<f32>>::multiply(a.view(), &packed, c.view_mut());
 }
 
 #[test]

@@ -10,11 +10,12 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, Axis};
 
-use super::Rows;
 use super::blocked::{A, Block, SCRATCH};
-use super::cpu::{ask_for, vectorised};
-use super::kernel::{Kernel, Waiting};
+use super::kernel::Kernel;
 use super::packed::Aligned;
+use super::rows::Rows;
+use super::tile::Waiting;
+use crate::math::simd::{ask_for, vectorised};
 use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_parts};
 
 /// Columns of dW worked on together: what waits for them stays in the third-level cache.

@@ -3,17 +3,15 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::kernel::{Kernel, Operands, ROW_STRIDE, TileFn, Waiting, WideTile};
+use super::kernel::{Kernel, Tiled, WideTile};
 use super::packed::{Aligned, Packed};
-use super::stored::Weight;
+use super::stored::{Sealed, Stored};
+use super::tile::{DEPTH, Operands, ROW_STRIDE, TileFn, Waiting};
 use crate::math::sums::even_parts;
 
-/// Longest sum done in one go. A panel of B of that depth (64 KB with AVX-512) comes from the
-/// second-level cache for every tile of rows; half the depth would keep it in the first, but
-/// loading and storing C twice as often costs more: 93 instead of 96 % of the peak on 50x512x2048.
-pub(super) const DEPTH: usize = 512;
 /// Rows of A copied together (213 KB): they stay in the second-level cache.
 const COPIED_ROWS: usize = 104;
 
@@ -24,70 +22,111 @@ thread_local! {
         const { RefCell::new([const { Aligned::new() }; 4]) };
 }
 
-/// C ← C + A·B: see [`super::matmul_packed`].
-pub(super) fn multiply<W: Weight>(
-    a: ArrayView2<f32>,
-    b: &Packed<f32, W>,
-    mut c: ArrayViewMut2<f32>,
-) {
-    check_shapes(a, b, &c);
-    if c.is_empty() || b.rows() == 0 {
-        return;
+/// C ← C + A·B.
+///
+/// * `a` [M, K]: rows contiguous, any distance apart
+/// * `b` [K, N], packed; its numbers, where stored in 16 bits, are widened as they are read
+/// * `c` [M, N]: rows contiguous, any distance apart
+///
+/// Runs in the calling thread: it is called inside one shard's task.
+///
+/// # Panics
+/// If the shapes do not agree or rows are not contiguous.
+pub fn matmul_packed<R, W: Multiply<R>>(a: ArrayView2<R>, b: &Packed<R, W>, c: ArrayViewMut2<R>) {
+    W::multiply(a, b, c);
+}
+
+/// A type of B with its product: sums of `f32` go through the kernels, those of `f64`, the type of the
+/// gradient check, through `ndarray`. Sealed.
+pub trait Multiply<R>: Stored<R> {
+    /// See [`matmul_packed`].
+    fn multiply(a: ArrayView2<R>, b: &Packed<R, Self>, c: ArrayViewMut2<R>);
+}
+
+impl Multiply<f64> for f64 {
+    fn multiply(a: ArrayView2<f64>, b: &Packed<f64>, mut c: ArrayViewMut2<f64>) {
+        let shape = (b.rows(), b.columns());
+        let b = ArrayView2::from_shape(shape, &b.panels()[..shape.0 * shape.1]);
+        general_mat_mul(1.0, &a, &b.expect("a single panel"), 1.0, &mut c);
     }
-    // A single row lies in one piece already; nor would it gain from blocks.
-    let one_row = a.nrows() == 1;
-    let depth = if one_row { b.rows() } else { DEPTH };
-    let c_stride = c.strides()[0] as usize;
-    let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
-    let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
-    let c_start = c.as_mut_ptr();
-    SCRATCH.with_borrow_mut(|[copy, ..]| {
-        copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
-        // LOOP 1: rows of A. Not parallel: the caller's shards already are.
-        for rows in even_parts(a.nrows(), COPIED_ROWS) {
-            // LOOP 2: parts of the sum, in order.
-            for ks in even_parts(b.rows(), depth) {
-                let a_block = if one_row {
-                    a_start
-                } else {
-                    let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
-                    for (to, row) in copies.zip(rows.clone()) {
-                        let from = a.row(row).to_slice().expect("rows of A are contiguous");
-                        to[..ks.len()].copy_from_slice(&from[ks.clone()]);
-                    }
-                    copy.as_slice().as_ptr()
-                };
-                let block = Block {
-                    rows: rows.len(),
-                    columns: b.columns(),
-                    depth: ks.len(),
-                    a: A::ByRows(a_block),
-                    b: b.panels()[ks.start * b.width()..].as_ptr(),
-                    panel_stride: b.panel_stride(),
-                    c: c_start.wrapping_add(rows.start * c_stride),
-                    c_stride,
-                    next_c: c_start.wrapping_add(rows.end * c_stride),
-                    waiting: &[],
-                    place: (0, 0),
-                };
-                let next = Ahead {
-                    start: match ks.end < b.rows() {
-                        true => row(rows.start).wrapping_add(ks.end),
-                        false => row(rows.end),
-                    },
-                    stride: a_stride,
-                    rows: rows.len(),
-                    columns: ks.len(),
-                };
-                // SAFETY: the block is a part of the operands, whose shapes agree.
-                unsafe { block.run(b.kernel(), Some(next)) };
-            }
+}
+
+impl<W: Tiled> Multiply<f32> for W {
+    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, W>, mut c: ArrayViewMut2<f32>) {
+        check_shapes(a, b, &c);
+        if c.is_empty() || b.rows() == 0 {
+            return;
         }
-    });
+        // A single row lies in one piece already; nor would it gain from blocks.
+        let one_row = a.nrows() == 1;
+        let depth = if one_row { b.rows() } else { DEPTH };
+        let c_stride = c.strides()[0] as usize;
+        let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
+        let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
+        let c_start = c.as_mut_ptr();
+        SCRATCH.with_borrow_mut(|[copy, ..]| {
+            copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
+            // LOOP 1: rows of A. Not parallel: the caller's shards already are.
+            for rows in even_parts(a.nrows(), COPIED_ROWS) {
+                // LOOP 2: parts of the sum, in order.
+                for ks in even_parts(b.rows(), depth) {
+                    let a_block = if one_row {
+                        a_start
+                    } else {
+                        let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
+                        for (to, row) in copies.zip(rows.clone()) {
+                            let from = a.row(row).to_slice().expect("rows of A are contiguous");
+                            to[..ks.len()].copy_from_slice(&from[ks.clone()]);
+                        }
+                        copy.as_slice().as_ptr()
+                    };
+                    let block = Block {
+                        rows: rows.len(),
+                        columns: b.columns(),
+                        depth: ks.len(),
+                        a: A::ByRows(a_block),
+                        b: b.panels()[ks.start * b.width()..].as_ptr(),
+                        panel_stride: b.panel_stride(),
+                        c: c_start.wrapping_add(rows.start * c_stride),
+                        c_stride,
+                        next_c: c_start.wrapping_add(rows.end * c_stride),
+                        waiting: &[],
+                        place: (0, 0),
+                    };
+                    let next = Ahead {
+                        start: match ks.end < b.rows() {
+                            true => row(rows.start).wrapping_add(ks.end),
+                            false => row(rows.end),
+                        },
+                        stride: a_stride,
+                        rows: rows.len(),
+                        columns: ks.len(),
+                    };
+                    // SAFETY: the block is a part of the operands, whose shapes agree.
+                    unsafe { block.run(b.kernel(), Some(next)) };
+                }
+            }
+        });
+    }
+}
+
+/// A right operand B whose number type is chosen at run time: a [`Packed`] that hides how it is stored.
+/// Sealed.
+pub trait Factor<R>: Sealed + Send + Sync {
+    /// C ← C + A·B: [`matmul_packed`].
+    fn multiply(&self, a: ArrayView2<R>, c: ArrayViewMut2<R>);
+}
+
+impl<R, W> Sealed for Packed<R, W> {}
+
+impl<R: Send + Sync, W: Multiply<R>> Factor<R> for Packed<R, W> {
+    fn multiply(&self, a: ArrayView2<R>, c: ArrayViewMut2<R>) {
+        matmul_packed(a, self, c);
+    }
 }
 
 /// Panics unless the shapes of C = A·B agree and rows are contiguous: what follows trusts them.
-fn check_shapes<W: Weight>(a: ArrayView2<f32>, b: &Packed<f32, W>, c: &ArrayViewMut2<f32>) {
+fn check_shapes<W: Tiled>(a: ArrayView2<f32>, b: &Packed<f32, W>, c: &ArrayViewMut2<f32>) {
     let ((m, k), (c_m, n)) = (a.dim(), c.dim());
     assert!(
         m == c_m && k == b.rows() && n == b.columns(),
@@ -100,7 +139,7 @@ fn check_shapes<W: Weight>(a: ArrayView2<f32>, b: &Packed<f32, W>, c: &ArrayView
     assert!(c.strides()[0] >= 0, "rows of C must ascend");
 }
 
-/// A of a [`Block`], in one of the two [`Layout`](super::kernel::Layout)s.
+/// A of a [`Block`], in one of the two [`Layout`](super::tile::Layout)s.
 #[derive(Clone, Copy)]
 pub(super) enum A {
     ByRows(*const f32),
@@ -148,7 +187,7 @@ pub(super) struct Block<'a, W> {
     pub(super) place: (usize, usize),
 }
 
-impl<W: Weight> Block<'_, W> {
+impl<W: Tiled> Block<'_, W> {
     /// C ← C + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`], while
     /// what will be copied `next` is fetched.
     ///

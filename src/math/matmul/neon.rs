@@ -4,9 +4,10 @@ use std::arch::aarch64::*;
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
-use super::peak::{SpinFn, spin};
+use super::kernel::{Kernel, Tiles, WideTile, tiles};
 use super::stored::{F16_SCALE, Weight};
+use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::vector::Vector;
 
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
 pub(super) static NEON: Kernel = {

@@ -2,10 +2,9 @@
 
 use std::marker::PhantomData;
 
-use ndarray::{ArrayView2, Axis, s};
+use ndarray::{ArrayView2, Axis, LinalgScalar, s};
 use rayon::prelude::*;
 
-use super::Element;
 use super::kernel::Kernel;
 use super::stored::Stored;
 
@@ -71,7 +70,7 @@ pub struct Packed<R, W = R> {
     product: PhantomData<R>,
 }
 
-impl<R: Element> Packed<R> {
+impl<R: LinalgScalar + Stored<R>> Packed<R> {
     /// Room for a right operand [k, n], all zero.
     ///
     /// # Panics
@@ -89,7 +88,7 @@ impl<R: Element> Packed<R> {
     }
 }
 
-impl<R: Element, W: Stored<R>> Packed<R, W> {
+impl<R: LinalgScalar + Send + Sync, W: Stored<R>> Packed<R, W> {
     /// [`Packed::zeros`] with the numbers stored in `W`.
     ///
     /// # Panics
@@ -104,7 +103,7 @@ impl<R: Element, W: Stored<R>> Packed<R, W> {
     /// As [`Packed::zeros`], and if this processor cannot run the kernel.
     pub fn zeros_stored_for(kernel: &'static Kernel, k: usize, n: usize) -> Self {
         assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-        let width = R::panel_width(kernel, n);
+        let width = if W::IN_PANELS { kernel.panel } else { n.max(1) };
         let mut panels = Aligned::new();
         let stride = k.checked_mul(width).and_then(|panel| panel.checked_add(LINE));
         let numbers = stride.and_then(|stride| stride.checked_mul(n.div_ceil(width)));

@@ -5,41 +5,8 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use super::kernel::{Kernel, Vector};
-
-/// Independent chains, enough to hide the latency of two fused multiply-adds a cycle.
-const CHAINS: usize = 12;
-
-/// The loop that [`fma_peak_gflops`] times, in a kernel's own vectors.
-pub(super) struct SpinFn {
-    /// Does so many rounds of `CHAINS` vector multiply-adds.
-    pub(super) run: unsafe fn(usize) -> f32,
-    /// Numbers in a vector.
-    pub(super) lanes: usize,
-}
-
-/// Multiply-adds between registers, no memory: what [`SpinFn`] runs.
-#[inline(always)]
-pub(super) unsafe fn spin<V: Vector>(rounds: usize) -> f32 {
-    // SAFETY: the caller vouches for the instruction set; the arrays are as long as a vector.
-    unsafe {
-        let near_one = black_box(0.999_999_f32);
-        let factor = V::splat(&near_one);
-        let mut sums = [factor; CHAINS];
-        for _ in 0..rounds {
-            for sum in &mut sums {
-                *sum = sum.mul_add(factor, factor);
-            }
-        }
-        let mut total = sums[0];
-        for &sum in &sums[1..] {
-            total = total.mul_add(factor, sum);
-        }
-        let mut lanes = [0.0_f32; 16];
-        total.store(lanes.as_mut_ptr());
-        black_box(lanes[0])
-    }
-}
+use super::kernel::Kernel;
+use super::tile::CHAINS;
 
 /// GFLOP/s of one thread at the peak: see [`fma_peak_gflops_on`].
 pub fn fma_peak_gflops() -> f64 {

@@ -2,9 +2,10 @@
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
-use super::peak::{SpinFn, spin};
+use super::kernel::{Kernel, Tiles, WideTile, tiles};
 use super::stored::{Weight, widen_f16};
+use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::vector::Vector;
 
 /// FUSED: with one rounding, which without FMA hardware would be a slow call.
 #[derive(Clone, Copy)]

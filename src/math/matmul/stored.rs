@@ -1,13 +1,15 @@
 //! The types in which a packed matrix may be stored.
 
 use half::{bf16, f16};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::blocked;
-use super::kernel::{Kernel, Tiles, Vector};
-use super::packed::Packed;
-use super::{Element, Sealed};
+use super::vector::Vector;
+
+/// Keeps the traits of this folder to its own types: an implementation from elsewhere could lie.
+pub trait Sealed {}
+impl Sealed for f32 {}
+impl Sealed for f64 {}
+impl Sealed for f16 {}
+impl Sealed for bf16 {}
 
 /// A type in which a matrix may be packed for products in `R`: `R` itself, or 16 bits for `f32`.
 ///
@@ -19,30 +21,22 @@ pub trait Stored<R>: Sealed + Copy + Send + Sync + Sized + 'static {
     /// The nearest number of this type, of two that are as near the one with an even last bit;
     /// beyond the type's range infinity.
     fn round(number: R) -> Self;
+    /// Whether a packed matrix is cut into panels for the register tiles, or a single one.
+    const IN_PANELS: bool = true;
     /// Puts the numbers of a panel, row after row, into the order in which a kernel with vectors of `lanes`
     /// numbers loads them.
     fn arrange(_panel: &mut [Self], _lanes: usize) {}
-    /// See [`matmul_packed`](super::matmul_packed).
-    fn multiply(a: ArrayView2<R>, b: &Packed<R, Self>, c: ArrayViewMut2<R>)
-    where
-        R: Element;
 }
 
 impl Stored<f64> for f64 {
+    const IN_PANELS: bool = false;
     fn round(number: f64) -> Self {
         number
-    }
-    fn multiply(a: ArrayView2<f64>, b: &Packed<f64>, mut c: ArrayViewMut2<f64>) {
-        let shape = (b.rows(), b.columns());
-        let b = ArrayView2::from_shape(shape, &b.panels()[..shape.0 * shape.1]);
-        general_mat_mul(1.0, &a, &b.expect("a single panel"), 1.0, &mut c);
     }
 }
 
 /// A [`Stored`] type that the register tiles can load.
 pub(super) trait Weight: Stored<f32> {
-    /// The kernel's tiles for it.
-    fn tiles(kernel: &Kernel) -> &Tiles<Self>;
     /// Loads a row of a panel, NV vectors, and widens it.
     ///
     /// # Safety
@@ -55,15 +49,9 @@ impl Stored<f32> for f32 {
     fn round(number: f32) -> Self {
         number
     }
-    fn multiply(a: ArrayView2<f32>, b: &Packed<f32>, c: ArrayViewMut2<f32>) {
-        blocked::multiply(a, b, c);
-    }
 }
 
 impl Weight for f32 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.f32
-    }
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         // SAFETY: the caller's.
@@ -75,15 +63,9 @@ impl Stored<f32> for f16 {
     fn round(number: f32) -> Self {
         Self::from_f32(number)
     }
-    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, Self>, c: ArrayViewMut2<f32>) {
-        blocked::multiply(a, b, c);
-    }
 }
 
 impl Weight for f16 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.f16
-    }
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         // SAFETY: the caller's.
@@ -106,15 +88,9 @@ impl Stored<f32> for bf16 {
             vectors.copy_from_slice(pairs[..lanes].as_flattened());
         }
     }
-    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, Self>, c: ArrayViewMut2<f32>) {
-        blocked::multiply(a, b, c);
-    }
 }
 
 impl Weight for bf16 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.bf16
-    }
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         const { assert!(NV.is_multiple_of(2), "vectors come in pairs") };

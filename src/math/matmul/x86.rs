@@ -5,9 +5,10 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Layout, Operands, TileFn, Tiles, Vector, WideTile, tile, tiles};
-use super::peak::{SpinFn, spin};
+use super::kernel::{Kernel, Tiles, WideTile, tiles};
 use super::stored::Weight;
+use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::vector::Vector;
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
 pub(super) static AVX512: Kernel = {

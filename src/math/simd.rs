@@ -1,28 +1,5 @@
-//! What this processor can do, found out once.
-
-use std::sync::OnceLock;
-
-use super::kernel::Kernel;
-use super::portable;
-
-/// Every kernel compiled in, best first; the last runs anywhere.
-pub(super) static KERNELS: &[&Kernel] = &[
-    #[cfg(target_arch = "x86_64")]
-    &super::x86::AVX512,
-    #[cfg(target_arch = "x86_64")]
-    &super::x86::AVX2,
-    #[cfg(target_arch = "aarch64")]
-    &super::neon::NEON,
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-    &portable::FUSED,
-    &portable::PLAIN,
-];
-
-/// See [`Kernel::best`].
-pub(super) fn best() -> &'static Kernel {
-    static BEST: OnceLock<&Kernel> = OnceLock::new();
-    BEST.get_or_init(|| Kernel::available().next().expect("the portable kernel runs anywhere"))
-}
+//! Plain loops for the widest vectors that this processor has, and memory asked for ahead.
+#![allow(unsafe_code)]
 
 /// Runs `work` compiled for the widest vector instructions this processor has.
 ///

@@ -1,0 +1,188 @@
+//! The register tile: the innermost loop, once for every instruction set.
+//!
+//! [`tile`] is written over [`Vector`], an instruction set's registers, and over [`Weight`], the type
+//! in which B is stored. Beside it stands [`spin`], the same multiply-adds without memory.
+
+use std::hint::black_box;
+
+use super::stored::Weight;
+use super::vector::Vector;
+
+/// Longest sum of a tile whose A lies in [`Layout::ROWS`] by copies. A panel of B of that depth (64 KB with
+/// AVX-512) comes from the second-level cache for every tile of rows; half the depth would keep it in the
+/// first, but loading and storing C twice as often costs more: 93 instead of 96 % of the peak on
+/// 50x512x2048.
+pub(super) const DEPTH: usize = 512;
+/// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]). A constant,
+/// so that the address of each row is one register and a displacement.
+pub(super) const ROW_STRIDE: usize = DEPTH;
+
+/// How the kernel finds A.
+pub(super) struct Layout;
+impl Layout {
+    /// a[r·ROW_STRIDE + k]: rows as they lie in A, copied together. The sum goes on from what C holds.
+    pub(super) const ROWS: bool = true;
+    /// a[k·MR + r]: all rows of the tile side by side for each k. The sum starts from zero, and those
+    /// that wait are added at its end.
+    pub(super) const COLUMNS: bool = false;
+}
+
+/// A sum of the same shape as C that waits to be added to it: where it starts, and from a row to the next.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) start: *mut f32,
+    pub(super) stride: usize,
+}
+
+impl Waiting {
+    /// Where the number at `row` and `column` lies.
+    #[inline(always)]
+    pub(super) fn at(self, row: usize, column: usize) -> *mut f32 {
+        self.start.wrapping_add(row * self.stride + column)
+    }
+}
+
+/// The operands of one tile of C.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a, W> {
+    /// Length of the sum.
+    pub(super) depth: usize,
+    /// A of the tile in one of the two [`Layout`]s.
+    pub(super) a: *const f32,
+    /// The panel of B: `depth` rows of panel width.
+    pub(super) b: *const W,
+    /// From a panel of B to the next; for tiles of several panels.
+    pub(super) panel_stride: usize,
+    /// C's first element in the tile.
+    pub(super) c: *mut f32,
+    /// From a row of C to the next.
+    pub(super) c_stride: usize,
+    /// C of the tile that comes next: as many rows, the same stride.
+    pub(super) next_c: *const f32,
+    /// Sums to add at the end, with [`Layout::COLUMNS`]: those of all of C.
+    pub(super) waiting: &'a [Waiting],
+    /// Where in them the tile lies: row and column.
+    pub(super) place: (usize, usize),
+    /// What will be needed soon of B and of A: at every k a tile of one panel asks for the lines at these
+    /// addresses, and they move on by so many bytes. Several panels are read at all the cache gives.
+    pub(super) ahead: [(*const u8, usize); 2],
+}
+
+/// Computes one tile.
+///
+/// # Safety
+/// The operands must be valid for the tile's rows, panels and depth, and the processor must have
+/// the kernel's instructions.
+pub(super) type TileFn<W> = unsafe fn(&Operands<'_, W>);
+
+/// C ← C + A·B ([`Layout::ROWS`]) or C ← A·B + all that waits ([`Layout::COLUMNS`]) for one tile of MR
+/// rows and P panels of NV vectors, all of it held in registers.
+///
+/// Each element of A·B is one chain of fused multiply-adds in the order of k.
+#[inline(always)]
+pub(super) unsafe fn tile<
+    V: Vector,
+    W: Weight,
+    const MR: usize,
+    const P: usize,
+    const NV: usize,
+    const LAYOUT: bool,
+>(
+    operands: &Operands<'_, W>,
+) {
+    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut ahead, .. } = *operands;
+    let (row, column) = operands.place;
+    // SAFETY: the caller vouches for the operands and the instruction set.
+    unsafe {
+        let mut sum = [[[V::zero(); NV]; P]; MR];
+        if LAYOUT == Layout::ROWS {
+            for (r, row) in sum.iter_mut().enumerate() {
+                for (v, sum) in row.as_flattened_mut().iter_mut().enumerate() {
+                    *sum = V::load(c.add(r * c_stride + v * V::LANES));
+                }
+            }
+        }
+        let (mut left, mut asked) = (depth, 0);
+        while left > 0 {
+            // C of the next tile and what waits for this one are asked for row by row: all at once would
+            // fill the queue of outstanding misses and hold up A and B.
+            for first in (0..P * NV * V::LANES).step_by(16) {
+                V::prefetch(operands.next_c.wrapping_add(asked * c_stride + first).cast());
+                if LAYOUT == Layout::COLUMNS {
+                    for sum in operands.waiting {
+                        V::prefetch(sum.at(row + asked, column + first).cast());
+                    }
+                }
+            }
+            asked += 1;
+            let part = depth.div_ceil(MR).min(left);
+            left -= part;
+            for _ in 0..part {
+                let mut b_k = [[V::zero(); NV]; P];
+                for (p, panel) in b_k.iter_mut().enumerate() {
+                    *panel = W::load(b.add(p * panel_stride));
+                }
+                if P == 1 {
+                    for (address, step) in &mut ahead {
+                        V::prefetch(*address);
+                        *address = address.wrapping_add(*step);
+                    }
+                }
+                for (r, row) in sum.iter_mut().enumerate() {
+                    let r = if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r };
+                    let a_rk = V::splat(a.add(r));
+                    for (sum, &b_k) in row.as_flattened_mut().iter_mut().zip(b_k.as_flattened()) {
+                        *sum = a_rk.mul_add(b_k, *sum);
+                    }
+                }
+                a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
+                b = b.add(NV * V::LANES);
+            }
+        }
+        for (r, sums) in sum.iter().enumerate() {
+            for (v, &sum) in sums.as_flattened().iter().enumerate() {
+                let mut sum = sum;
+                if LAYOUT == Layout::COLUMNS {
+                    for earlier in operands.waiting {
+                        sum = V::load(earlier.at(row + r, column + v * V::LANES)).add(sum);
+                    }
+                }
+                sum.store(c.add(r * c_stride + v * V::LANES));
+            }
+        }
+    }
+}
+
+/// Independent chains, enough to hide the latency of two fused multiply-adds a cycle.
+pub(super) const CHAINS: usize = 12;
+
+/// The loop that `peak` times, in a kernel's own vectors.
+pub(super) struct SpinFn {
+    /// Does so many rounds of `CHAINS` vector multiply-adds.
+    pub(super) run: unsafe fn(usize) -> f32,
+    /// Numbers in a vector.
+    pub(super) lanes: usize,
+}
+
+/// Multiply-adds between registers, no memory: what [`SpinFn`] runs.
+#[inline(always)]
+pub(super) unsafe fn spin<V: Vector>(rounds: usize) -> f32 {
+    // SAFETY: the caller vouches for the instruction set; the arrays are as long as a vector.
+    unsafe {
+        let near_one = black_box(0.999_999_f32);
+        let factor = V::splat(&near_one);
+        let mut sums = [factor; CHAINS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = sum.mul_add(factor, factor);
+            }
+        }
+        let mut total = sums[0];
+        for &sum in &sums[1..] {
+            total = total.mul_add(factor, sum);
+        }
+        let mut lanes = [0.0_f32; 16];
+        total.store(lanes.as_mut_ptr());
+        black_box(lanes[0])
+    }
+}
