@@ -39,6 +39,40 @@ pub struct Builder {
     is_at_start: bool,
 }
 
+impl Corpus {
+    /// A corpus to be made of a text that comes in pieces.
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// Reads `bytes`, which came from `name`, as UTF-8.
+    ///
+    /// # Errors
+    /// Those of [`Builder::read`].
+    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
+        let mut builder = Self::builder();
+        builder.read(name, bytes)?;
+        builder.finish()
+    }
+
+    /// The corpus of `text`.
+    ///
+    /// # Panics
+    /// If there is no memory for its ids.
+    #[expect(clippy::should_implement_trait, reason = "no text is wrong, and FromStr says it may")]
+    pub fn from_str(text: &str) -> Self {
+        let mut builder = Self::builder();
+        builder.push_str(text).and_then(|()| builder.finish()).expect("memory for the text's ids")
+    }
+}
+
+impl Default for Corpus {
+    /// The empty text.
+    fn default() -> Self {
+        Self::from_str("")
+    }
+}
+
 impl Builder {
     /// Nothing read so far.
     pub(super) fn new() -> Self {

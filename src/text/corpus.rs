@@ -1,8 +1,5 @@
 //! The text that a network learns from.
 
-use std::path::Path;
-
-use super::builder::Builder;
 use super::ids::Ids;
 use super::vocabulary::Vocabulary;
 use crate::error::Result;
@@ -21,41 +18,9 @@ pub struct Corpus {
     sha256: [u8; 32],
 }
 
-impl Default for Corpus {
-    /// The empty text.
-    fn default() -> Self {
-        Self::from_str("")
-    }
-}
-
 impl Corpus {
-    /// A corpus to be made of a text that comes in pieces.
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
     pub(super) fn of_parts(ids: Ids, vocabulary: Vocabulary, sha256: [u8; 32]) -> Self {
         Self { ids, vocabulary, sha256 }
-    }
-
-    /// Reads `bytes`, which came from `name`, as UTF-8.
-    ///
-    /// # Errors
-    /// Those of [`Builder::read`].
-    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut builder = Self::builder();
-        builder.read(name, bytes)?;
-        builder.finish()
-    }
-
-    /// The corpus of `text`.
-    ///
-    /// # Panics
-    /// If there is no memory for its ids.
-    #[expect(clippy::should_implement_trait, reason = "no text is wrong, and FromStr says it may")]
-    pub fn from_str(text: &str) -> Self {
-        let mut builder = Self::builder();
-        builder.push_str(text).and_then(|()| builder.finish()).expect("memory for the text's ids")
     }
 
     /// The text that is built into the crate: "The House at Linden Ford", a story in English of

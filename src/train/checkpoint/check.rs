@@ -1,7 +1,7 @@
 //! Everything that must hold in a record before memory is given to it.
 
-use super::record::{Head, Numbers, ROW, Record, Rows, row_from};
-use super::tensors;
+use super::record::{Head, ROW, Record, Rows, row_from};
+use super::tensors::{self, Numbers};
 use crate::math::Real;
 use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;

@@ -1,8 +1,11 @@
 //! The frame around a payload: magic, version, length, checksum.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use crc32fast::Hasher;
+
+use crate::error::Error;
 
 /// First bytes of a checkpoint. The first is no text; the line ends are there to be spoilt by a
 /// program that takes the file for text.
@@ -151,4 +154,13 @@ pub fn unwrap(bytes: &[u8]) -> Result<(u32, &[u8]), Flaw> {
         return Err(Flaw::Damaged(reason.into()));
     }
     Ok((header.version, payload))
+}
+
+/// An error about the checkpoint at `path`; for `map_err`.
+pub fn at<F: Into<Flaw>>(path: &Path) -> impl Fn(F) -> Error {
+    let path = path.to_path_buf();
+    move |flaw| match flaw.into() {
+        Flaw::Damaged(reason) => Error::Damaged { path: path.clone(), reason },
+        Flaw::Newer(found) => Error::Newer { path: path.clone(), found, known: VERSION },
+    }
 }

@@ -14,8 +14,8 @@ mod tensors;
 use std::io::{self, Write};
 use std::path::Path;
 
-use frame::Flaw;
-use record::Record;
+use frame::{Flaw, at};
+use record::{Added, ConfigRecord, Head, Record, Rows};
 pub use summary::Summary;
 
 use crate::error::{Error, Result};
@@ -112,12 +112,33 @@ impl Checkpoint {
         bytes
     }
 
+    /// What is written of it.
+    fn record(&self) -> Record<'_> {
+        let Self { config, vocabulary, text_sha256, parameters, adam, state, .. } = self;
+        let &Self { step, epoch, batch, ref history, .. } = self;
+        let sizes = self.sizes();
+        let head = Head {
+            added: Added::new(self.run, config),
+            sizes: [sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as u64),
+            config: ConfigRecord::new(config),
+            text_sha256: *text_sha256,
+            step,
+            epoch,
+            batch: batch as u64,
+            updates: adam.updates,
+            adam: adam.config,
+            vocabulary: vocabulary.iter().copied().collect(),
+            history: Rows::Memory(history),
+        };
+        Record { head, tensors: tensors::list(parameters, adam, state) }
+    }
+
     /// Writes the bytes of its file, in large and small pieces: `out` should have a buffer.
     ///
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: impl Write) -> io::Result<()> {
-        let record = Record::of(self);
+        let record = self.record();
         record.write(record.header(), out)
     }
 
@@ -164,7 +185,7 @@ impl Checkpoint {
     /// As [`Checkpoint::save`], if `may` still says so when all is written and only the old file is to be
     /// replaced.
     pub(super) fn save_if(&self, path: &Path, may: &dyn Fn() -> Result<()>) -> Result<()> {
-        let record = Record::of(self);
+        let record = self.record();
         let header = record.header();
         check::record(&record, header.length)
             .map_err(|reason| format!("not written, for it would be {reason}"))
@@ -196,13 +217,4 @@ fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, Flaw> {
     let record = record::decode(version, payload)?;
     let (sizes, config) = check::record(&record, payload.len() as u64)?;
     Ok((record, sizes, config))
-}
-
-/// An error about the checkpoint at `path`; for `map_err`.
-fn at<F: Into<Flaw>>(path: &Path) -> impl Fn(F) -> Error {
-    let path = path.to_path_buf();
-    move |flaw| match flaw.into() {
-        Flaw::Damaged(reason) => Error::Damaged { path: path.clone(), reason },
-        Flaw::Newer(found) => Error::Newer { path: path.clone(), found, known: frame::VERSION },
-    }
 }

@@ -9,11 +9,10 @@ use std::io::{self, Write};
 
 use bincode::Options;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zerocopy::IntoBytes;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::frame::{Header, Sum};
-use super::{Checkpoint, tensors};
+use super::tensors::{self, Coded, Tensor, as_bytes};
 use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
@@ -94,51 +93,10 @@ pub struct ConfigRecord {
     seed: u64,
 }
 
-/// A matrix or, as one row, a vector.
-#[derive(Serialize, Deserialize)]
-pub struct Tensor<'a> {
-    pub shape: (u64, u64),
-    #[serde(borrow, serialize_with = "as_bytes")]
-    pub numbers: Numbers<'a>,
-}
-
-/// Numbers in memory when written, their little-endian bytes when read.
-pub enum Numbers<'a> {
-    Memory(&'a [f32]),
-    File(&'a [u8]),
-}
-
 /// History in memory when written, its bytes when read.
 pub enum Rows<'a> {
     Memory(&'a [LogRow]),
     File(&'a [u8]),
-}
-
-/// What is written as one string of bytes.
-trait Coded {
-    fn code(&self) -> Cow<'_, [u8]>;
-}
-
-fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(&value.code())
-}
-
-impl Coded for Numbers<'_> {
-    fn code(&self) -> Cow<'_, [u8]> {
-        match *self {
-            Self::Memory(numbers) => little_endian(numbers),
-            Self::File(bytes) => bytes.into(),
-        }
-    }
-}
-
-/// The numbers' bytes, the lowest first. Processors that have them so in memory make no copy.
-fn little_endian(numbers: &[f32]) -> Cow<'_, [u8]> {
-    let mut bytes = Cow::Borrowed(numbers.as_bytes());
-    if cfg!(target_endian = "big") {
-        bytes.to_mut().chunks_exact_mut(size_of::<f32>()).for_each(<[u8]>::reverse);
-    }
-    bytes
 }
 
 impl Coded for Rows<'_> {
@@ -147,12 +105,6 @@ impl Coded for Rows<'_> {
             Self::Memory(rows) => rows.iter().flat_map(row_bytes).collect(),
             Self::File(bytes) => bytes.into(),
         }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Numbers<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Self::File)
     }
 }
 
@@ -211,7 +163,7 @@ pub fn row_from(bytes: &[u8]) -> Option<LogRow> {
 }
 
 impl ConfigRecord {
-    fn new(config: &TrainConfig) -> Self {
+    pub fn new(config: &TrainConfig) -> Self {
         // The sizes stand by themselves; a field that is new must get a place in a new version.
         let &TrainConfig {
             hidden: _,
@@ -291,10 +243,10 @@ impl ConfigRecord {
 }
 
 impl Added {
-    fn new(checkpoint: &Checkpoint) -> Self {
-        let config = &checkpoint.config;
+    /// What is added for a run with this name and `config`.
+    pub fn new(run: Option<RunId>, config: &TrainConfig) -> Self {
         Self {
-            run: checkpoint.run.map_or(0, RunId::get),
+            run: run.map_or(0, RunId::get),
             groups: config.groups_in_use() as u64,
             save_minutes: config.save_minutes.unwrap_or(0.0),
         }
@@ -309,28 +261,6 @@ impl Added {
 }
 
 impl<'a> Record<'a> {
-    /// The record of `checkpoint`.
-    pub fn of(checkpoint: &'a Checkpoint) -> Self {
-        let Checkpoint { config, vocabulary, text_sha256, parameters, adam, state, .. } =
-            checkpoint;
-        let &Checkpoint { step, epoch, batch, ref history, .. } = checkpoint;
-        let sizes = checkpoint.sizes();
-        let head = Head {
-            added: Added::new(checkpoint),
-            sizes: [sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as u64),
-            config: ConfigRecord::new(config),
-            text_sha256: *text_sha256,
-            step,
-            epoch,
-            batch: batch as u64,
-            updates: adam.updates,
-            adam: adam.config,
-            vocabulary: vocabulary.iter().copied().collect(),
-            history: Rows::Memory(history),
-        };
-        Self { head, tensors: tensors::list(parameters, adam, state) }
-    }
-
     /// The header of its payload.
     pub fn header(&self) -> Header {
         let mut sum = Sum::default();

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::{at, check, frame, record};
+use super::frame::{self, at};
+use super::{check, record};
 use crate::error::Result;
 use crate::model::Sizes;
 use crate::train::{RunId, TrainConfig, files};

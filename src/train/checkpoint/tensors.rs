@@ -1,11 +1,63 @@
 //! The tensors of a checkpoint, between arrays and records.
 
-use ndarray::Array2;
+use std::borrow::Cow;
 
-use super::record::{Numbers, Tensor};
+use ndarray::Array2;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zerocopy::IntoBytes;
+
 use crate::math::Real;
 use crate::model::{Parameters, Sizes, State};
 use crate::optim::adam::{Adam, AdamConfig};
+
+/// A matrix or, as one row, a vector.
+#[derive(Serialize, Deserialize)]
+pub struct Tensor<'a> {
+    pub shape: (u64, u64),
+    #[serde(borrow, serialize_with = "as_bytes")]
+    pub numbers: Numbers<'a>,
+}
+
+/// Numbers in memory when written, their little-endian bytes when read.
+pub enum Numbers<'a> {
+    Memory(&'a [f32]),
+    File(&'a [u8]),
+}
+
+/// What is written as one string of bytes.
+pub trait Coded {
+    /// Its bytes.
+    fn code(&self) -> Cow<'_, [u8]>;
+}
+
+/// For serde: the value as one string of bytes.
+pub fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(&value.code())
+}
+
+impl Coded for Numbers<'_> {
+    fn code(&self) -> Cow<'_, [u8]> {
+        match *self {
+            Self::Memory(numbers) => little_endian(numbers),
+            Self::File(bytes) => bytes.into(),
+        }
+    }
+}
+
+/// The numbers' bytes, the lowest first. Processors that have them so in memory make no copy.
+fn little_endian(numbers: &[f32]) -> Cow<'_, [u8]> {
+    let mut bytes = Cow::Borrowed(numbers.as_bytes());
+    if cfg!(target_endian = "big") {
+        bytes.to_mut().chunks_exact_mut(size_of::<f32>()).for_each(<[u8]>::reverse);
+    }
+    bytes
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Numbers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&[u8]>::deserialize(deserializer).map(Self::File)
+    }
+}
 
 /// All tensors in the file's order.
 pub fn list<'a>(

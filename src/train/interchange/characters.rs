@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ndarray::{Array2, Axis};
 
-use super::read::{Check, ensure};
+use super::check::{Check, ensure};
 use crate::model::Parameters;
 use crate::text::corpus::Corpus;
 

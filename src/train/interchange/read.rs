@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::characters::{characters, listed, sort};
+use super::check::{Check, ensure};
 use super::{Card, KEY, VERSION, decoder_names, lstm_names, shapes};
 use crate::math::Real;
 use crate::model::{Parameters, Sizes};
@@ -17,14 +18,6 @@ use crate::train::checkpoint::Checkpoint;
 const MAX_HEADER: u64 = 2 << 20;
 /// Bytes that the carried state of a configuration may take beyond the length of its file.
 const MAX_STATE: usize = 16 << 20;
-
-/// What is proven, or the reason why it is not.
-pub type Check<T> = std::result::Result<T, String>;
-
-/// Fails with the reason that `why` gives unless `holds`.
-pub fn ensure(holds: bool, why: impl FnOnce() -> String) -> Check<()> {
-    if holds { Ok(()) } else { Err(why()) }
-}
 
 pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
     let file = File::read(bytes)?;

@@ -3,8 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::listing::Entry;
-use super::refused;
+use super::listing::{Entry, LOG, refused};
 use crate::error::{Error, Result};
 use crate::train::{RunId, files};
 
@@ -60,7 +59,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 fn is_of_a_run(name: &str) -> bool {
     let aside = [DAMAGED, KEPT].iter().find_map(|ending| name.split_once(&format!(".{ending}")));
     let name = aside.map_or(name, |(name, _)| name);
-    name == super::RunFolder::LOG || Entry::of(PathBuf::from(name)).is_some()
+    name == LOG || Entry::of(PathBuf::from(name)).is_some()
 }
 
 /// `replaced-` and the name of a run, perhaps with a number.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
-use super::listing::{Entry, checkpoints_in};
+use super::listing::{Entry, LOG, checkpoints_in};
 use super::lock::Lock;
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
@@ -66,7 +66,7 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// Name of the log.
-    pub const LOG: &'static str = "log.csv";
+    pub const LOG: &'static str = LOG;
     /// Name of the file that carries the lock and the name of the run.
     pub const LOCK: &'static str = Lock::NAME;
 

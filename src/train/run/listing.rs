@@ -6,6 +6,14 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoint;
 
+/// Name of the log.
+pub(super) const LOG: &str = "log.csv";
+
+/// An error about the run folder at `path`.
+pub(super) fn refused(path: &Path, reason: &str) -> Error {
+    Error::RunFolder { path: path.to_path_buf(), reason: reason.into() }
+}
+
 /// A file whose name is a checkpoint's, `i{step}_l{hidden}.ckpt`; what is in it has not been looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use same_file::Handle;
 
-use super::listing::checkpoints_in;
-use super::refused;
+use super::listing::{checkpoints_in, refused};
 use crate::error::{Error, Result};
 use crate::train::RunId;
 use crate::train::checkpoint::Summary;

@@ -11,22 +11,17 @@ mod opening;
 mod saving;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
 
 pub use folder::{Mode, Opened, RunFolder};
 pub use listing::{Entry, Loaded, Newest, checkpoints_in, load_any, newest_good};
-use lock::Lock;
 pub use saving::OnSaveError;
 use saving::{LAST_PAUSES, Saving};
 
 use crate::error::{Error, Result};
 use crate::train::trainer::{StepReport, Trainer};
-
-fn refused(path: &Path, reason: &str) -> Error {
-    Error::RunFolder { path: path.to_path_buf(), reason: reason.into() }
-}
 
 /// What [`Run`] yields.
 #[derive(Debug)]

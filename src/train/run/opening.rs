@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
-use super::listing::{Newest, checkpoints_in, newest_good};
-use super::lock::Claim;
-use super::{RunFolder, refused};
+use super::listing::{LOG, Newest, checkpoints_in, newest_good, refused};
+use super::lock::{Claim, Lock};
 use crate::error::{Error, Result};
 use crate::train::RunId;
 use crate::train::checkpoint::{Checkpoint, Summary};
@@ -81,7 +80,7 @@ fn interrupted(contents: &Contents) -> String {
     format!(
         "an --overwrite was interrupted here; repeat it, or, to have the old run back, {back}delete \
          {}",
-        super::Lock::NAME
+        Lock::NAME
     )
 }
 
@@ -136,7 +135,7 @@ fn run_of(
     if is_ours {
         return Ok(claim.run);
     }
-    let (this, ours, lock) = (named(checkpoint.run), claim.run, super::Lock::NAME);
+    let (this, ours, lock) = (named(checkpoint.run), claim.run, Lock::NAME);
     let reason = format!(
         "belongs to another run ({this}) than the folder ({ours}); move it elsewhere, or, if all in the \
          folder is that run's, delete {lock}"
@@ -150,7 +149,7 @@ fn named(run: Option<RunId>) -> String {
 
 /// Refuses a log that another run has written: it would be written anew.
 fn prove_log(folder: &Path, run: RunId) -> Result<()> {
-    let log = folder.join(RunFolder::LOG);
+    let log = folder.join(LOG);
     let found = match LogRow::run_of(&log) {
         Err(error) if error.is_missing() => return Ok(()),
         found => found?,
