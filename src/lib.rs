@@ -2,7 +2,7 @@
 //!
 //! # A tour in reading order
 //!
-//! Read [`reference`] first: the whole training step on one page, in plain loops. The rest of the crate computes
+//! Read [`mod@reference`] first: the whole training step on one page, in plain loops. The rest of the crate computes
 //! the same numbers fast.
 //!
 //! Text becomes a trained network along one straight way, and each stage is a module of its name:
