@@ -60,7 +60,7 @@
 //!    That is 67 GFLOP/s, or reading B at 130 GB/s, as fast as the third-level cache gives it;
 //!    `matrixmultiply` makes 5.5.
 //! 8. **dW** (`accumulate`) is the one product whose operands both come from memory. It goes piece by piece of
-//!    the sum, at most 1,024 positions each, and by up to 512 columns of dZ: a piece of these columns is copied
+//!    the sum, at most 1,024 positions each, and by up to 2,048 columns of dZ: a piece of these columns is copied
 //!    into panels once and used for all X. Columns of X lie k-major already, so here A is copied in that order,
 //!    by fixed-length copies, 8 tiles of X at a time, which stay in the second-level cache while dZ passes. A
 //!    tile starts from zero; at its end it adds the sums that wait for it and leaves the result to wait in
