@@ -2,9 +2,8 @@
 //! X·W_ih and h·W_hh, and as many back (the weights' gradients are summed elsewhere). One thread.
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use karenina::layers::lstm::{
-    Carry, Input, LstmParameters, LstmTape, PackedLstm, backward, forward,
-};
+use karenina::layers::lstm::{Carry, Input, LstmTape, PackedLstm, backward, forward};
+use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use ndarray::Array3;
@@ -14,19 +13,20 @@ use rand_pcg::Pcg64;
 /// T, b, H.
 const SHAPES: [[usize; 3]; 3] = [[50, 25, 128], [50, 25, 256], [100, 50, 512]];
 
-/// A layer's weights as they are and packed.
-fn layer(hidden: usize) -> (LstmParameters<f32>, PackedLstm<f32>) {
+/// A layer above another: its weights are those of layer 1.
+fn parameters(hidden: usize) -> Parameters<f32> {
     let sizes = Sizes { vocabulary: 2, hidden, layers: 2 };
-    let mut rng = Pcg64::seed_from_u64(1);
-    let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng).lstm.remove(1);
-    let mut packed = PackedLstm::zeros(hidden, false);
-    packed.pack(&parameters);
-    (parameters, packed)
+    Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(1))
 }
 
 fn lstm(c: &mut Criterion) {
     for [unroll, rows, hidden] in SHAPES {
-        let (parameters, packed) = layer(hidden);
+        let parameters = parameters(hidden);
+        let weights = parameters.lstm(1);
+        let mut packed = PackedLstm::zeros(hidden, false, f32::packed);
+        let mut transposed = PackedLstm::zeros(hidden, false, |k, n| f32::packed(n, k));
+        packed.pack(weights);
+        transposed.pack(weights.transposed());
         let x = Array3::from_elem((unroll, rows, hidden), 0.1);
         let mut tape = LstmTape::zeros(unroll, rows, hidden);
         let mut watch = Stopwatch::default();
@@ -37,18 +37,18 @@ fn lstm(c: &mut Criterion) {
         group.sample_size(10).throughput(Throughput::Elements(flop));
         group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
             let input = Input::Sequence(x.view());
-            b.iter(|| forward(&mut tape, input, &parameters, &packed, &mut watch));
+            b.iter(|| forward(&mut tape, input, weights, &packed, &mut watch));
         });
         group.finish();
 
         // A backward pass consumes the tape's gates and dy, so each gets a copy that is not timed.
         let mut group = c.benchmark_group("lstm_backward");
         group.sample_size(10).throughput(Throughput::Elements(flop));
-        forward(&mut tape, Input::Sequence(x.view()), &parameters, &packed, &mut watch);
+        forward(&mut tape, Input::Sequence(x.view()), weights, &packed, &mut watch);
         group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
             b.iter_batched_ref(
                 || (tape.clone(), x.clone(), Carry::zeros(rows, hidden)),
-                |(tape, dy, carry)| backward(tape, dy, carry, &packed, &mut watch),
+                |(tape, dy, carry)| backward(tape, dy, carry, &transposed, &mut watch),
                 BatchSize::PerIteration,
             );
         });

@@ -7,14 +7,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::measurement::WallTime;
-use criterion::{
-    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
-};
-use half::{bf16, f16};
-use karenina::math::matmul::{
-    Kernel, Multiply, Packed, Rows, accumulate_transposed_with, matmul_packed,
-};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use karenina::math::matmul::{Element, Kernel, Packed, Rows, Storage, accumulate_transposed_with};
 use karenina::math::sums::{Pieces, default_groups};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2};
@@ -61,16 +55,20 @@ fn products(criterion: &mut Criterion) {
         let shape = format!("{m}x{k}x{n}");
         let (a, b, mut c) = (numbers(m, k), numbers(k, n), Array2::zeros((m, n)));
         group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-        for kernel in Kernel::available() {
-            let mut packed = Packed::zeros_for(kernel, k, n);
+        // B in 16 bits pays where reading it is all that counts.
+        let storages = if m == 1 { &Storage::ALL[..] } else { &[Storage::F32] };
+        for (kernel, &storage) in
+            Kernel::available().flat_map(|k| storages.iter().map(move |s| (k, s)))
+        {
+            let mut packed = Packed::zeros_for(kernel, k, n, storage);
             packed.pack(b.view());
-            group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
-                bencher.iter(|| matmul_packed(black_box(a.view()), &packed, c.view_mut()));
+            let name = match storage {
+                Storage::F32 => kernel.name().into(),
+                _ => format!("{}, {storage}", kernel.name()),
+            };
+            group.bench_function(BenchmarkId::new(name, &shape), |bencher| {
+                bencher.iter(|| f32::multiply(black_box(a.view()), &packed, c.view_mut()));
             });
-        }
-        if m == 1 {
-            stored::<f16>(&mut group, "f16", &a, &b);
-            stored::<bf16>(&mut group, "bf16", &a, &b);
         }
         group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
             bencher.iter(|| general_mat_mul(1.0, black_box(&a), &b, 1.0, &mut c));
@@ -82,25 +80,6 @@ fn products(criterion: &mut Criterion) {
         }
     }
     group.finish();
-}
-
-/// A product with B in 16 bits, by every kernel.
-fn stored<W: Multiply<f32>>(
-    group: &mut BenchmarkGroup<WallTime>,
-    name: &str,
-    a: &Array2<f32>,
-    b: &Array2<f32>,
-) {
-    let ((m, k), n) = (a.dim(), b.ncols());
-    let mut c = Array2::zeros((m, n));
-    for kernel in Kernel::available() {
-        let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, k, n);
-        packed.pack(b.view());
-        let id = BenchmarkId::new(format!("{}, {name}", kernel.name()), format!("{m}x{k}x{n}"));
-        group.bench_function(id, |bencher| {
-            bencher.iter(|| matmul_packed(black_box(a.view()), &packed, c.view_mut()));
-        });
-    }
 }
 
 fn sums(criterion: &mut Criterion) {
@@ -147,9 +126,9 @@ fn packing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pack");
     let b = numbers(512, 2048);
     group.throughput(Throughput::Bytes(4 * b.len() as u64));
-    let mut packed = Packed::zeros(512, 2048);
+    let mut packed = f32::packed(512, 2048);
     group.bench_function("512x2048", |bencher| bencher.iter(|| packed.pack(black_box(b.view()))));
-    let mut packed = Packed::zeros(2048, 512);
+    let mut packed = f32::packed(2048, 512);
     group.bench_function("512x2048 transposed", |bencher| {
         bencher.iter(|| packed.pack(black_box(b.t())));
     });

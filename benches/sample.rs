@@ -1,7 +1,7 @@
 //! Generation, in characters a second: N texts at once, a character of each per step.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use karenina::math::weights::Weights;
+use karenina::math::matmul::Storage;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::sample::{Generator, Picker};
 use rand::SeedableRng;
@@ -10,17 +10,17 @@ use rand_pcg::Pcg64;
 fn sample(c: &mut Criterion) {
     let mut group = c.benchmark_group("sample");
     let sizes = [(128, 1), (512, 1), (512, 16)];
-    let cases = sizes.into_iter().flat_map(|sizes| Weights::ALL.map(|weights| (sizes, weights)));
+    let cases = sizes.into_iter().flat_map(|sizes| Storage::ALL.map(|weights| (sizes, weights)));
     for ((hidden, rows), weights) in cases {
         let sizes = Sizes { vocabulary: 155, hidden, layers: 2 };
         let mut rng = Pcg64::seed_from_u64(1);
         let parameters = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
         let mut generator =
-            Generator::with_weights(&parameters, rows, weights).expect("small weights");
+            Generator::stored_in(&parameters, rows, weights).expect("small weights");
         let mut characters = vec![0; rows];
         group.throughput(Throughput::Elements(rows as u64));
         let name = match weights {
-            Weights::F32 => format!("H{hidden} L2 V155, {rows} texts"),
+            Storage::F32 => format!("H{hidden} L2 V155, {rows} texts"),
             _ => format!("H{hidden} L2 V155, {rows} texts, {weights}"),
         };
         group.bench_function(BenchmarkId::from_parameter(name), |b| {

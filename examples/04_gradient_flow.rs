@@ -48,6 +48,6 @@ fn network(vocabulary: usize, forget_bias: f64) -> Parameters<f64> {
     let sizes = Sizes { vocabulary, hidden: 32, layers: 1 };
     let mut rng = Pcg64::seed_from_u64(0);
     let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
-    parameters.lstm[0].b.slice_mut(s![32..64]).fill(forget_bias);
+    parameters.lstm_mut(0).b.slice_mut(s![32..64]).fill(forget_bias);
     parameters
 }

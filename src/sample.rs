@@ -1,17 +1,12 @@
 //! Layer 3: text from a trained network, one character at a time.
 
-use std::mem::swap;
-
-use half::{bf16, f16};
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::{ArrayView1, ArrayView2, Axis};
 use rand::Rng;
 
 use crate::error::{Error, Result};
-use crate::layers::lstm::{self, LstmParameters};
 use crate::math::Real;
-use crate::math::matmul::{Factor, Multiply, Packed};
-use crate::math::weights::Weights;
-use crate::model::{Network, Parameters, Sizes, State};
+use crate::math::matmul::{Packed, Storage};
+use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,112 +78,56 @@ impl Picker {
 
 /// A network that reads and writes `rows` texts at once, a character each per step.
 ///
-/// It computes what the training forward pass computes with T = 1 and no dropout, with the same
-/// kernels in the same order: the same bits. With 16-bit [`Weights`] they are the bits of the network
-/// whose parameters are [rounded](Parameters::rounded).
-pub struct Generator<R: Real> {
-    layers: Vec<Layer<R>>,
-    /// The projection's W [H, V] and b `[V]`.
-    projection: (Weight<R>, Array1<R>),
+/// It is the training forward pass with T = 1 and no dropout: the same bits. With 16-bit [`Storage`] they are
+/// the bits of the network whose parameters are [rounded](Parameters::rounded).
+#[derive(Debug)]
+pub struct Generator<'a, R: Real> {
+    parameters: &'a Parameters<R>,
+    packed: PackedWeights<R>,
     state: State<R>,
-    /// The new cell state of the layer in work, [rows, H].
-    c_next: Array2<R>,
-    /// Pre-activations, then gates, of the layer in work, [rows, 4H].
-    z: Array2<R>,
-    /// [rows, V]
-    logits: Array2<R>,
+    /// One step of all rows.
+    shard: Shard<R>,
 }
 
-/// What a step reads of one layer's weights.
-struct Layer<R> {
-    input: Input<R>,
-    /// [H, 4H]
-    w_hh: Weight<R>,
-}
-
-/// What comes into a layer, and how it becomes x·W_ih + b.
-enum Input<R> {
-    /// A character, which is a row of this table: W_ih + b of every character, [V, 4H].
-    Character(Array2<R>),
-    /// The output of the layer below, which is multiplied by W_ih [H, 4H] and added to b `[4H]`.
-    Below(Weight<R>, Array1<R>),
-}
-
-/// A packed matrix, in whatever type its numbers are stored.
-type Weight<R> = Box<dyn Factor<R>>;
-
-impl<R: Real> Generator<R> {
+impl<'a, R: Real> Generator<'a, R> {
     /// Bytes of memory that a generator of `rows` texts takes beside the parameters, at most; `u64::MAX`
     /// for as much and more.
-    ///
-    /// * once: the packed weights and the first layer's table, 4H·V
-    /// * per row: h and c of each layer 2H·L, the next c H, z 4H, logits V
     pub fn bytes(sizes: Sizes, rows: usize) -> u64 {
-        let [v, h, l, rows] =
-            [sizes.vocabulary, sizes.hidden, sizes.layers, rows].map(|size| size as f64);
-        let numbers = 4.0 * h * v + rows * (2.0 * h * l + 5.0 * h + v);
-        let packed = Network::<R>::packed_bytes(sizes) / 2; // without the transposes
-        packed.saturating_add((numbers * size_of::<R>() as f64) as u64)
+        let [h, l, rows] = [sizes.hidden, sizes.layers, rows].map(|size| size as f64);
+        let state = (2.0 * h * l * rows * size_of::<R>() as f64) as u64;
+        let tapes = Network::<R>::tape_bytes(sizes, rows as usize, 1, false);
+        Network::<R>::packed_bytes(sizes).saturating_add(tapes).saturating_add(state)
     }
 
-    /// A generator of `rows` texts that has read nothing yet. It copies what it needs.
-    pub fn new(parameters: &Parameters<R>, rows: usize) -> Self {
-        Self::packed_by(packed::<R, R>, parameters, rows)
+    /// A generator of `rows` texts that has read nothing yet.
+    pub fn new(parameters: &'a Parameters<R>, rows: usize) -> Self {
+        Self::packed_in(parameters, rows, R::packed)
     }
 
-    /// A generator whose matrices are packed by `pack`.
-    fn packed_by(
-        pack: fn(&Array2<R>) -> Weight<R>,
-        parameters: &Parameters<R>,
+    fn packed_in(
+        parameters: &'a Parameters<R>,
         rows: usize,
+        room: impl Fn(usize, usize) -> R::Packed,
     ) -> Self {
-        let sizes @ Sizes { vocabulary, hidden, .. } = parameters.sizes();
-        let layer = |(l, p): (usize, &LstmParameters<R>)| {
-            let input = match l {
-                0 => Input::Character(&p.w_ih + &p.b),
-                _ => Input::Below(pack(&p.w_ih), p.b.clone()),
-            };
-            Layer { input, w_hh: pack(&p.w_hh) }
-        };
-        Self {
-            layers: parameters.lstm.iter().enumerate().map(layer).collect(),
-            projection: (pack(&parameters.projection.w), parameters.projection.b.clone()),
-            state: State::zeros(sizes, rows),
-            c_next: Array2::zeros((rows, hidden)),
-            z: Array2::zeros((rows, 4 * hidden)),
-            logits: Array2::zeros((rows, vocabulary)),
-        }
+        let sizes = parameters.sizes();
+        let mut packed = PackedWeights::new(sizes, false, room);
+        packed.pack(parameters);
+        let (state, shard) = (State::zeros(sizes, rows), Shard::new(sizes, 0..rows, rows, 1));
+        Self { parameters, packed, state, shard }
     }
 
     /// Reads one character in each row and returns the logits of the next, [rows, V].
     ///
     /// # Panics
     /// Unless there is a character for each row, and in the vocabulary.
-    pub fn step(&mut self, characters: &[u32]) -> &Array2<R> {
-        let Self { layers, projection, state, c_next, z, logits } = self;
-        let (found, rows) = (characters.len(), z.nrows());
+    pub fn step(&mut self, characters: &[u32]) -> ArrayView2<'_, R> {
+        let (found, rows) = (characters.len(), self.shard.range.len());
         assert!(found == rows, "{found} characters for {rows} rows");
-        for (l, Layer { input, w_hh }) in layers.iter().enumerate() {
-            match input {
-                Input::Character(table) => {
-                    for (mut z, &id) in z.rows_mut().into_iter().zip(characters) {
-                        z.assign(&table.row(id as usize)); // Eq. F1: x_t·W_ih + b
-                    }
-                }
-                Input::Below(w_ih, b) => {
-                    z.assign(b);
-                    w_ih.multiply(state.h[l - 1].view(), z.view_mut()); // Eq. F1
-                }
-            }
-            w_hh.multiply(state.h[l].view(), z.view_mut()); // Eq. F1
-            let (c, h) = (&mut state.c[l], &mut state.h[l]);
-            lstm::cells_forward(z.view_mut(), c.view(), c_next.view_mut(), h.view_mut());
-            swap(c, c_next);
-        }
-        let (w, b) = projection;
-        logits.assign(b);
-        w.multiply(state.h[state.h.len() - 1].view(), logits.view_mut()); // Eq. F9
-        &self.logits
+        let characters = ArrayView2::from_shape((1, rows), characters).expect("one row of them");
+        self.shard.load(characters, characters, &self.state);
+        self.shard.predict(self.parameters, &self.packed, None);
+        self.shard.store_state(&mut self.state);
+        self.logits()
     }
 
     /// Forgets everything read so far.
@@ -200,44 +139,32 @@ impl<R: Real> Generator<R> {
     ///
     /// # Panics
     /// If `characters` is empty: no character, no next one.
-    pub fn read(&mut self, characters: &[u32]) -> &Array2<R> {
+    pub fn read(&mut self, characters: &[u32]) -> ArrayView2<'_, R> {
         assert!(!characters.is_empty(), "there is nothing to read");
-        let rows = self.z.nrows();
+        let rows = self.shard.range.len();
         for &id in characters {
             self.step(&vec![id; rows]);
         }
-        &self.logits
+        self.logits()
     }
 
     /// The logits after the last character read, [rows, V].
-    pub fn logits(&self) -> &Array2<R> {
-        &self.logits
+    pub fn logits(&self) -> ArrayView2<'_, R> {
+        self.shard.p.index_axis(Axis(0), 0)
     }
 }
 
-impl Generator<f32> {
+impl<'a> Generator<'a, f32> {
     /// [`Generator::new`] with weights stored in another type.
     ///
     /// # Errors
     /// Those of [`Parameters::require_range`].
-    pub fn with_weights(
-        parameters: &Parameters<f32>,
+    pub fn stored_in(
+        parameters: &'a Parameters<f32>,
         rows: usize,
-        weights: Weights,
+        storage: Storage,
     ) -> Result<Self> {
-        parameters.require_range(weights)?;
-        let pack = match weights {
-            Weights::F32 => packed::<f32, f32>,
-            Weights::F16 => packed::<f32, f16>,
-            Weights::Bf16 => packed::<f32, bf16>,
-        };
-        Ok(Self::packed_by(pack, parameters, rows))
+        parameters.require_range(storage)?;
+        Ok(Self::packed_in(parameters, rows, |k, n| Packed::zeros(k, n, storage)))
     }
-}
-
-/// `w` laid out for the kernels, its numbers stored in `W`.
-fn packed<R: Real, W: Multiply<R>>(w: &Array2<R>) -> Weight<R> {
-    let mut packed = Packed::<R, W>::zeros_stored(w.nrows(), w.ncols());
-    packed.pack(w.view());
-    Box::new(packed)
 }

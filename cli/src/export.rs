@@ -88,7 +88,7 @@ fn gradients<R: Real>(
     let ids: Vec<u32> = corpus.in_terms_of(&vocabulary)?.ids().iter().collect();
     let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
     let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)
-        .saturating_add(Network::<R>::packed_bytes(sizes));
+        .saturating_add(Network::<R>::packed_bytes(sizes).saturating_mul(2));
     let bytes = Parameters::<R>::bytes(sizes).saturating_mul(2).saturating_add(network);
     memory::require(bytes, format!("--gradients with a text of {} characters", ids.len()))?;
     let parameters: Parameters<R> = checkpoint.parameters.cast();

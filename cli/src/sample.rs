@@ -92,9 +92,8 @@ impl Sample {
             Generator::<f32>::bytes(checkpoint.parameters.sizes(), rows),
             format!("to write {rows} texts at once"),
         )?;
-        let generator = |rows: usize| {
-            Generator::with_weights(&checkpoint.parameters, rows, self.weights.weights)
-        };
+        let generator =
+            |rows: usize| Generator::stored_in(&checkpoint.parameters, rows, self.weights.weights);
         let seed = self.seed.unwrap_or_else(seed_from_clock);
         let writer = Writer {
             vocabulary: &vocabulary,

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use karenina::math::weights::Weights;
+use karenina::math::matmul::Storage;
 use karenina::text::batches::Validation;
 use karenina::train::TrainConfig;
 
@@ -45,13 +45,13 @@ impl Sizes {
 pub struct WeightsArg {
     /// How weights are stored: f16 and bf16 halve what each character reads and are faster to write
     /// with, at a small loss of quality that `karenina eval --weights` measures
-    #[arg(long, value_name = "TYPE", default_value_t = Weights::F32, value_parser = weights())]
-    pub weights: Weights,
+    #[arg(long, value_name = "TYPE", default_value_t = Storage::F32, value_parser = weights())]
+    pub weights: Storage,
 }
 
-/// Reads the names of [`Weights`].
-fn weights() -> impl TypedValueParser<Value = Weights> {
-    PossibleValuesParser::new(Weights::ALL.map(Weights::name)).try_map(|name| name.parse())
+/// Reads the names of [`Storage`].
+fn weights() -> impl TypedValueParser<Value = Storage> {
+    PossibleValuesParser::new(Storage::ALL.map(Storage::name)).try_map(|name| name.parse())
 }
 
 /// Hyper-parameters that the user may set on top of the preset.

@@ -8,55 +8,70 @@
 use std::mem::swap;
 
 use ndarray::{
-    Array1, Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis,
-    s,
+    Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2,
+    ArrayViewMut3, Axis, s,
 };
 
 use crate::layers::cell;
 use crate::math::Real;
-use crate::math::matmul::{Packed, matmul_packed};
 use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
 
 /// Weights of one layer, or their gradient. The four gates stand side by side in the columns, in
 /// the order i, f, g, o.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LstmParameters<R> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LstmParameters<'a, R> {
     /// Input to gates, [D, 4H]; D = V in the first layer, H above.
-    pub w_ih: Array2<R>,
+    pub w_ih: ArrayView2<'a, R>,
     /// Last output to gates, [H, 4H].
-    pub w_hh: Array2<R>,
+    pub w_hh: ArrayView2<'a, R>,
     /// One bias per gate, `[4H]`.
-    pub b: Array1<R>,
+    pub b: ArrayView1<'a, R>,
 }
 
-/// A layer's weights laid out for the kernels, once per training step.
+impl<R> LstmParameters<'_, R> {
+    /// The transposes of both matrices, for the way back.
+    pub fn transposed(self) -> Self {
+        let Self { w_ih, w_hh, b } = self;
+        Self { w_ih: w_ih.reversed_axes(), w_hh: w_hh.reversed_axes(), b }
+    }
+}
+
+/// [`LstmParameters`] for writing.
+#[derive(Debug)]
+pub struct LstmParametersMut<'a, R> {
+    /// [D, 4H]
+    pub w_ih: ArrayViewMut2<'a, R>,
+    /// [H, 4H]
+    pub w_hh: ArrayViewMut2<'a, R>,
+    /// `[4H]`
+    pub b: ArrayViewMut1<'a, R>,
+}
+
+/// A layer's weights laid out for the kernels: W_ih [D, 4H] and W_hh [H, 4H] on the way forward, their
+/// transposes on the way back.
 #[derive(Clone, Debug)]
 pub struct PackedLstm<R: Real> {
-    /// W_ih [D, 4H] and its transpose; absent in the first layer, which gathers rows instead.
-    pub w_ih: Option<[Packed<R>; 2]>,
-    /// W_hh [H, 4H]
-    pub w_hh: Packed<R>,
-    /// W_hhᵀ [4H, H]
-    pub w_hh_transposed: Packed<R>,
+    /// W_ih; absent in the first layer, which gathers rows instead.
+    pub w_ih: Option<R::Packed>,
+    /// W_hh
+    pub w_hh: R::Packed,
 }
 
 impl<R: Real> PackedLstm<R> {
-    /// Room for a layer of `hidden` cells; the first layer packs no input weight.
-    pub fn zeros(hidden: usize, is_first: bool) -> Self {
-        let pair = [Packed::zeros(hidden, 4 * hidden), Packed::zeros(4 * hidden, hidden)];
-        let [w_hh, w_hh_transposed] = pair.clone();
-        Self { w_ih: (!is_first).then_some(pair), w_hh, w_hh_transposed }
+    /// Room for a layer of `hidden` cells; the first layer packs no input weight. `room(k, n)` makes that of
+    /// one matrix [k, n].
+    pub fn zeros(hidden: usize, is_first: bool, room: impl Fn(usize, usize) -> R::Packed) -> Self {
+        let room = || room(hidden, 4 * hidden);
+        Self { w_ih: (!is_first).then(room), w_hh: room() }
     }
 
-    /// Lays out `parameters`.
-    pub fn pack(&mut self, parameters: &LstmParameters<R>) {
-        if let Some([w_ih, w_ih_transposed]) = &mut self.w_ih {
-            w_ih.pack(parameters.w_ih.view());
-            w_ih_transposed.pack(parameters.w_ih.t());
+    /// Lays out `parameters`, or their transposes where there is room for those.
+    pub fn pack(&mut self, parameters: LstmParameters<R>) {
+        if let Some(w_ih) = &mut self.w_ih {
+            R::pack(w_ih, parameters.w_ih);
         }
-        self.w_hh.pack(parameters.w_hh.view());
-        self.w_hh_transposed.pack(parameters.w_hh.t());
+        R::pack(&mut self.w_hh, parameters.w_hh);
     }
 }
 
@@ -141,7 +156,7 @@ fn steps_at_once(rows: usize) -> usize {
 pub fn forward<R: Real>(
     tape: &mut LstmTape<R>,
     input: Input<R>,
-    parameters: &LstmParameters<R>,
+    parameters: LstmParameters<R>,
     packed: &PackedLstm<R>,
     watch: &mut Stopwatch,
 ) {
@@ -163,14 +178,14 @@ pub fn forward<R: Real>(
     );
     let at_once = steps_at_once(rows);
     for t in 0..unroll {
-        if let (Input::Sequence(x), Some([w_ih, _])) = (input, &packed.w_ih)
+        if let (Input::Sequence(x), Some(w_ih)) = (input, &packed.w_ih)
             && t % at_once == 0
         {
             watch.measure(Phase::InputMatmul, || {
                 let steps = s![t..unroll.min(t + at_once), .., ..];
                 let mut z = flatten_mut(tape.gates.slice_mut(steps));
                 z.assign(&parameters.b);
-                matmul_packed(flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
+                R::multiply(flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
             });
         }
         let mut z = tape.gates.index_axis_mut(Axis(0), t);
@@ -181,7 +196,7 @@ pub fn forward<R: Real>(
             watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters));
         }
         watch.measure(Phase::RecurrentMatmul, || {
-            matmul_packed(h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
+            R::multiply(h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
         });
         watch.measure(Phase::Gates, || {
             cells_forward(
@@ -198,7 +213,7 @@ pub fn forward<R: Real>(
 pub(crate) fn gather<R: Real>(
     mut z: ArrayViewMut2<R>,
     ids: ArrayView1<u32>,
-    parameters: &LstmParameters<R>,
+    parameters: LstmParameters<R>,
 ) {
     let b = contiguous(parameters.b.as_slice());
     for (mut z, &id) in z.rows_mut().into_iter().zip(ids) {
@@ -237,6 +252,7 @@ pub(crate) fn cells_forward<R: Real>(
 /// * `tape`: `gates` on entry, `dz` in their memory on return
 /// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
 ///   below (D = H), overwritten by dx [T, b, D]
+/// * `transposed`: the transposes of the layer's weights
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
 ///
 /// # Panics
@@ -245,7 +261,7 @@ pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,
     dy: &mut Array3<R>,
     carry: &mut Carry<R>,
-    packed: &PackedLstm<R>,
+    transposed: &PackedLstm<R>,
     watch: &mut Stopwatch,
 ) {
     swap(&mut tape.dz, &mut tape.gates);
@@ -268,9 +284,9 @@ pub fn backward<R: Real>(
                 0 => carry.dh.view_mut(), // Eq. B21: nothing is above h_0
                 _ => dy_before.index_axis_mut(Axis(0), t - 1),
             };
-            matmul_packed(gates_to_dz.view(), &packed.w_hh_transposed, dh_prev); // Eq. B6
+            R::multiply(gates_to_dz.view(), &transposed.w_hh, dh_prev); // Eq. B6
         });
-        if let Some([_, w_ih_transposed]) = &packed.w_ih
+        if let Some(w_ih) = &transposed.w_ih
             && t % at_once == 0
         {
             watch.measure(Phase::InputBackward, || {
@@ -278,7 +294,7 @@ pub fn backward<R: Real>(
                 let steps = s![t..unroll.min(t + at_once), .., ..];
                 let mut dx = flatten_mut(dy.slice_mut(steps));
                 dx.fill(R::zero());
-                matmul_packed(flatten(tape.dz.slice(steps)), w_ih_transposed, dx); // Eq. B20
+                R::multiply(flatten(tape.dz.slice(steps)), w_ih, dx); // Eq. B20
             });
         }
     }

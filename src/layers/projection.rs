@@ -1,42 +1,25 @@
 //! The projection to the vocabulary: logits = y·W + b.
 
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
 
 use crate::math::Real;
-use crate::math::matmul::{Packed, matmul_packed};
 
 /// Weights of the projection, or their gradient.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProjectionParameters<R> {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ProjectionParameters<'a, R> {
     /// [H, V]
-    pub w: Array2<R>,
+    pub w: ArrayView2<'a, R>,
     /// `[V]`
-    pub b: Array1<R>,
+    pub b: ArrayView1<'a, R>,
 }
 
-/// The projection's weight laid out for the kernels, once per training step.
-#[derive(Clone, Debug)]
-pub struct PackedProjection<R: Real> {
-    /// W [H, V]
-    pub w: Packed<R>,
-    /// Wᵀ [V, H]
-    pub w_transposed: Packed<R>,
-}
-
-impl<R: Real> PackedProjection<R> {
-    /// Room for a projection from `hidden` to `vocabulary`.
-    pub fn zeros(hidden: usize, vocabulary: usize) -> Self {
-        Self {
-            w: Packed::zeros(hidden, vocabulary),
-            w_transposed: Packed::zeros(vocabulary, hidden),
-        }
-    }
-
-    /// Lays out `parameters`.
-    pub fn pack(&mut self, parameters: &ProjectionParameters<R>) {
-        self.w.pack(parameters.w.view());
-        self.w_transposed.pack(parameters.w.t());
-    }
+/// [`ProjectionParameters`] for writing.
+#[derive(Debug)]
+pub struct ProjectionParametersMut<'a, R> {
+    /// [H, V]
+    pub w: ArrayViewMut2<'a, R>,
+    /// `[V]`
+    pub b: ArrayViewMut1<'a, R>,
 }
 
 /// Forward: logits = y·W + b (Eq. F9).
@@ -46,12 +29,12 @@ impl<R: Real> PackedProjection<R> {
 /// * `logits` [N, V], overwritten
 pub fn forward<R: Real>(
     y: ArrayView2<R>,
-    w: &Packed<R>,
-    b: &Array1<R>,
+    w: &R::Packed,
+    b: ArrayView1<R>,
     mut logits: ArrayViewMut2<R>,
 ) {
-    logits.assign(b);
-    matmul_packed(y, w, logits); // Eq. F9
+    logits.assign(&b);
+    R::multiply(y, w, logits); // Eq. F9
 }
 
 /// Backward to the input: dy = dlogits·Wᵀ (Eq. B4). The gradients of W and b are sums over all
@@ -62,10 +45,10 @@ pub fn forward<R: Real>(
 /// * `dy` [N, H], overwritten
 pub fn backward<R: Real>(
     dlogits: ArrayView2<R>,
-    w_transposed: &Packed<R>,
+    w_transposed: &R::Packed,
     mut dy: ArrayViewMut2<R>,
 ) {
     // F9: logits = y·W + b
     dy.fill(R::zero());
-    matmul_packed(dlogits, w_transposed, dy); // Eq. B4
+    R::multiply(dlogits, w_transposed, dy); // Eq. B4
 }

@@ -1,7 +1,5 @@
 //! How parameters start.
 
-use ndarray::{Array, Dimension, ShapeBuilder};
-use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::{Distribution, StandardNormal, Uniform};
 use rand::Rng;
 
@@ -56,16 +54,11 @@ impl<R: Real> Distribution<R> for GlorotUniform {
     }
 }
 
-/// An array of numbers drawn from `distribution` in row-major order.
-pub fn random<R, D, Sh>(
-    shape: Sh,
+/// Draws every number of `to` from `distribution`, in its order.
+pub fn fill<'a, R: Real>(
+    to: impl IntoIterator<Item = &'a mut R>,
     distribution: impl Distribution<R>,
     rng: &mut impl Rng,
-) -> Array<R, D>
-where
-    R: Real,
-    D: Dimension,
-    Sh: ShapeBuilder<Dim = D>,
-{
-    Array::random_using(shape, distribution, rng)
+) {
+    to.into_iter().for_each(|x| *x = distribution.sample(rng));
 }

@@ -8,6 +8,5 @@ pub mod real;
 pub mod simd;
 pub mod stopwatch;
 pub mod sums;
-pub mod weights;
 
 pub use real::Real;

@@ -30,11 +30,11 @@ impl<R: Real> Network<R> {
         (numbers * size_of::<R>() as f64 + characters) as u64
     }
 
-    /// Bytes of the weights' copies in the kernels' layout: all but the first layer's input weight, and
-    /// each with its transpose. A last panel that is filled up with zeros is not counted.
+    /// Bytes of the weights' copies in the kernels' layout: all but the first layer's input weight; with
+    /// gradients as much again for their transposes. A last panel that is filled up with zeros is not counted.
     pub fn packed_bytes(sizes: Sizes) -> u64 {
         let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
-        in_bytes::<R>(2.0 * (4.0 * h * h * (2.0 * l - 1.0) + h * v))
+        in_bytes::<R>(4.0 * h * h * (2.0 * l - 1.0) + h * v)
     }
 }
 

@@ -13,5 +13,6 @@ mod shard;
 mod sums;
 
 pub use network::{Network, Prepared};
-pub use parameters::{Initialisation, Parameters, Sizes, State};
+pub(crate) use packed::PackedWeights;
+pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};
 pub use shard::{LayerTape, Shard};

@@ -27,6 +27,8 @@ pub struct Network<R: Real> {
     /// The shape of all sums over positions.
     pieces: Pieces,
     packed: PackedWeights<R>,
+    /// None before the first gradient.
+    transposed: Option<PackedWeights<R>>,
     shards: Vec<Shard<R>>,
     by_character: ByCharacter<R>,
     /// Seconds by phase outside the shards.
@@ -65,7 +67,8 @@ impl<R: Real> Network<R> {
         Self {
             sizes,
             pieces,
-            packed: PackedWeights::zeros(sizes),
+            packed: PackedWeights::new(sizes, false, R::packed),
+            transposed: None,
             shards,
             by_character: ByCharacter::new(sizes, pieces),
             watch: Stopwatch::default(),
@@ -110,7 +113,7 @@ impl<R: Real> Network<R> {
     /// # Panics
     /// If the parameters are of other sizes.
     pub fn prepare<'a>(&'a mut self, parameters: &'a Parameters<R>) -> Prepared<'a, R> {
-        assert!(parameters.have(self.sizes), "parameters for a network of {:?}", self.sizes);
+        assert_eq!(parameters.sizes(), self.sizes, "sizes of the parameters and of the network");
         let packed = &mut self.packed;
         self.watch.measure(Phase::Pack, || packed.pack(parameters));
         Prepared { network: self, parameters }
@@ -148,19 +151,21 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        assert!(gradients.have(self.sizes), "gradients of a network of {:?}", self.sizes);
+        assert_eq!(gradients.sizes(), self.sizes, "sizes of the gradients and of the network");
         self.prepare(parameters);
         self.check(inputs, targets, state);
         let scale = R::from_f64(1.0 / inputs.len() as f64);
-        let Self { shards, packed, watch, .. } = self;
+        let Self { sizes, pieces, packed, transposed, shards, by_character, watch } = self;
+        let transposed =
+            transposed.get_or_insert_with(|| PackedWeights::new(*sizes, true, R::packed));
+        watch.measure(Phase::Pack, || transposed.pack(parameters));
         side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(parameters, packed, dropout);
-            shard.backward(packed, dropout, scale);
+            shard.backward(transposed, dropout, scale);
         });
-        let Self { sizes, pieces, shards, by_character, watch, .. } = self;
         watch.measure(Phase::ParameterGradients, || {
-            sum_over_positions(gradients, shards, by_character, *sizes, *pieces);
+            sum_over_positions(gradients, shards, by_character, *pieces);
         });
         self.finish(state)
     }

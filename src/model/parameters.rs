@@ -1,13 +1,15 @@
 //! Sizes, parameters and carried state of a network.
 
-use ndarray::{Array1, Array2, s};
+use std::ops::Range;
+
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::lstm::LstmParameters;
-use crate::layers::projection::ProjectionParameters;
+use crate::layers::lstm::{LstmParameters, LstmParametersMut};
+use crate::layers::projection::{ProjectionParameters, ProjectionParametersMut};
 use crate::math::Real;
-use crate::math::init::{GlorotUniform, TruncatedNormal, random};
+use crate::math::init::{GlorotUniform, TruncatedNormal, fill};
 
 /// The three numbers that fix every shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +30,24 @@ impl Sizes {
 
     /// Numbers in all parameters together.
     pub fn parameters(&self) -> usize {
-        let lstm: usize =
-            (0..self.layers).map(|l| 4 * self.hidden * (self.input(l) + self.hidden + 1)).sum();
-        lstm + self.vocabulary * (self.hidden + 1)
+        self.lengths().sum()
+    }
+
+    /// Numbers in w_ih, w_hh and b of layer `l`.
+    fn lstm_lengths(&self, l: usize) -> [usize; 3] {
+        [self.input(l), self.hidden, 1].map(|rows| 4 * self.hidden * rows)
+    }
+
+    /// Numbers in each tensor.
+    fn lengths(&self) -> impl Iterator<Item = usize> + use<> {
+        let sizes = *self;
+        let lstm = (0..self.layers).flat_map(move |l| sizes.lstm_lengths(l));
+        lstm.chain([self.hidden * self.vocabulary, self.vocabulary])
+    }
+
+    /// Where the numbers of layer `l` begin; those of the projection begin at L.
+    fn start(&self, l: usize) -> usize {
+        (0..l).map(|l| self.lstm_lengths(l).iter().sum::<usize>()).sum()
     }
 
     /// Floating-point operations of one training step on `positions` = B·T characters.
@@ -42,20 +59,34 @@ impl Sizes {
         6.0 * positions as f64 * (4.0 * h * h + (l - 1.0) * 8.0 * h * h + h * v)
     }
 
-    /// PyTorch-like names of all tensors, in the order of [`Parameters::tensors`].
-    pub fn tensor_names(&self) -> Vec<String> {
-        let lstm =
-            (0..self.layers).flat_map(|l| ["w_ih", "w_hh", "b"].map(|name| format!("{name}_l{l}")));
-        lstm.chain(["projection.w", "projection.b"].map(String::from)).collect()
+    /// The tensors of the parameters in the order in which their numbers lie: w_ih, w_hh, b of each layer,
+    /// the lowest first, then the projection's w, b.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor> + use<> {
+        let (sizes, gates) = (*self, 4 * self.hidden);
+        let lstm = (0..self.layers).flat_map(move |l| {
+            let shapes = [vec![sizes.input(l), gates], vec![sizes.hidden, gates], vec![gates]];
+            ["w_ih", "w_hh", "b"].map(|name| format!("{name}_l{l}")).into_iter().zip(shapes)
+        });
+        let projection = [vec![self.hidden, self.vocabulary], vec![self.vocabulary]];
+        let projection =
+            ["projection.w", "projection.b"].map(String::from).into_iter().zip(projection);
+        let mut end = 0;
+        lstm.chain(projection).zip(self.lengths()).map(move |((name, shape), length)| {
+            end += length;
+            Tensor { name, shape, range: end - length..end }
+        })
     }
+}
 
-    /// Shapes of all tensors, in the order of [`Parameters::tensors`]; a bias has one dimension.
-    pub fn tensor_shapes(&self) -> Vec<Vec<usize>> {
-        let gates = 4 * self.hidden;
-        let lstm = (0..self.layers)
-            .flat_map(|l| [vec![self.input(l), gates], vec![self.hidden, gates], vec![gates]]);
-        lstm.chain([vec![self.hidden, self.vocabulary], vec![self.vocabulary]]).collect()
-    }
+/// A matrix or vector among the [`Parameters`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tensor {
+    /// A name like PyTorch's, as in `w_hh_l0`.
+    pub name: String,
+    /// Rows and columns; a bias has one dimension.
+    pub shape: Vec<usize>,
+    /// Where its numbers lie among all of the [`Parameters::numbers`], row by row.
+    pub range: Range<usize>,
 }
 
 /// How the LSTM kernels start; the projection is truncated normal with sd 0.1 in either case.
@@ -68,32 +99,22 @@ pub enum Initialisation {
     TruncatedNormal(f64),
 }
 
-/// All weights of a network. Gradients and Adam's moments are values of the same type.
+/// All weights of a network: one vector of numbers, and a view of each tensor in it. Gradients and Adam's
+/// moments are values of the same type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters<R> {
-    /// The L layers, lowest first.
-    pub lstm: Vec<LstmParameters<R>>,
-    /// The projection to the vocabulary.
-    pub projection: ProjectionParameters<R>,
+    sizes: Sizes,
+    numbers: Vec<R>,
 }
 
 impl<R: Real> Parameters<R> {
     /// All zero.
+    ///
+    /// # Panics
+    /// If no memory could ever hold so many numbers.
     pub fn zeros(sizes: Sizes) -> Self {
-        let gates = 4 * sizes.hidden;
-        Self {
-            lstm: (0..sizes.layers)
-                .map(|l| LstmParameters {
-                    w_ih: Array2::zeros((sizes.input(l), gates)),
-                    w_hh: Array2::zeros((sizes.hidden, gates)),
-                    b: Array1::zeros(gates),
-                })
-                .collect(),
-            projection: ProjectionParameters {
-                w: Array2::zeros((sizes.hidden, sizes.vocabulary)),
-                b: Array1::zeros(sizes.vocabulary),
-            },
-        }
+        assert!(Self::bytes(sizes) <= isize::MAX as u64, "{sizes:?} is more than memory can hold");
+        Self { sizes, numbers: vec![R::zero(); sizes.parameters()] }
     }
 
     /// The article's start: kernels by `initialisation`, biases zero but the forget gate's 1,
@@ -103,77 +124,117 @@ impl<R: Real> Parameters<R> {
     pub fn initial(sizes: Sizes, initialisation: Initialisation, rng: &mut impl Rng) -> Self {
         let h = sizes.hidden;
         let mut parameters = Self::zeros(sizes);
-        for (l, lstm) in parameters.lstm.iter_mut().enumerate() {
+        for l in 0..sizes.layers {
+            let LstmParametersMut { w_ih, w_hh, mut b } = parameters.lstm_mut(l);
             let glorot = GlorotUniform::new(sizes.input(l) + h, 4 * h);
-            for w in [&mut lstm.w_ih, &mut lstm.w_hh] {
-                *w = match initialisation {
-                    Initialisation::Glorot => random(w.dim(), glorot, rng),
-                    Initialisation::TruncatedNormal(sd) => {
-                        random(w.dim(), TruncatedNormal { sd }, rng)
-                    }
-                };
+            for w in [w_ih, w_hh] {
+                match initialisation {
+                    Initialisation::Glorot => fill(w, glorot, rng),
+                    Initialisation::TruncatedNormal(sd) => fill(w, TruncatedNormal { sd }, rng),
+                }
             }
-            lstm.b.slice_mut(s![h..2 * h]).fill(R::one());
+            b.slice_mut(s![h..2 * h]).fill(R::one());
         }
-        let w = &mut parameters.projection.w;
-        *w = random(w.dim(), TruncatedNormal { sd: 0.1 }, rng);
+        fill(parameters.projection_mut().w, TruncatedNormal { sd: 0.1 }, rng);
         parameters
     }
 
-    /// The sizes these parameters have.
+    /// The sizes of the network.
     pub fn sizes(&self) -> Sizes {
-        let (hidden, vocabulary) = self.projection.w.dim();
-        Sizes { vocabulary, hidden, layers: self.lstm.len() }
+        self.sizes
     }
 
-    /// Whether every tensor has the shape that it has in a network of `sizes`.
-    pub fn have(&self, sizes: Sizes) -> bool {
-        let (gates, Sizes { vocabulary, hidden, layers }) = (4 * sizes.hidden, sizes);
-        let lstm = self.lstm.iter().enumerate().all(|(l, p)| {
-            (p.w_ih.dim(), p.w_hh.dim(), p.b.dim())
-                == ((sizes.input(l), gates), (hidden, gates), gates)
-        });
-        let ProjectionParameters { w, b } = &self.projection;
-        self.lstm.len() == layers
-            && lstm
-            && (w.dim(), b.dim()) == ((hidden, vocabulary), vocabulary)
+    /// Every number, in the order of [`Sizes::tensors`].
+    pub fn numbers(&self) -> &[R] {
+        &self.numbers
     }
 
-    /// Every tensor as a row-major slice: w_ih, w_hh, b of each layer, then the projection's w, b.
+    /// [`Parameters::numbers`] for writing.
+    pub fn numbers_mut(&mut self) -> &mut [R] {
+        &mut self.numbers
+    }
+
+    /// Every tensor's numbers, in the order of [`Sizes::tensors`].
     pub fn tensors(&self) -> impl Iterator<Item = &[R]> {
-        let lstm =
-            self.lstm.iter().flat_map(|l| [l.w_ih.as_slice(), l.w_hh.as_slice(), l.b.as_slice()]);
-        let projection = [self.projection.w.as_slice(), self.projection.b.as_slice()];
-        lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
+        let mut left = self.numbers.as_slice();
+        self.sizes
+            .lengths()
+            .map(move |length| left.split_off(..length).expect("all tensors' numbers"))
     }
 
     /// [`Parameters::tensors`] for writing.
     pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut [R]> {
-        let lstm = self
-            .lstm
-            .iter_mut()
-            .flat_map(|l| [l.w_ih.as_slice_mut(), l.w_hh.as_slice_mut(), l.b.as_slice_mut()]);
-        let projection = [self.projection.w.as_slice_mut(), self.projection.b.as_slice_mut()];
-        lstm.chain(projection).map(|tensor| tensor.expect("parameters are row-major"))
+        let mut left = self.numbers.as_mut_slice();
+        let lengths = self.sizes.lengths();
+        lengths.map(move |length| left.split_off_mut(..length).expect("all tensors' numbers"))
+    }
+
+    /// The weights of layer `l`.
+    pub fn lstm(&self, l: usize) -> LstmParameters<'_, R> {
+        let [w_ih, w_hh, b] = self.sizes.lstm_lengths(l);
+        let numbers = &self.numbers[self.sizes.start(l)..];
+        let (w_ih, numbers) = numbers.split_at(w_ih);
+        let (w_hh, numbers) = numbers.split_at(w_hh);
+        let columns = 4 * self.sizes.hidden;
+        LstmParameters {
+            w_ih: matrix(w_ih, columns),
+            w_hh: matrix(w_hh, columns),
+            b: numbers[..b].into(),
+        }
+    }
+
+    /// [`Parameters::lstm`] for writing.
+    pub fn lstm_mut(&mut self, l: usize) -> LstmParametersMut<'_, R> {
+        let [w_ih, w_hh, b] = self.sizes.lstm_lengths(l);
+        let numbers = &mut self.numbers[self.sizes.start(l)..];
+        let (w_ih, numbers) = numbers.split_at_mut(w_ih);
+        let (w_hh, numbers) = numbers.split_at_mut(w_hh);
+        let columns = 4 * self.sizes.hidden;
+        LstmParametersMut {
+            w_ih: matrix_mut(w_ih, columns),
+            w_hh: matrix_mut(w_hh, columns),
+            b: (&mut numbers[..b]).into(),
+        }
+    }
+
+    /// The projection to the vocabulary.
+    pub fn projection(&self) -> ProjectionParameters<'_, R> {
+        let Sizes { vocabulary, layers, .. } = self.sizes;
+        let numbers = &self.numbers[self.sizes.start(layers)..];
+        let (w, b) = numbers.split_at(numbers.len() - vocabulary);
+        ProjectionParameters { w: matrix(w, vocabulary), b: b.into() }
+    }
+
+    /// [`Parameters::projection`] for writing.
+    pub fn projection_mut(&mut self) -> ProjectionParametersMut<'_, R> {
+        let Sizes { vocabulary, layers, .. } = self.sizes;
+        let numbers = &mut self.numbers[self.sizes.start(layers)..];
+        let (w, b) = numbers.split_at_mut(numbers.len() - vocabulary);
+        ProjectionParametersMut { w: matrix_mut(w, vocabulary), b: b.into() }
     }
 
     /// The same weights in another precision: `f32` to `f64` is exact, back is rounded.
     pub fn cast<S: Real>(&self) -> Parameters<S> {
-        let mut cast = Parameters::zeros(self.sizes());
-        for (to, from) in cast.tensors_mut().zip(self.tensors()) {
-            for (to, from) in to.iter_mut().zip(from) {
-                *to = S::from_f64(from.to_f64());
-            }
-        }
-        cast
+        let numbers = self.numbers.iter().map(|x| S::from_f64(x.to_f64())).collect();
+        Parameters { sizes: self.sizes, numbers }
     }
 
     /// Sets every number to zero.
     pub fn set_zero(&mut self) {
-        for tensor in self.tensors_mut() {
-            tensor.fill(R::zero());
-        }
+        self.numbers.fill(R::zero());
     }
+}
+
+/// Numbers row by row as a matrix.
+fn matrix<R>(numbers: &[R], columns: usize) -> ArrayView2<'_, R> {
+    let rows = numbers.len() / columns;
+    ArrayView2::from_shape((rows, columns), numbers).expect("whole rows")
+}
+
+/// [`matrix`] for writing.
+fn matrix_mut<R>(numbers: &mut [R], columns: usize) -> ArrayViewMut2<'_, R> {
+    let rows = numbers.len() / columns;
+    ArrayViewMut2::from_shape((rows, columns), numbers).expect("whole rows")
 }
 
 /// h and c of every layer between two batches.

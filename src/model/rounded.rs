@@ -1,23 +1,27 @@
 //! Parameters as a network with 16-bit weights has them.
 
-use ndarray::Array2;
-
 use crate::error::{Error, Result};
-use crate::math::weights::Weights;
-use crate::model::parameters::Parameters;
+use crate::math::matmul::Storage;
+use crate::model::parameters::{Parameters, Sizes, Tensor};
+
+impl Sizes {
+    /// The matrices that are multiplied, and so may be stored in 16 bits: all but the W_ih of the first
+    /// layer, whose rows are gathered.
+    fn multiplied(&self) -> impl Iterator<Item = Tensor> {
+        self.tensors().skip(1).filter(|tensor| tensor.shape.len() == 2)
+    }
+}
 
 impl Parameters<f32> {
-    /// These parameters, the matrices that are multiplied rounded to `weights`: every W_hh, W_ih above
-    /// the first layer (whose W_ih is gathered by rows, not multiplied) and the projection's W.
+    /// These parameters, the matrices that are multiplied rounded to `storage`: every W_hh, W_ih above
+    /// the first layer and the projection's W.
     ///
     /// # Errors
     /// Those of [`Parameters::require_range`].
-    pub fn rounded(mut self, weights: Weights) -> Result<Self> {
-        self.require_range(weights)?;
-        let lstm = self.lstm.iter_mut().enumerate();
-        let lstm = lstm.flat_map(|(l, p)| [(l > 0).then_some(&mut p.w_ih), Some(&mut p.w_hh)]);
-        for w in lstm.flatten().chain([&mut self.projection.w]) {
-            w.mapv_inplace(|x| weights.round(x));
+    pub fn rounded(mut self, storage: Storage) -> Result<Self> {
+        self.require_range(storage)?;
+        for w in self.sizes().multiplied() {
+            self.numbers_mut()[w.range].iter_mut().for_each(|x| *x = storage.round(*x));
         }
         Ok(self)
     }
@@ -26,23 +30,17 @@ impl Parameters<f32> {
     ///
     /// # Errors
     /// [`Error::Setting`] with the first weight that does.
-    pub fn require_range(&self, weights: Weights) -> Result<()> {
-        let beyond = |w: &Array2<f32>| {
-            w.iter().copied().find(|&x| x.is_finite() && !weights.round(x).is_finite())
-        };
-        let lstm = self.lstm.iter().enumerate().flat_map(|(l, p)| {
-            let w_ih = (l > 0).then(|| (format!("w_ih_l{l}"), &p.w_ih));
-            [w_ih, Some((format!("w_hh_l{l}"), &p.w_hh))]
-        });
-        for (name, w) in lstm.flatten().chain([("projection.w".into(), &self.projection.w)]) {
-            if let Some(weight) = beyond(w) {
-                let wider = if weights == Weights::F16 { "f32 or bf16" } else { "f32" };
-                let largest = weights.largest();
+    pub fn require_range(&self, storage: Storage) -> Result<()> {
+        for Tensor { name, range, .. } in self.sizes().multiplied() {
+            let beyond = |x: &&f32| x.is_finite() && !storage.round(**x).is_finite();
+            if let Some(weight) = self.numbers()[range].iter().find(beyond) {
+                let wider = if storage == Storage::F16 { "f32 or bf16" } else { "f32" };
+                let largest = storage.largest();
                 return Err(Error::Setting {
                     name: "--weights",
-                    found: weights.to_string(),
+                    found: storage.to_string(),
                     expected: format!(
-                        "{wider}, since {name} has a weight of {weight:?} and {weights} ends at {largest:?}"
+                        "{wider}, since {name} has a weight of {weight:?} and {storage} ends at {largest:?}"
                     ),
                 });
             }

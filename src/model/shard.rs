@@ -107,9 +107,20 @@ impl<R: Real> Shard<R> {
         }
     }
 
-    /// Forward through all layers: fills the tapes (F1 to F8), the probabilities and the losses (F9 to
-    /// F11).
+    /// Forward through all layers to the loss of every position: fills the tapes, `p` and `losses`.
     pub(crate) fn forward(
+        &mut self,
+        parameters: &Parameters<R>,
+        packed: &PackedWeights<R>,
+        dropout: Option<Dropout>,
+    ) {
+        self.predict(parameters, packed, dropout);
+        self.take_losses();
+    }
+
+    /// Forward through all layers: fills the tapes (F1 to F8), and `p` with the logits (F9). The way of every
+    /// character that is read, to learn, to write or to look inside.
+    pub(crate) fn predict(
         &mut self,
         parameters: &Parameters<R>,
         packed: &PackedWeights<R>,
@@ -122,8 +133,8 @@ impl<R: Real> Shard<R> {
                 None => Input::Characters(&self.inputs),
                 Some(below) => Input::Sequence(below.y()),
             };
-            let weights = (&parameters.lstm[l], &packed.lstm[l]);
-            lstm::forward(&mut layer.lstm, input, weights.0, weights.1, &mut self.watch);
+            let (weights, packed) = (parameters.lstm(l), &packed.lstm[l]);
+            lstm::forward(&mut layer.lstm, input, weights, packed, &mut self.watch);
             layer.is_dropped = dropout.is_some_and(|d| d.is_active());
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
                 let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
@@ -135,9 +146,13 @@ impl<R: Real> Shard<R> {
             swap(&mut self.p, &mut self.dlogits);
         }
         self.watch.measure(Phase::Projection, || {
-            let (w, b) = (&packed.projection.w, &parameters.projection.b);
+            let (w, b) = (&packed.projection, parameters.projection().b);
             projection::forward(flatten(y), w, b, flatten_mut(self.p.view_mut()));
         });
+    }
+
+    /// From the logits in `p` to the probabilities and the loss of every position (F10, F11).
+    pub(crate) fn take_losses(&mut self) {
         self.watch.measure(Phase::Softmax, || {
             losses(flatten_mut(self.p.view_mut()), &self.targets, &mut self.losses);
         });
@@ -150,7 +165,7 @@ impl<R: Real> Shard<R> {
     /// `scale` is 1 / (B·T), by which the mean divides each position's loss.
     pub(crate) fn backward(
         &mut self,
-        packed: &PackedWeights<R>,
+        transposed: &PackedWeights<R>,
         dropout: Option<Dropout>,
         scale: R,
     ) {
@@ -162,12 +177,8 @@ impl<R: Real> Shard<R> {
             }
         });
         self.watch.measure(Phase::ProjectionBackward, || {
-            let dlogits = flatten(self.dlogits.view());
-            projection::backward(
-                dlogits,
-                &packed.projection.w_transposed,
-                flatten_mut(self.dy.view_mut()),
-            );
+            let (dlogits, dy) = (flatten(self.dlogits.view()), flatten_mut(self.dy.view_mut()));
+            projection::backward(dlogits, &transposed.projection, dy);
         });
         for (l, layer) in self.layers.iter_mut().enumerate().rev() {
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
@@ -177,8 +188,8 @@ impl<R: Real> Shard<R> {
                 });
             }
             layer.carry.reset();
-            let carry = &mut layer.carry;
-            lstm::backward(&mut layer.lstm, &mut self.dy, carry, &packed.lstm[l], &mut self.watch);
+            let (carry, w) = (&mut layer.carry, &transposed.lstm[l]);
+            lstm::backward(&mut layer.lstm, &mut self.dy, carry, w, &mut self.watch);
         }
     }
 }

@@ -4,8 +4,8 @@
 use ndarray::{ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
-use crate::layers::lstm::{LstmParameters, contiguous};
-use crate::layers::projection::ProjectionParameters;
+use crate::layers::lstm::{LstmParametersMut, contiguous};
+use crate::layers::projection::ProjectionParametersMut;
 use crate::math::Real;
 use crate::math::matmul::{Rows, accumulate_transposed};
 use crate::math::simd::{ask_for, vectorised};
@@ -18,37 +18,36 @@ pub(super) fn sum_over_positions<R: Real>(
     gradients: &mut Parameters<R>,
     shards: &[Shard<R>],
     by_character: &mut ByCharacter<R>,
-    sizes: Sizes,
     pieces: Pieces,
 ) {
-    let Sizes { vocabulary, hidden, layers } = sizes;
+    let Sizes { vocabulary, hidden, layers } = gradients.sizes();
     let shape = (pieces, shards[0].range.len());
     // F9: logits = y·W + b
     let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
     let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
-    let ProjectionParameters { w, b } = &mut gradients.projection;
-    let db = contiguous(b.as_slice_mut());
-    let product = (rows(shape, hidden, &y), w.view_mut());
-    accumulate_transposed([product], rows(shape, vocabulary, &dlogits), db, pieces); // Eq. B2, B3
-    for (l, gradient) in gradients.lstm.iter_mut().enumerate() {
+    let ProjectionParametersMut { w: dw, b: mut db } = gradients.projection_mut();
+    let db = contiguous(db.as_slice_mut()); // Eq. B3: the sum of dlogits
+    let dw = (rows(shape, hidden, &y), dw); // Eq. B2: yᵀ·dlogits
+    accumulate_transposed([dw], rows(shape, vocabulary, &dlogits), db, pieces);
+    for l in 0..layers {
         // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
         let dz = move |shard: usize| contiguous(shards[shard].layers[l].lstm.dz.as_slice());
         let dz = rows(shape, 4 * hidden, &dz);
         // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
         let h_prev = move |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
-        let LstmParameters { w_ih, w_hh, b } = gradient;
-        let db = contiguous(b.as_slice_mut());
-        let dw_hh = (rows(shape, hidden, &h_prev), w_hh.view_mut());
+        let LstmParametersMut { w_ih: dw_ih, w_hh: dw_hh, b: mut db } = gradients.lstm_mut(l);
+        let db = contiguous(db.as_slice_mut()); // Eq. B17: the sum of dz
+        let dw_hh = (rows(shape, hidden, &h_prev), dw_hh); // Eq. B18: h_prevᵀ·dz
         match l {
             0 => {
-                accumulate_transposed([dw_hh], dz, db, pieces); // Eq. B17, B18
+                accumulate_transposed([dw_hh], dz, db, pieces);
                 by_character.sort(shards, pieces);
-                by_character.sum_up(dz, w_ih.view_mut()); // Eq. B19, x one-hot
+                by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
             }
             _ => {
                 let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
-                let dw_ih = (rows(shape, hidden, &x), w_ih.view_mut());
-                accumulate_transposed([dw_hh, dw_ih], dz, db, pieces); // Eq. B17, B18, B19
+                let dw_ih = (rows(shape, hidden, &x), dw_ih); // Eq. B19: xᵀ·dz
+                accumulate_transposed([dw_hh, dw_ih], dz, db, pieces);
             }
         }
     }

@@ -53,20 +53,15 @@ impl<R: Real> Adam<R> {
     /// If they and the moments are not all of the same sizes.
     pub fn update(&mut self, parameters: &mut Parameters<R>, gradients: &Parameters<R>) {
         let sizes = parameters.sizes();
-        assert!(parameters.have(sizes), "parameters of {sizes:?} in tensors of other sizes");
-        assert!(gradients.have(sizes), "gradients of other sizes than {sizes:?}");
-        assert!(self.m.have(sizes) && self.v.have(sizes), "moments of other sizes than {sizes:?}");
+        assert_eq!(gradients.sizes(), sizes, "sizes of the gradients and of the parameters");
+        assert_eq!([self.m.sizes(), self.v.sizes()], [sizes; 2], "sizes of the moments");
         self.updates += 1;
         let rates = Rates::new(self.config, self.updates);
-        let moments = self.m.tensors_mut().zip(self.v.tensors_mut());
-        for ((theta, g), (m, v)) in parameters.tensors_mut().zip(gradients.tensors()).zip(moments) {
-            let moments = m.par_chunks_mut(CHUNK).zip(v.par_chunks_mut(CHUNK));
-            theta
-                .par_chunks_mut(CHUNK)
-                .zip(g.par_chunks(CHUNK))
-                .zip(moments)
-                .for_each(|((theta, g), (m, v))| rates.update(theta, g, m, v));
-        }
+        let m = self.m.numbers_mut().par_chunks_mut(CHUNK);
+        let v = self.v.numbers_mut().par_chunks_mut(CHUNK);
+        let theta = parameters.numbers_mut().par_chunks_mut(CHUNK);
+        let g = gradients.numbers().par_chunks(CHUNK);
+        theta.zip(g).zip(m.zip(v)).for_each(|((theta, g), (m, v))| rates.update(theta, g, m, v));
     }
 }
 

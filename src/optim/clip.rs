@@ -25,13 +25,11 @@ pub fn clip_by_global_norm<R: Real>(gradients: &mut Parameters<R>, limit: f64) -
     let norm = global_norm(gradients);
     if norm > limit {
         let scale = R::from_f64(limit / norm);
-        for tensor in gradients.tensors_mut() {
-            tensor.par_chunks_mut(CHUNK).for_each(|chunk| {
-                for g in chunk {
-                    *g *= scale; // Eq. U2
-                }
-            });
-        }
+        gradients.numbers_mut().par_chunks_mut(CHUNK).for_each(|chunk| {
+            for g in chunk {
+                *g *= scale; // Eq. U2
+            }
+        });
     }
     norm
 }

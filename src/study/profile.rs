@@ -11,9 +11,9 @@ use rand_pcg::Pcg64;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::math::matmul::Storage;
 use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::math::weights::Weights;
 use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::sample::{Generator, Picker};
@@ -181,7 +181,7 @@ impl Profile {
 
 /// Asks for what is allocated after the steps: the three that write, then the arrays that are read.
 fn require_the_rest(sizes: Sizes) -> Result<()> {
-    let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Weights::ALL.len() as u64);
+    let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Storage::ALL.len() as u64);
     let what = format!("the profile of --layers {} --hidden {}", sizes.layers, sizes.hidden);
     memory::require(writers.max(Bandwidth::bytes()), what)
 }
@@ -264,13 +264,13 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
 }
 
 /// Characters a second of one text that is written as `karenina sample` writes it, for each of
-/// [`Weights::ALL`]; the best of some rounds of a fifth of a second, in turns.
+/// [`Storage::ALL`]; the best of some rounds of a fifth of a second, in turns.
 fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 3]> {
     const ROUNDS: usize = 5;
     const ROUND: Duration = Duration::from_millis(200);
     let mut generators = Vec::new();
-    for weights in Weights::ALL {
-        generators.push(Generator::with_weights(parameters, 1, weights)?);
+    for weights in Storage::ALL {
+        generators.push(Generator::stored_in(parameters, 1, weights)?);
     }
     let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
     let mut round = |generator: &mut Generator<f32>| {

@@ -34,7 +34,7 @@ impl Memory {
         let sizes = config.sizes(vocabulary);
         let drops_out = config.keep < 1.0;
         let parameters = Parameters::<f32>::bytes(sizes);
-        let packed = Network::<f32>::packed_bytes(sizes);
+        let packed = Network::<f32>::packed_bytes(sizes).saturating_mul(2); // and the transposes
         Self {
             parameters,
             gradients: parameters,

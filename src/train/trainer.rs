@@ -10,7 +10,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::{Network, Parameters, Sizes, State};
+use crate::model::{Network, Parameters, Sizes, State, Tensor};
 use crate::optim::adam::Adam;
 use crate::optim::clip::clip_by_global_norm;
 use crate::text::batches::Batches;
@@ -221,11 +221,12 @@ impl Trainer {
 
     /// Names the first thing that is not finite.
     fn not_finite(&self, loss: f64) -> Error {
-        let names = self.sizes().tensor_names();
-        let bad = self.gradients.tensors().position(|t| t.iter().any(|g| !g.is_finite()));
-        let what = match bad {
+        let is_bad = |tensor: &Tensor| {
+            self.gradients.numbers()[tensor.range.clone()].iter().any(|g| !g.is_finite())
+        };
+        let what = match self.sizes().tensors().find(is_bad) {
             _ if !loss.is_finite() => "the loss".into(),
-            Some(tensor) => format!("the gradient of {}", names[tensor]),
+            Some(tensor) => format!("the gradient of {}", tensor.name),
             None => "the square of a gradient".into(),
         };
         let Checkpoint { config, step, batch, .. } = &self.run;

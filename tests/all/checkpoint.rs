@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::{row, tiny};
 use karenina::error::{Error, Result};
-use karenina::model::Parameters;
+use karenina::model::{Parameters, Sizes};
 use karenina::text::batches::Validation;
 use karenina::train::TrainConfig;
 use karenina::train::checkpoint::{Checkpoint, Summary};
@@ -152,13 +152,13 @@ fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
     let changes: [Change; 26] = [
         |c| c.config.groups = 4,
         |c| c.config.save_minutes = Some(f64::NAN),
-        |c| c.parameters.projection.b[0] = f32::NAN,
-        |c| c.parameters.lstm[1].w_hh[(1, 7)] = f32::INFINITY,
-        |c| c.parameters.lstm[1].w_hh = Array2::zeros((1, 8)),
-        |c| c.adam.m.lstm[0].b[0] = f32::NEG_INFINITY,
-        |c| c.adam.m.lstm.truncate(1),
-        |c| c.adam.v.projection.w[(0, 0)] = -1.0,
-        |c| c.adam.v.projection.w = Array2::zeros((2, 4)),
+        |c| c.parameters.projection_mut().b[0] = f32::NAN,
+        |c| c.parameters.lstm_mut(1).w_hh[(1, 7)] = f32::INFINITY,
+        |c| c.parameters = Parameters::zeros(Sizes { hidden: 3, ..c.parameters.sizes() }),
+        |c| c.adam.m.lstm_mut(0).b[0] = f32::NEG_INFINITY,
+        |c| c.adam.m = Parameters::zeros(Sizes { layers: 1, ..c.adam.m.sizes() }),
+        |c| c.adam.v.projection_mut().w[(0, 0)] = -1.0,
+        |c| c.adam.v = Parameters::zeros(Sizes { vocabulary: 4, ..c.adam.v.sizes() }),
         |c| c.adam.config.beta2 = 1.0,
         |c| c.adam.updates = 3,
         |c| c.state.h[1][(2, 1)] = f32::NAN,

@@ -205,7 +205,7 @@ fn a_vocabulary_that_is_not_sorted_or_not_distinct_is_refused() {
 #[test]
 fn a_second_moment_below_zero_is_refused() {
     let mut checkpoint = tiny();
-    checkpoint.adam.v.projection.w[(0, 0)] = -1.0;
+    checkpoint.adam.v.projection_mut().w[(0, 0)] = -1.0;
     assert!(reason(&checkpoint.encode()).contains("Adam's v of projection.w"));
 }
 

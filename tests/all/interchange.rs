@@ -135,7 +135,7 @@ fn an_export_has_pytorchs_names_shapes_and_layout() {
         let data = file.tensor(name).unwrap();
         data.data().chunks(8).map(|x| f64::from_le_bytes(x.try_into().unwrap())).collect()
     };
-    let w_ih = &checkpoint.parameters.lstm[0].w_ih;
+    let w_ih = checkpoint.parameters.lstm(0).w_ih;
     for (at, found) in numbers("lstm.weight_ih_l0").into_iter().enumerate() {
         assert_eq!(found, f64::from(w_ih[(at % v, at / v)]), "row {}, column {}", at / v, at % v);
     }
@@ -145,15 +145,15 @@ fn an_export_has_pytorchs_names_shapes_and_layout() {
 #[test]
 fn pytorchs_tensors_are_read_transposed_and_the_biases_summed() {
     let parameters = import(&file(pytorch(), None), Some("abc")).unwrap().parameters;
-    let lstm = &parameters.lstm[0];
+    let lstm = parameters.lstm(0);
     for (gate, row) in lstm.w_ih.columns().into_iter().enumerate() {
         let first = 3.0 * gate as f32;
         assert_eq!(row.to_vec(), [first, first + 1.0, first + 2.0]);
     }
     assert_eq!(lstm.w_hh.row(0).to_vec(), [20.0, 21.0, 22.0, 23.0]);
     assert_eq!(lstm.b.to_vec(), [30.5, 31.25, 32.125, 33.0625]);
-    assert_eq!(parameters.projection.w.row(0).to_vec(), [40.0, 41.0, 42.0]);
-    assert_eq!(parameters.projection.b.to_vec(), [50.0, 51.0, 52.0]);
+    assert_eq!(parameters.projection().w.row(0).to_vec(), [40.0, 41.0, 42.0]);
+    assert_eq!(parameters.projection().b.to_vec(), [50.0, 51.0, 52.0]);
 }
 
 #[test]
@@ -164,15 +164,15 @@ fn biases_in_f64_are_rounded_once_after_their_sum() {
     tensors.insert("lstm.bias_ih_l0", f64s(&[4], [1.0 + tiny; 4]));
     tensors.insert("lstm.bias_hh_l0", f64s(&[4], [tiny; 4]));
     let parameters = import(&file(tensors, None), Some("abc")).unwrap().parameters;
-    assert_eq!(parameters.lstm[0].b[0], 1.0 + f32::EPSILON);
+    assert_eq!(parameters.lstm(0).b[0], 1.0 + f32::EPSILON);
 }
 
 /// The id that the file gives to each character of the imported model, and the characters.
 fn ids(vocabulary: Option<&str>, card: Option<Value>) -> (Vec<f32>, String) {
     let model = import(&file(pytorch(), card), vocabulary).unwrap();
-    let ids = model.parameters.projection.b.map(|b| b - 50.0).to_vec();
-    assert_eq!(model.parameters.lstm[0].w_ih.column(0).to_vec(), ids);
-    assert_eq!(model.parameters.projection.w.row(0).mapv(|w| w - 40.0).to_vec(), ids);
+    let ids = model.parameters.projection().b.map(|b| b - 50.0).to_vec();
+    assert_eq!(model.parameters.lstm(0).w_ih.column(0).to_vec(), ids);
+    assert_eq!(model.parameters.projection().w.row(0).mapv(|w| w - 40.0).to_vec(), ids);
     (ids, model.vocabulary.iter().collect())
 }
 

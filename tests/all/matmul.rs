@@ -1,15 +1,13 @@
 //! Every kernel against the naive loop, bit for bit: all sizes of tiles, edges and strides.
 
-use std::any::type_name;
-
 use half::{bf16, f16};
 use karenina::math::matmul::{
-    Kernel, Multiply, Packed, Rows, accumulate_transposed, accumulate_transposed_with, kernel_name,
-    matmul_packed,
+    Element, Kernel, Packed, Rows, Storage, accumulate_transposed, accumulate_transposed_with,
+    kernel_name,
 };
 use karenina::math::simd::vectorised;
 use karenina::math::sums::{Pieces, add_in_pairs};
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -37,14 +35,15 @@ fn bits(x: &Array2<f32>) -> Vec<u32> {
 
 /// [`check_stored`] in every type that B may be stored in.
 fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool) {
-    check_stored::<f32>(kernel, m, k, n, transposed);
-    check_stored::<f16>(kernel, m, k, n, transposed);
-    check_stored::<bf16>(kernel, m, k, n, transposed);
+    for storage in Storage::ALL {
+        check_stored(storage, kernel, m, k, n, transposed);
+    }
 }
 
 /// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows.
 /// Against it stands the naive loop in f32 with B rounded.
-fn check_stored<W: Multiply<f32> + Into<f32>>(
+fn check_stored(
+    storage: Storage,
     kernel: &'static Kernel,
     m: usize,
     k: usize,
@@ -59,18 +58,18 @@ fn check_stored<W: Multiply<f32> + Into<f32>>(
     let b = if transposed { b.t().to_owned() } else { random(k, n, seed + 1) };
     let start = random(m, n, seed + 2);
 
-    let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, k, n);
+    let mut packed = Packed::zeros_for(kernel, k, n, storage);
     packed.pack(Array2::from_elem((k, n), f32::NAN).view());
     let turned = b.t().to_owned();
     packed.pack(if transposed { turned.t() } else { b.view() });
     let mut around_c = Array2::from_elem((m + 2, n + 5), f32::NAN);
     around_c.slice_mut(s![1..=m, 2..n + 2]).assign(&start);
-    matmul_packed(a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
+    f32::multiply(a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
 
     let mut expected = start;
-    naive(kernel, a, b.mapv(|x| W::round(x).into()).view(), &mut expected);
+    naive(kernel, a, b.mapv(|x| storage.round(x)).view(), &mut expected);
     let found = around_c.slice(s![1..=m, 2..n + 2]).to_owned();
-    let what = format!("{}, {}: {m}x{k}x{n}", kernel.name(), type_name::<W>());
+    let what = format!("{}, {}: {m}x{k}x{n}", kernel.name(), storage);
     assert_eq!(bits(&found), bits(&expected), "{what}");
     around_c.slice_mut(s![1..=m, 2..n + 2]).fill(f32::NAN);
     assert!(around_c.iter().all(|c| c.is_nan()), "{what} wrote beyond C");
@@ -127,14 +126,14 @@ fn one_row_times_several_panels_equals_the_naive_loop() {
 
 /// Every number of 16 bits, infinite ones and denormal ones among them, comes out of a product with 1 as
 /// it went in.
-fn check_every_number<W: Multiply<f32> + Into<f32>>(number: fn(u16) -> W) {
+fn check_every_number(storage: Storage, number: fn(u16) -> f32) {
     let one = Array2::ones((1, 1));
-    let b = Array2::from_shape_fn((1, 1 << 16), |(_, n)| number(n as u16).into());
+    let b = Array2::from_shape_fn((1, 1 << 16), |(_, n)| number(n as u16));
     for kernel in Kernel::available() {
-        let mut packed = Packed::<f32, W>::zeros_stored_for(kernel, 1, b.ncols());
+        let mut packed = Packed::zeros_for(kernel, 1, b.ncols(), storage);
         packed.pack(b.view());
         let mut c = Array2::from_elem(b.dim(), -0.0_f32);
-        matmul_packed(one.view(), &packed, c.view_mut());
+        f32::multiply(one.view(), &packed, c.view_mut());
         for (found, expected) in c.iter().zip(&b) {
             let same = found.to_bits() == expected.to_bits();
             assert!(same || found.is_nan() && expected.is_nan(), "{}: {expected}", kernel.name());
@@ -144,18 +143,18 @@ fn check_every_number<W: Multiply<f32> + Into<f32>>(number: fn(u16) -> W) {
 
 #[test]
 fn every_number_of_16_bits_is_widened_exactly() {
-    check_every_number(f16::from_bits);
-    check_every_number(bf16::from_bits);
+    check_every_number(Storage::F16, |bits| f16::from_bits(bits).to_f32());
+    check_every_number(Storage::Bf16, |bits| bf16::from_bits(bits).to_f32());
 }
 
 #[test]
 fn all_fused_kernels_give_the_same_bits() {
     let (a, b) = (random(50, 300, 1), random(300, 155, 2));
     let mut results = Kernel::available().filter(|kernel| kernel.is_fused()).map(|kernel| {
-        let mut packed = Packed::zeros_for(kernel, 300, 155);
+        let mut packed = Packed::zeros_for(kernel, 300, 155, Storage::F32);
         packed.pack(b.view());
         let mut c = random(50, 155, 3);
-        matmul_packed(a.view(), &packed, c.view_mut());
+        f32::multiply(a.view(), &packed, c.view_mut());
         bits(&c)
     });
     if let Some(first) = results.next() {
@@ -166,16 +165,16 @@ fn all_fused_kernels_give_the_same_bits() {
 #[test]
 fn rows_alone_equal_rows_together() {
     let (a, b) = (random(50, 300, 4), random(300, 155, 5));
-    let mut packed = Packed::zeros(300, 155);
+    let mut packed = Packed::zeros(300, 155, Storage::F32);
     packed.pack(b.view());
     let mut together = Array2::zeros((50, 155));
-    matmul_packed(a.view(), &packed, together.view_mut());
+    f32::multiply(a.view(), &packed, together.view_mut());
     for rows in [1, 2, 3, 4, 7, 25, 49] {
         let mut apart = Array2::zeros((50, 155));
         for (a, c) in
             a.axis_chunks_iter(Axis(0), rows).zip(apart.axis_chunks_iter_mut(Axis(0), rows))
         {
-            matmul_packed(a, &packed, c);
+            f32::multiply(a, &packed, c);
         }
         assert_eq!(bits(&apart), bits(&together), "{rows} rows at a time");
     }
@@ -184,8 +183,8 @@ fn rows_alone_equal_rows_together() {
 #[test]
 #[should_panic(expected = "C [2, 4] = A [2, 3] · B [5, 4]")]
 fn shapes_that_do_not_agree_are_named() {
-    let packed = Packed::<f32>::zeros(5, 4);
-    matmul_packed(Array2::zeros((2, 3)).view(), &packed, Array2::zeros((2, 4)).view_mut());
+    let packed = Packed::zeros(5, 4, Storage::F32);
+    f32::multiply(Array2::zeros((2, 3)).view(), &packed, Array2::zeros((2, 4)).view_mut());
 }
 
 /// The rows [T·B, N] of all steps and rows of a batch, in one array for every `height` rows of the batch, with
@@ -352,26 +351,17 @@ fn rows_that_shrink_after_the_check_do_not_lead_outside() {
 #[test]
 #[should_panic(expected = "more than memory can hold")]
 fn a_packed_matrix_whose_size_wraps_is_refused() {
-    Packed::<f32>::zeros((1 << 32) - 2, 1 << 32);
-}
-
-#[test]
-#[should_panic(expected = "C [2, 4] = A [2, 3] · B [5, 4]")]
-fn the_method_behind_the_product_checks_as_well() {
-    let packed = Packed::<f32>::zeros(5, 4);
-    let (a, mut c) = (Array2::zeros((2, 3)), Array2::zeros((2, 4)));
-    <f32 as Multiply<f32>>::multiply(a.view(), &packed, c.view_mut());
+    Packed::zeros((1 << 32) - 2, 1 << 32, Storage::F32);
 }
 
 #[test]
 fn f64_products_are_exact_on_small_integers() {
     let a = Array2::from_shape_fn((5, 7), |(m, k)| (m * 7 + k) as f64);
     let b = Array2::from_shape_fn((7, 9), |(k, n)| (k * 9 + n) as f64 - 20.0);
-    let mut packed = Packed::zeros(7, 9);
-    packed.pack(b.view());
+    let mut packed = f64::packed(7, 9);
+    f64::pack(&mut packed, b.view());
     let mut c = Array2::from_elem((5, 9), 1.0);
-    let view: ArrayViewMut2<f64> = c.view_mut();
-    matmul_packed(a.view(), &packed, view);
+    f64::multiply(a.view(), &packed, c.view_mut());
     assert_eq!(c, a.dot(&b) + 1.0);
 }
 

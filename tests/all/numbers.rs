@@ -31,8 +31,8 @@ fn the_first_moments_of_adam_are_those_of_f64() {
         Parameters::initial(sizes, Initialisation::TruncatedNormal(0.5), &mut rng);
     let mut adam = Adam::new(AdamConfig::default(), sizes);
     adam.update(&mut Parameters::zeros(sizes), &gradients);
-    let moments = adam.m.tensors().flatten().zip(adam.v.tensors().flatten());
-    for ((&m, &v), &g) in moments.zip(gradients.tensors().flatten()) {
+    let moments = adam.m.numbers().iter().zip(adam.v.numbers().iter());
+    for ((&m, &v), &g) in moments.zip(gradients.numbers().iter()) {
         let g = f64::from(g);
         let (exact_m, exact_v) = ((1.0 - 0.9) * g, (1.0 - 0.999) * g * g);
         // Two and three roundings of at most 6e-8 each.
@@ -98,7 +98,7 @@ fn a_large_step_in_f32_is_that_in_f64() {
     let (x, y) = (x.view(), y.view());
     let exact_loss = network.gradients(&mut exact, &parameters.cast(), x, y, state, dropout);
     assert!((loss - exact_loss).abs() < 1e-6 * exact_loss, "{loss} {exact_loss}");
-    let tensors = found.tensors().zip(exact.tensors()).zip(sizes.tensor_names());
+    let tensors = found.tensors().zip(exact.tensors()).zip(sizes.tensors().map(|t| t.name));
     for ((found, exact), name) in tensors {
         let error = relative_error(found, exact);
         println!("{name}: {error:.2e}");

@@ -8,7 +8,7 @@ use std::path::Path;
 use karenina::model::{Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use karenina::optim::clip::clip_by_global_norm;
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde_json::Value;
 
 /// Differences are relative to the tensor's largest magnitude.
@@ -93,7 +93,7 @@ fn assert_close(what: &str, ours: &[f64], theirs: &[f64]) {
 fn assert_tensors(what: &str, ours: &Parameters<f64>, theirs: &Value, sizes: Sizes) {
     let theirs = pytorch_parameters(theirs, sizes);
     for ((name, ours), theirs) in
-        sizes.tensor_names().iter().zip(ours.tensors()).zip(theirs.tensors())
+        sizes.tensors().map(|t| t.name).zip(ours.tensors()).zip(theirs.tensors())
     {
         assert_close(&format!("{what} {name}"), ours, theirs);
     }
@@ -114,13 +114,15 @@ fn transposed(tensor: &Value) -> Array2<f64> {
 
 fn pytorch_parameters(tensors: &Value, sizes: Sizes) -> Parameters<f64> {
     let mut parameters = Parameters::zeros(sizes);
-    for (l, lstm) in parameters.lstm.iter_mut().enumerate() {
-        lstm.w_ih = transposed(&tensors[format!("weight_ih_l{l}")]);
-        lstm.w_hh = transposed(&tensors[format!("weight_hh_l{l}")]);
-        lstm.b = numbers(&tensors[format!("bias_ih_l{l}")]).into();
+    for l in 0..sizes.layers {
+        let mut lstm = parameters.lstm_mut(l);
+        lstm.w_ih.assign(&transposed(&tensors[format!("weight_ih_l{l}")]));
+        lstm.w_hh.assign(&transposed(&tensors[format!("weight_hh_l{l}")]));
+        lstm.b.assign(&Array1::from(numbers(&tensors[format!("bias_ih_l{l}")])));
     }
-    parameters.projection.w = transposed(&tensors["fc.weight"]);
-    parameters.projection.b = numbers(&tensors["fc.bias"]).into();
+    let mut projection = parameters.projection_mut();
+    projection.w.assign(&transposed(&tensors["fc.weight"]));
+    projection.b.assign(&Array1::from(numbers(&tensors["fc.bias"])));
     parameters
 }
 

@@ -246,8 +246,8 @@ fn a_trainer_refuses_another_text_and_a_place_that_the_text_has_not() {
 /// A run whose next loss overflows.
 fn diverged(folder: &Path) -> Run {
     let mut checkpoint = Trainer::new(&corpus(), config(), 1).unwrap().checkpoint().clone();
-    checkpoint.parameters.projection.w.fill(f32::MAX);
-    checkpoint.parameters.projection.b.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().w.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().b.fill(f32::MAX);
     let trainer = Trainer::from_checkpoint(checkpoint, &corpus(), 1).unwrap();
     Run::new(trainer, open(folder, Mode::New).folder).unwrap()
 }

@@ -426,7 +426,7 @@ fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() 
         let mut new = open(folder, Mode::Overwrite).folder;
         let checkpoint = Checkpoint { run: Some(new.run()), ..at_step(3, &[]) };
         let mut wrong = checkpoint.clone();
-        wrong.parameters.projection.b[0] = f32::NAN;
+        wrong.parameters.projection_mut().b[0] = f32::NAN;
         new.begin(&wrong).unwrap_err(); // all is moved, and the first save fails
     };
     let (folder, old) = left_run();

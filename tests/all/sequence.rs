@@ -57,7 +57,7 @@ fn the_generator_computes_the_training_forward_pass() {
 
     let mut generator = Generator::new(&parameters, 3);
     for (t, row) in x.rows().into_iter().enumerate() {
-        let logits = generator.step(row.as_slice().unwrap()).clone();
+        let logits = generator.step(row.as_slice().unwrap()).to_owned();
         for shard in network.shards() {
             for (local, row) in shard.range.clone().enumerate() {
                 let mut p = logits.row(row).to_vec();

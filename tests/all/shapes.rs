@@ -2,6 +2,7 @@
 
 use karenina::layers::lstm::{self, Input, LstmTape, PackedLstm};
 use karenina::layers::{cell, dropout::Dropout};
+use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
@@ -85,8 +86,9 @@ fn no_layout_outlives_its_parameters() {
 #[test]
 #[should_panic(expected = "a sequence needs W_ih packed")]
 fn a_sequence_into_the_packing_of_a_first_layer_is_refused() {
-    let parameters = &parameters(1).lstm[1];
-    let mut packed = PackedLstm::zeros(4, true);
+    let parameters = parameters(1);
+    let parameters = parameters.lstm(1);
+    let mut packed = PackedLstm::zeros(4, true, f32::packed);
     packed.pack(parameters);
     let (mut tape, x) = (LstmTape::zeros(3, 2, 4), Array3::zeros((3, 2, 4)));
     let watch = &mut Stopwatch::default();
@@ -100,7 +102,7 @@ fn a_cell_wants_four_gates() {
 }
 
 #[test]
-#[should_panic(expected = "gradients of other sizes")]
+#[should_panic(expected = "sizes of the gradients")]
 fn an_update_with_gradients_of_other_sizes_is_refused() {
     let other = Parameters::zeros(Sizes { hidden: 3, ..SIZES });
     Adam::new(AdamConfig::default(), SIZES).update(&mut parameters(1), &other);

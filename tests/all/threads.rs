@@ -59,7 +59,7 @@ fn losses_of_very_different_sizes_are_added_in_one_order() {
     let mut parameters: Parameters<f32> =
         Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     // Logits of some ±20: losses from the last bit of 1 up to 40.
-    parameters.projection.w.mapv_inplace(|w| 1000.0 * w);
+    parameters.projection_mut().w.mapv_inplace(|w| 1000.0 * w);
     let mut characters = || Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..3u32));
     for batch_number in 0..60 {
         let (x, y) = (characters(), characters());

@@ -43,7 +43,7 @@ fn losses(nudge: Option<(usize, usize, bool, usize, f64)>) -> Vec<f64> {
         x[IDS[t] as usize] = 1.0;
         for (l, (h_l, c_l)) in state.iter_mut().enumerate() {
             let at = |is_c: bool| nudge.filter(|n| (n.0, n.1, n.2) == (t, l, is_c));
-            let z = x.dot(&p.lstm[l].w_ih) + h_l.dot(&p.lstm[l].w_hh) + &p.lstm[l].b;
+            let z = x.dot(&p.lstm(l).w_ih) + h_l.dot(&p.lstm(l).w_hh) + p.lstm(l).b;
             for k in 0..h {
                 let (i, f, o) = (sigmoid(z[k]), sigmoid(z[h + k]), sigmoid(z[3 * h + k]));
                 c_l[k] = f * c_l[k] + i * z[2 * h + k].tanh();
@@ -53,7 +53,7 @@ fn losses(nudge: Option<(usize, usize, bool, usize, f64)>) -> Vec<f64> {
             }
             x = h_l.clone();
         }
-        let logits = x.dot(&p.projection.w) + &p.projection.b;
+        let logits = x.dot(&p.projection().w) + p.projection().b;
         logits.mapv(f64::exp).sum().ln() - logits[IDS[t + 1] as usize]
     };
     (0..T).map(step).collect()

@@ -3,13 +3,13 @@
 use half::{bf16, f16};
 use karenina::error::Error;
 use karenina::evaluate::evaluate;
-use karenina::math::weights::Weights;
+use karenina::math::matmul::Storage;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::sample::Generator;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-const HALVES: [Weights; 2] = [Weights::F16, Weights::Bf16];
+const HALVES: [Storage; 2] = [Storage::F16, Storage::Bf16];
 
 /// Parameters none of which is zero.
 fn random(sizes: Sizes) -> Parameters<f32> {
@@ -34,10 +34,10 @@ fn logits(mut generator: Generator<f32>, rows: usize, vocabulary: usize) -> Vec<
 fn a_generator_with_16_bit_weights_is_the_generator_of_the_rounded_network() {
     for (hidden, layers, vocabulary) in [(1, 1, 2), (13, 2, 9), (64, 3, 33), (131, 2, 155)] {
         let parameters = random(Sizes { vocabulary, hidden, layers });
-        for weights in Weights::ALL {
+        for weights in Storage::ALL {
             let rounded = parameters.clone().rounded(weights).unwrap();
             for rows in [1, 2, 3, 5, 14] {
-                let stored = Generator::with_weights(&parameters, rows, weights).unwrap();
+                let stored = Generator::stored_in(&parameters, rows, weights).unwrap();
                 let expected = logits(Generator::new(&rounded, rows), rows, vocabulary);
                 let found = logits(stored, rows, vocabulary);
                 assert!(found == expected, "{weights}, {rows} rows, H = {hidden}");
@@ -50,10 +50,11 @@ fn a_generator_with_16_bit_weights_is_the_generator_of_the_rounded_network() {
 fn what_is_multiplied_is_rounded_and_nothing_else() {
     let sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
     let parameters = random(sizes);
-    assert_eq!(parameters.clone().rounded(Weights::F32).unwrap(), parameters);
+    assert_eq!(parameters.clone().rounded(Storage::F32).unwrap(), parameters);
     for weights in HALVES {
         let rounded = parameters.clone().rounded(weights).unwrap();
-        let tensors = parameters.tensors().zip(rounded.tensors()).zip(sizes.tensor_names());
+        let tensors =
+            parameters.tensors().zip(rounded.tensors()).zip(sizes.tensors().map(|t| t.name));
         for ((before, after), name) in tensors {
             let is_multiplied = ["w_hh_l0", "w_ih_l1", "w_hh_l1", "projection.w"].contains(&&*name);
             let expected = before.iter().map(|&x| if is_multiplied { weights.round(x) } else { x });
@@ -64,7 +65,7 @@ fn what_is_multiplied_is_rounded_and_nothing_else() {
 }
 
 /// Between any two neighbours a and b of a type the nearer wins; in the middle the one whose last bit is 0.
-fn check_rounding(weights: Weights, finite: u16, number: fn(u16) -> f32) {
+fn check_rounding(weights: Storage, finite: u16, number: fn(u16) -> f32) {
     for bits in 0..finite {
         let (a, b) = (number(bits), number(bits + 1));
         let middle = ((f64::from(a) + f64::from(b)) / 2.0) as f32;
@@ -79,33 +80,33 @@ fn check_rounding(weights: Weights, finite: u16, number: fn(u16) -> f32) {
 
 #[test]
 fn rounding_is_to_nearest_even() {
-    check_rounding(Weights::F16, f16::MAX.to_bits(), |bits| f16::from_bits(bits).to_f32());
-    check_rounding(Weights::Bf16, bf16::MAX.to_bits(), |bits| bf16::from_bits(bits).to_f32());
+    check_rounding(Storage::F16, f16::MAX.to_bits(), |bits| f16::from_bits(bits).to_f32());
+    check_rounding(Storage::Bf16, bf16::MAX.to_bits(), |bits| bf16::from_bits(bits).to_f32());
 }
 
 #[test]
 fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
     let sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
     let mut parameters = random(sizes);
-    parameters.lstm[0].w_ih[[3, 4]] = 1e30; // gathered, so it stays in f32
-    parameters.lstm[1].w_hh[[5, 6]] = -65519.0; // the last that rounds to 65504
-    assert!(Generator::with_weights(&parameters, 1, Weights::F16).is_ok());
+    parameters.lstm_mut(0).w_ih[[3, 4]] = 1e30; // gathered, so it stays in f32
+    parameters.lstm_mut(1).w_hh[[5, 6]] = -65519.0; // the last that rounds to 65504
+    assert!(Generator::stored_in(&parameters, 1, Storage::F16).is_ok());
 
-    parameters.lstm[1].w_hh[[5, 6]] = -65520.0;
-    let refused = Generator::with_weights(&parameters, 1, Weights::F16).err().unwrap();
+    parameters.lstm_mut(1).w_hh[[5, 6]] = -65520.0;
+    let refused = Generator::stored_in(&parameters, 1, Storage::F16).err().unwrap();
     assert!(refused.is_usage());
     assert_eq!(
         refused.to_string(),
         "--weights f16 will not do: it must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
          and f16 ends at 65504.0"
     );
-    assert!(matches!(parameters.clone().rounded(Weights::F16), Err(Error::Setting { .. })));
-    assert!(Generator::with_weights(&parameters, 1, Weights::Bf16).is_ok());
+    assert!(matches!(parameters.clone().rounded(Storage::F16), Err(Error::Setting { .. })));
+    assert!(Generator::stored_in(&parameters, 1, Storage::Bf16).is_ok());
 
-    parameters.projection.w[[0, 0]] = f32::MAX;
-    let refused = parameters.require_range(Weights::Bf16).unwrap_err().to_string();
+    parameters.projection_mut().w[[0, 0]] = f32::MAX;
+    let refused = parameters.require_range(Storage::Bf16).unwrap_err().to_string();
     assert!(refused.contains("must be f32, since projection.w has a weight of 3.4"), "{refused}");
-    assert!(parameters.require_range(Weights::F32).is_ok());
+    assert!(parameters.require_range(Storage::F32).is_ok());
 }
 
 #[test]
@@ -123,18 +124,18 @@ fn the_loss_in_quality_is_small_and_grows_with_the_rounding() {
         )
         .nats
     };
-    let whole = nats(Weights::F32);
+    let whole = nats(Storage::F32);
     let [half, brain] = HALVES.map(|weights| (nats(weights) - whole).abs());
     assert!(half > 0.0 && half < brain && brain < 0.01, "{whole}: {half}, {brain}");
 }
 
 #[test]
 fn names_are_read_back() {
-    for weights in Weights::ALL {
-        assert_eq!(weights.to_string().parse::<Weights>().unwrap(), weights);
+    for weights in Storage::ALL {
+        assert_eq!(weights.to_string().parse::<Storage>().unwrap(), weights);
     }
     assert_eq!(
-        "f8".parse::<Weights>().unwrap_err().to_string(),
+        "f8".parse::<Storage>().unwrap_err().to_string(),
         "--weights f8 will not do: it must be f32, f16 or bf16"
     );
 }

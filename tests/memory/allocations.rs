@@ -102,7 +102,7 @@ fn arrays_are_as_large_as_planned(keep: f64) {
     let mut network = Network::new(sizes, batch, unroll, 2);
     step(&mut network);
     let tapes = Network::<f32>::tape_bytes(sizes, batch, unroll, keep < 1.0);
-    let planned = tapes + Network::<f32>::packed_bytes(sizes);
+    let planned = tapes + 2 * Network::<f32>::packed_bytes(sizes);
     assert_near(live() - before, planned, "the network");
 }
 

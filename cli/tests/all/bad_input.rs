@@ -147,8 +147,8 @@ fn diverged() -> tempfile::TempDir {
     let config =
         TrainConfig { hidden: 4, layers: 1, batch: 2, unroll: 8, ..TrainConfig::article() };
     let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint().clone();
-    checkpoint.parameters.projection.w.fill(f32::MAX);
-    checkpoint.parameters.projection.b.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().w.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().b.fill(f32::MAX);
     let run = folder.path().join("checkpoints");
     fs::create_dir(&run).unwrap();
     checkpoint.save(&run.join(checkpoint.file_name())).unwrap();

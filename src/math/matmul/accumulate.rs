@@ -114,7 +114,7 @@ fn sum_up<const P: usize>(
             for piece in 0..pieces.count() {
                 let carry = pieces.carry(piece);
                 let dz = dz.look_up(&pieces, piece, &mut dz_found);
-                waiting_db.grow((levels.in_dw + 1) * ns.len(), 0.0);
+                waiting_db.grow((levels.in_dw + 1) * ns.len());
                 let (sum, waiting_db) = waiting_db.as_mut_slice().split_at_mut(ns.len());
                 sum.fill(0.0);
                 gather_panels(b, kernel, dz, ns.clone(), db.is_some().then_some(&mut *sum));
@@ -149,7 +149,7 @@ impl Levels {
     fn new(room: &mut Aligned<f32>, pieces: &Pieces, rows: usize, columns: Range<usize>) -> Self {
         let in_dw = pieces.levels().saturating_sub(1);
         let size = rows.checked_mul(columns.len()).and_then(|n| n.checked_mul(in_dw));
-        room.grow(size.expect("sums that fit into memory"), 0.0);
+        room.grow(size.expect("sums that fit into memory"));
         Self { start: room.as_mut_slice().as_mut_ptr(), rows, columns, in_dw, first_row: 0 }
     }
 
@@ -184,6 +184,7 @@ impl Levels {
         for ms in even_parts(dw.nrows(), COPIED_TILES * kernel.rows()) {
             let a = gather_columns(a, kernel, x, first + ms.start..first + ms.end);
             let block = Block {
+                tiles: &kernel.f32,
                 rows: ms.len(),
                 columns: self.columns.len(),
                 depth: x.len(),
@@ -207,7 +208,7 @@ fn gather_columns(a: &mut Aligned<f32>, kernel: &Kernel, x: &[&[f32]], ms: Range
     assert!(kernel.rows() <= COPY, "a tile's rows are copied at once");
     let tiles = even_parts(ms.len(), kernel.rows());
     let (tile_stride, last) = (x.len() * kernel.rows() + COPY, x.len() - 1);
-    a.grow(tiles.len() * tile_stride, 0.0);
+    a.grow(tiles.len() * tile_stride);
     let a = a.as_mut_slice();
     for (k, row) in x.iter().enumerate() {
         ask_for(&x[last.min(k + X_AHEAD)][ms.clone()]);
@@ -248,7 +249,7 @@ fn gather_panels(
     mut sum: Option<&mut [f32]>,
 ) {
     let (depth, width, last) = (dz.len(), kernel.panel, dz.len() - 1);
-    b.grow(ns.len().div_ceil(width) * width * depth, 0.0);
+    b.grow(ns.len().div_ceil(width) * width * depth);
     let b = b.as_mut_slice();
     vectorised(
         #[inline(always)]

@@ -3,12 +3,10 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::kernel::{Kernel, Tiled, WideTile};
+use super::kernel::{Kernel, Tiles, WideTile};
 use super::packed::{Aligned, Packed};
-use super::stored::{Sealed, Stored};
 use super::tile::{DEPTH, Operands, ROW_STRIDE, TileFn, Waiting};
 use crate::math::sums::even_parts;
 
@@ -22,111 +20,78 @@ thread_local! {
         const { RefCell::new([const { Aligned::new() }; 4]) };
 }
 
-/// C ← C + A·B.
-///
-/// * `a` [M, K]: rows contiguous, any distance apart
-/// * `b` [K, N], packed; its numbers, where stored in 16 bits, are widened as they are read
-/// * `c` [M, N]: rows contiguous, any distance apart
-///
-/// Runs in the calling thread: it is called inside one shard's task.
+/// C ← C + A·B, with A [M, K] and B [K, N], of which `panels` are the numbers and `tiles` those of its kernel.
+/// Rows of A and C [M, N] may be any distance apart.
 ///
 /// # Panics
-/// If the shapes do not agree or rows are not contiguous.
-pub fn matmul_packed<R, W: Multiply<R>>(a: ArrayView2<R>, b: &Packed<R, W>, c: ArrayViewMut2<R>) {
-    W::multiply(a, b, c);
-}
-
-/// A type of B with its product: sums of `f32` go through the kernels, those of `f64`, the type of the
-/// gradient check, through `ndarray`. Sealed.
-pub trait Multiply<R>: Stored<R> {
-    /// See [`matmul_packed`].
-    fn multiply(a: ArrayView2<R>, b: &Packed<R, Self>, c: ArrayViewMut2<R>);
-}
-
-impl Multiply<f64> for f64 {
-    fn multiply(a: ArrayView2<f64>, b: &Packed<f64>, mut c: ArrayViewMut2<f64>) {
-        let shape = (b.rows(), b.columns());
-        let b = ArrayView2::from_shape(shape, &b.panels()[..shape.0 * shape.1]);
-        general_mat_mul(1.0, &a, &b.expect("a single panel"), 1.0, &mut c);
+/// If the shapes do not agree, or rows are not contiguous.
+pub(super) fn multiply<W: Copy>(
+    a: ArrayView2<f32>,
+    b: &Packed,
+    panels: &[W],
+    tiles: &Tiles<W>,
+    mut c: ArrayViewMut2<f32>,
+) {
+    check_shapes(a, b, &c);
+    if c.is_empty() || b.rows() == 0 {
+        return;
     }
-}
-
-impl<W: Tiled> Multiply<f32> for W {
-    fn multiply(a: ArrayView2<f32>, b: &Packed<f32, W>, mut c: ArrayViewMut2<f32>) {
-        check_shapes(a, b, &c);
-        if c.is_empty() || b.rows() == 0 {
-            return;
-        }
-        // A single row lies in one piece already; nor would it gain from blocks.
-        let one_row = a.nrows() == 1;
-        let depth = if one_row { b.rows() } else { DEPTH };
-        let c_stride = c.strides()[0] as usize;
-        let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
-        let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
-        let c_start = c.as_mut_ptr();
-        SCRATCH.with_borrow_mut(|[copy, ..]| {
-            copy.grow(COPIED_ROWS * ROW_STRIDE, 0.0);
-            // LOOP 1: rows of A. Not parallel: the caller's shards already are.
-            for rows in even_parts(a.nrows(), COPIED_ROWS) {
-                // LOOP 2: parts of the sum, in order.
-                for ks in even_parts(b.rows(), depth) {
-                    let a_block = if one_row {
-                        a_start
-                    } else {
-                        let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
-                        for (to, row) in copies.zip(rows.clone()) {
-                            let from = a.row(row).to_slice().expect("rows of A are contiguous");
-                            to[..ks.len()].copy_from_slice(&from[ks.clone()]);
-                        }
-                        copy.as_slice().as_ptr()
-                    };
-                    let block = Block {
-                        rows: rows.len(),
-                        columns: b.columns(),
-                        depth: ks.len(),
-                        a: A::ByRows(a_block),
-                        b: b.panels()[ks.start * b.width()..].as_ptr(),
-                        panel_stride: b.panel_stride(),
-                        c: c_start.wrapping_add(rows.start * c_stride),
-                        c_stride,
-                        next_c: c_start.wrapping_add(rows.end * c_stride),
-                        waiting: &[],
-                        place: (0, 0),
-                    };
-                    let next = Ahead {
-                        start: match ks.end < b.rows() {
-                            true => row(rows.start).wrapping_add(ks.end),
-                            false => row(rows.end),
-                        },
-                        stride: a_stride,
-                        rows: rows.len(),
-                        columns: ks.len(),
-                    };
-                    // SAFETY: the block is a part of the operands, whose shapes agree.
-                    unsafe { block.run(b.kernel(), Some(next)) };
-                }
+    // A single row lies in one piece already; nor would it gain from blocks.
+    let one_row = a.nrows() == 1;
+    let depth = if one_row { b.rows() } else { DEPTH };
+    let kernel = b.kernel();
+    let c_stride = c.strides()[0] as usize;
+    let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
+    let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
+    let c_start = c.as_mut_ptr();
+    SCRATCH.with_borrow_mut(|[copy, ..]| {
+        copy.grow(COPIED_ROWS * ROW_STRIDE);
+        // LOOP 1: rows of A. Not parallel: the caller's shards already are.
+        for rows in even_parts(a.nrows(), COPIED_ROWS) {
+            // LOOP 2: parts of the sum, in order.
+            for ks in even_parts(b.rows(), depth) {
+                let a_block = if one_row {
+                    a_start
+                } else {
+                    let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
+                    for (to, row) in copies.zip(rows.clone()) {
+                        let from = a.row(row).to_slice().expect("rows of A are contiguous");
+                        to[..ks.len()].copy_from_slice(&from[ks.clone()]);
+                    }
+                    copy.as_slice().as_ptr()
+                };
+                let block = Block {
+                    rows: rows.len(),
+                    columns: b.columns(),
+                    depth: ks.len(),
+                    a: A::ByRows(a_block),
+                    b: panels[ks.start * kernel.panel..].as_ptr(),
+                    panel_stride: b.panel_stride(),
+                    c: c_start.wrapping_add(rows.start * c_stride),
+                    c_stride,
+                    next_c: c_start.wrapping_add(rows.end * c_stride),
+                    tiles,
+                    waiting: &[],
+                    place: (0, 0),
+                };
+                let next = Ahead {
+                    start: match ks.end < b.rows() {
+                        true => row(rows.start).wrapping_add(ks.end),
+                        false => row(rows.end),
+                    },
+                    stride: a_stride,
+                    rows: rows.len(),
+                    columns: ks.len(),
+                };
+                // SAFETY: the block is a part of the operands, whose shapes agree.
+                unsafe { block.run(kernel, Some(next)) };
             }
-        });
-    }
-}
-
-/// A right operand B whose number type is chosen at run time: a [`Packed`] that hides how it is stored.
-/// Sealed.
-pub trait Factor<R>: Sealed + Send + Sync {
-    /// C ← C + A·B: [`matmul_packed`].
-    fn multiply(&self, a: ArrayView2<R>, c: ArrayViewMut2<R>);
-}
-
-impl<R, W> Sealed for Packed<R, W> {}
-
-impl<R: Send + Sync, W: Multiply<R>> Factor<R> for Packed<R, W> {
-    fn multiply(&self, a: ArrayView2<R>, c: ArrayViewMut2<R>) {
-        matmul_packed(a, self, c);
-    }
+        }
+    });
 }
 
 /// Panics unless the shapes of C = A·B agree and rows are contiguous: what follows trusts them.
-fn check_shapes<W: Tiled>(a: ArrayView2<f32>, b: &Packed<f32, W>, c: &ArrayViewMut2<f32>) {
+fn check_shapes(a: ArrayView2<f32>, b: &Packed, c: &ArrayViewMut2<f32>) {
     let ((m, k), (c_m, n)) = (a.dim(), c.dim());
     assert!(
         m == c_m && k == b.rows() && n == b.columns(),
@@ -171,7 +136,8 @@ impl Ahead {
 }
 
 /// A block of A, small enough for the second-level cache, times a block of B of the same depth.
-pub(super) struct Block<'a, W> {
+pub(super) struct Block<'a, W: 'static> {
+    pub(super) tiles: &'a Tiles<W>,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) depth: usize,
@@ -187,7 +153,7 @@ pub(super) struct Block<'a, W> {
     pub(super) place: (usize, usize),
 }
 
-impl<W: Tiled> Block<'_, W> {
+impl<W: Copy> Block<'_, W> {
     /// C ← C + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`], while
     /// what will be copied `next` is fetched.
     ///
@@ -211,7 +177,7 @@ impl<W: Tiled> Block<'_, W> {
             // BLOCK LOOP 2: tiles of rows. Not parallel, like all here: a block is a fraction of a
             // millisecond, and the caller's shards or tasks keep the other processors busy.
             for (index, tile) in tiles.clone().enumerate() {
-                let (a, run) = self.tile_of_a(kernel, wide, index, tile.clone());
+                let (a, run) = self.tile_of_a(wide, index, tile.clone());
                 let row = tile.start * self.c_stride;
                 let share_of_b = index * self.depth * width / tile_count;
                 let next_a = next.map_or(self.c.cast_const(), |next| next.address(position));
@@ -254,7 +220,7 @@ impl<W: Tiled> Block<'_, W> {
             wide.rows == self.rows && column + wide.panels * kernel.panel <= self.columns
         };
         match self.a {
-            A::ByRows(_) => W::tiles(kernel).wide.iter().find(fits).copied(),
+            A::ByRows(_) => self.tiles.wide.iter().find(fits).copied(),
             A::ByColumns(..) => None,
         }
     }
@@ -262,12 +228,11 @@ impl<W: Tiled> Block<'_, W> {
     /// Where A of a tile begins, and the function for it.
     fn tile_of_a(
         &self,
-        kernel: &Kernel,
         wide: Option<WideTile<W>>,
         index: usize,
         tile: Range<usize>,
     ) -> (*const f32, TileFn<W>) {
-        let tiles = W::tiles(kernel);
+        let tiles = self.tiles;
         match self.a {
             A::ByRows(a) => {
                 let run = wide.map_or(tiles.by_rows[tile.len() - 1], |wide| wide.run);

@@ -1,17 +1,49 @@
 //! The numbers that can be multiplied and summed: `f32` by the kernels, `f64` by plain loops.
 
-use ndarray::{ArrayViewMut2, Axis, LinalgScalar};
+use std::fmt::Debug;
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, LinalgScalar};
 use rayon::prelude::*;
 
 use super::accumulate::{Product, accumulate};
-use super::blocked::Multiply;
+use super::blocked::multiply;
 use super::kernel::Kernel;
+use super::packed::{Packed, Panels};
 use super::rows::Rows;
+use super::stored::Storage;
 use crate::math::sums::{Pieces, add_in_pairs};
 
-/// A number the kernels can multiply: `f32` by the kernels of this module; `f64`, the type of the
-/// gradient check, by `ndarray` and plain loops. Sealed.
-pub trait Element: LinalgScalar + Send + Sync + Multiply<Self> {
+/// The engine's two number types, as those who multiply see them. Training computes in `f32`, by the kernels;
+/// the gradient check in `f64`, by `ndarray` and plain loops. Sealed.
+pub trait Element: LinalgScalar + Send + Sync + Sealed {
+    /// A right operand B [K, N], laid out once for many products.
+    type Packed: Clone + Debug + Send + Sync;
+
+    /// Room for a right operand [k, n], all zero.
+    ///
+    /// # Panics
+    /// If no memory could ever hold so many numbers.
+    fn packed(k: usize, n: usize) -> Self::Packed;
+
+    /// Lays out `b` [K, N]; any strides, so that a transposed view will do.
+    ///
+    /// # Panics
+    /// If the shape of `b` is another.
+    fn pack(packed: &mut Self::Packed, b: ArrayView2<Self>);
+
+    /// C ← C + A·B.
+    ///
+    /// * `a` [M, K]: rows contiguous, any distance apart
+    /// * `b` [K, N], packed; its numbers, where stored in 16 bits, are widened as they are read
+    /// * `c` [M, N]: rows contiguous, any distance apart
+    ///
+    /// Runs in the calling thread: it is called inside one shard's task.
+    ///
+    /// # Panics
+    /// If the shapes do not agree or rows are not contiguous.
+    fn multiply(a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>);
+
     /// See [`accumulate_transposed_with`].
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
@@ -22,12 +54,36 @@ pub trait Element: LinalgScalar + Send + Sync + Multiply<Self> {
     );
 }
 
+/// Keeps [`Element`] to its two types: what is unsafe here relies on them.
+pub trait Sealed {}
+impl Sealed for f32 {}
+impl Sealed for f64 {}
+
 impl Element for f32 {
+    type Packed = Packed;
+
+    fn packed(k: usize, n: usize) -> Packed {
+        Packed::zeros(k, n, Storage::F32)
+    }
+
+    fn pack(packed: &mut Packed, b: ArrayView2<f32>) {
+        packed.pack(b);
+    }
+
+    fn multiply(a: ArrayView2<f32>, b: &Packed, c: ArrayViewMut2<f32>) {
+        let kernel = b.kernel();
+        match b.panels() {
+            Panels::F32(panels) => multiply(a, b, panels.as_slice(), &kernel.f32, c),
+            Panels::F16(panels) => multiply(a, b, panels.as_slice(), &kernel.f16, c),
+            Panels::Bf16(panels) => multiply(a, b, panels.as_slice(), &kernel.bf16, c),
+        }
+    }
+
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
-        products: [(Rows<Self>, ArrayViewMut2<Self>); P],
-        dz: Rows<Self>,
-        db: &mut [Self],
+        products: [(Rows<f32>, ArrayViewMut2<f32>); P],
+        dz: Rows<f32>,
+        db: &mut [f32],
         pieces: Pieces,
     ) {
         check_sums(kernel, &products, dz, db, pieces);
@@ -38,11 +94,26 @@ impl Element for f32 {
 }
 
 impl Element for f64 {
+    type Packed = Array2<f64>;
+
+    fn packed(k: usize, n: usize) -> Array2<f64> {
+        Array2::zeros((k, n))
+    }
+
+    fn pack(packed: &mut Array2<f64>, b: ArrayView2<f64>) {
+        assert_eq!(b.dim(), packed.dim(), "the shape to pack");
+        packed.assign(&b);
+    }
+
+    fn multiply(a: ArrayView2<f64>, b: &Array2<f64>, mut c: ArrayViewMut2<f64>) {
+        general_mat_mul(1.0, &a, b, 1.0, &mut c);
+    }
+
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
-        products: [(Rows<Self>, ArrayViewMut2<Self>); P],
-        dz: Rows<Self>,
-        db: &mut [Self],
+        products: [(Rows<f64>, ArrayViewMut2<f64>); P],
+        dz: Rows<f64>,
+        db: &mut [f64],
         pieces: Pieces,
     ) {
         check_sums(kernel, &products, dz, db, pieces);

@@ -4,7 +4,6 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::stored::Weight;
 use super::tile::{SpinFn, TileFn};
 
 /// A tile for so many rows and panels.
@@ -23,30 +22,6 @@ pub(super) struct Tiles<W: 'static> {
     pub(super) by_columns: &'static [TileFn<W>],
     /// Few rows and several panels at once, A in `Layout::ROWS`; for the same rows the most panels first.
     pub(super) wide: &'static [WideTile<W>],
-}
-
-/// A type of B for which every kernel has tiles.
-pub(super) trait Tiled: Weight {
-    /// The kernel's tiles for it.
-    fn tiles(kernel: &Kernel) -> &Tiles<Self>;
-}
-
-impl Tiled for f32 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.f32
-    }
-}
-
-impl Tiled for f16 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.f16
-    }
-}
-
-impl Tiled for bf16 {
-    fn tiles(kernel: &Kernel) -> &Tiles<Self> {
-        &kernel.bf16
-    }
 }
 
 /// A register kernel: the tiles of one instruction set.
@@ -105,7 +80,7 @@ macro_rules! tiles {
     ($tile:ident: rows $($rows:literal)+, wide $($wide:literal x $panels:literal),+) => {
         const F32_BY_COLUMNS: &[TileFn<f32>] =
             &[$($tile::<f32, $rows, 1, { Layout::COLUMNS }>),+];
-        const fn tiles<W: Weight>(by_columns: &'static [TileFn<W>]) -> Tiles<W> {
+        const fn tiles<W: Stored>(by_columns: &'static [TileFn<W>]) -> Tiles<W> {
             Tiles {
                 by_rows: &[$($tile::<W, $rows, 1, { Layout::ROWS }>),+],
                 by_columns,

@@ -23,11 +23,11 @@
 //! * `vector`: what a register is; `stored`: the types that B may be stored in, and how a register loads them
 //! * `tile`: the one register loop; `kernel`: a set of tiles, those of one instruction set
 //! * `x86`, `neon`, `portable`: the kernels; `kernels`: the table of them, and the choice at run time
-//! * `packed`: B in panels; `blocked`: the loops around the tile, and [`matmul_packed`]
+//! * `packed`: B in panels; `blocked`: the loops around the tile
 //! * `rows`, `accumulate`: the sums over positions; `element`: both number types behind one trait; `peak`:
 //!   what the registers could do at most
 //!
-//! From a layer to a multiply-add it is [`matmul_packed`], [`Multiply::multiply`], `Block::run`, the kernel's
+//! From a layer to a multiply-add it is [`Element::multiply`], `blocked::multiply`, `Block::run`, the kernel's
 //! tile, `tile::tile`, `Vector::mul_add`.
 //!
 //! # The departures
@@ -70,7 +70,7 @@
 //!    time 266; with two X for one copy of dZ 269 (93 % of the peak); asking ahead, with dZ in halves,
 //!    239 -> 252. What did not help then: panels of dZ copied just before use (the rows are a power of two
 //!    apart and fall on the same sets of the cache).
-//! 9. **B in 16 bits** ([`Stored`]), for generation, where reading B is all that counts. A number is widened
+//! 9. **B in 16 bits** ([`Storage`]), for generation, where reading B is all that counts. A number is widened
 //!    as a kernel loads it, which is exact, so the contract holds for the rounded B. 1x512x2048 takes
 //!    16.5 µs in either type instead of 31.8, 127 GB/s. `bf16` lies in pairs of vectors, one load for two:
 //!    from the second-level cache 1x512x256 takes 1.20 instead of 1.65 µs; from the third-level cache that
@@ -94,11 +94,10 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use blocked::{Factor, Multiply, matmul_packed};
 pub use element::{Element, accumulate_transposed, accumulate_transposed_with};
 pub use kernel::Kernel;
 pub use kernels::kernel_name;
 pub use packed::Packed;
 pub use peak::{fma_peak_gflops, fma_peak_gflops_on};
 pub use rows::Rows;
-pub use stored::Stored;
+pub use stored::Storage;

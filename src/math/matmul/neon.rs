@@ -5,13 +5,13 @@ use std::arch::aarch64::*;
 use half::{bf16, f16};
 
 use super::kernel::{Kernel, Tiles, WideTile, tiles};
-use super::stored::{F16_SCALE, Weight};
+use super::stored::{F16_SCALE, Stored};
 use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
 use super::vector::Vector;
 
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
 pub(super) static NEON: Kernel = {
-    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
         operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.

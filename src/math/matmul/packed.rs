@@ -1,14 +1,13 @@
 //! Memory in the kernels' order: aligned to cache lines, B cut into panels.
 
-use std::marker::PhantomData;
-
-use ndarray::{ArrayView2, Axis, LinalgScalar, s};
+use half::{bf16, f16};
+use ndarray::{ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use super::kernel::Kernel;
-use super::stored::Stored;
+use super::stored::{Storage, Stored};
 
-/// A cache line of 16-bit numbers (two of `f32`, four of `f64`): what a [`Vec`] of them is aligned to.
+/// A cache line of 16-bit numbers or two of `f32`: what a [`Vec`] of them is aligned to.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line<R>([R; LINE]);
@@ -22,16 +21,23 @@ pub(super) struct Aligned<R> {
     lines: Vec<Line<R>>,
 }
 
-impl<R: Copy> Aligned<R> {
+impl<R: Copy + Default> Aligned<R> {
     /// No memory yet.
     pub(super) const fn new() -> Self {
         Self { lines: Vec::new() }
     }
 
-    /// Makes room for `len` numbers at least, the new ones all `fill`; never shrinks.
-    pub(super) fn grow(&mut self, len: usize, fill: R) {
+    /// Room for `len` numbers, all zero.
+    fn of(len: usize) -> Self {
+        let mut room = Self::new();
+        room.grow(len);
+        room
+    }
+
+    /// Makes room for `len` numbers at least, the new ones all zero; never shrinks.
+    pub(super) fn grow(&mut self, len: usize) {
         if self.lines.len() * LINE < len {
-            self.lines.resize(len.div_ceil(LINE), Line([fill; LINE]));
+            self.lines.resize(len.div_ceil(LINE), Line([R::default(); LINE]));
         }
     }
 
@@ -56,89 +62,64 @@ impl<R: Copy> Aligned<R> {
 ///
 /// The columns are cut into panels as wide as a register tile; a panel holds its K rows one after
 /// the other, so that a kernel reads it from front to back. The last panel is filled up with zeros.
-///
-/// Its numbers may be stored in another type `W` than that of the product, rounded as they are packed:
-/// see [`Stored`].
 #[derive(Clone, Debug)]
-pub struct Packed<R, W = R> {
-    panels: Aligned<W>,
+pub struct Packed {
+    panels: Panels,
     rows: usize,
     columns: usize,
-    /// Columns of a panel.
-    width: usize,
     kernel: &'static Kernel,
-    product: PhantomData<R>,
 }
 
-impl<R: LinalgScalar + Stored<R>> Packed<R> {
-    /// Room for a right operand [k, n], all zero.
+/// Panel after panel, each [K, width] and a gap, in the type that was chosen for them.
+#[derive(Clone, Debug)]
+pub(super) enum Panels {
+    F32(Aligned<f32>),
+    F16(Aligned<f16>),
+    Bf16(Aligned<bf16>),
+}
+
+impl Packed {
+    /// Room for a right operand [k, n], all zero, its numbers stored in `storage`.
     ///
     /// # Panics
     /// If no memory could ever hold so many numbers.
-    pub fn zeros(k: usize, n: usize) -> Self {
-        Self::zeros_for(Kernel::best(), k, n)
+    pub fn zeros(k: usize, n: usize, storage: Storage) -> Self {
+        Self::zeros_for(Kernel::best(), k, n, storage)
     }
 
     /// [`Packed::zeros`] for a kernel other than the best: products with it use that kernel.
     ///
     /// # Panics
     /// As [`Packed::zeros`], and if this processor cannot run the kernel.
-    pub fn zeros_for(kernel: &'static Kernel, k: usize, n: usize) -> Self {
-        Self::zeros_stored_for(kernel, k, n)
-    }
-}
-
-impl<R: LinalgScalar + Send + Sync, W: Stored<R>> Packed<R, W> {
-    /// [`Packed::zeros`] with the numbers stored in `W`.
-    ///
-    /// # Panics
-    /// As [`Packed::zeros`].
-    pub fn zeros_stored(k: usize, n: usize) -> Self {
-        Self::zeros_stored_for(Kernel::best(), k, n)
-    }
-
-    /// [`Packed::zeros_for`] with the numbers stored in `W`.
-    ///
-    /// # Panics
-    /// As [`Packed::zeros`], and if this processor cannot run the kernel.
-    pub fn zeros_stored_for(kernel: &'static Kernel, k: usize, n: usize) -> Self {
+    pub fn zeros_for(kernel: &'static Kernel, k: usize, n: usize, storage: Storage) -> Self {
         assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-        let width = if W::IN_PANELS { kernel.panel } else { n.max(1) };
-        let mut panels = Aligned::new();
-        let stride = k.checked_mul(width).and_then(|panel| panel.checked_add(LINE));
-        let numbers = stride.and_then(|stride| stride.checked_mul(n.div_ceil(width)));
+        let stride = k.checked_mul(kernel.panel).and_then(|panel| panel.checked_add(LINE));
+        let numbers = stride.and_then(|stride| stride.checked_mul(n.div_ceil(kernel.panel)));
         let numbers = numbers.unwrap_or_else(|| panic!("[{k}, {n}] is more than memory can hold"));
-        panels.grow(numbers, W::round(R::zero()));
-        Self { panels, rows: k, columns: n, width, kernel, product: PhantomData }
+        let panels = match storage {
+            Storage::F32 => Panels::F32(Aligned::of(numbers)),
+            Storage::F16 => Panels::F16(Aligned::of(numbers)),
+            Storage::Bf16 => Panels::Bf16(Aligned::of(numbers)),
+        };
+        Self { panels, rows: k, columns: n, kernel }
     }
 
-    /// Lays out `b` [K, N]; any strides, so a transposed view is packed without a copy between.
+    /// Lays out `b` [K, N], rounded to what it is stored in; any strides, so a transposed view is packed
+    /// without a copy between.
     ///
     /// # Panics
     /// If the shape of `b` is another.
-    pub fn pack(&mut self, b: ArrayView2<R>) {
+    pub fn pack(&mut self, b: ArrayView2<f32>) {
         assert_eq!(b.dim(), (self.rows, self.columns), "the shape to pack");
-        let (rows, width) = (self.rows, self.width);
-        if rows == 0 || self.columns == 0 {
+        if b.is_empty() {
             return;
         }
-        let stride = self.panel_stride();
-        let panels = self.panels.as_mut_slice().par_chunks_exact_mut(stride);
-        // Parallel: panels are apart in memory, and there are dozens of them.
-        panels.zip(b.axis_chunks_iter(Axis(1), width)).for_each(|(panel, b)| {
-            let panel = &mut panel[..rows * width];
-            if b.strides()[1] == 1 || b.ncols() == 1 {
-                for (to, from) in panel.chunks_exact_mut(width).zip(b.rows()) {
-                    let from = from.as_slice().expect("unit stride");
-                    for (to, &from) in to.iter_mut().zip(from) {
-                        *to = W::round(from);
-                    }
-                }
-            } else {
-                transpose_into(panel, width, b);
-            }
-            W::arrange(panel, self.kernel.lanes());
-        });
+        let (kernel, stride) = (self.kernel, self.panel_stride());
+        match &mut self.panels {
+            Panels::F32(panels) => lay_out(panels, stride, kernel, b),
+            Panels::F16(panels) => lay_out(panels, stride, kernel, b),
+            Panels::Bf16(panels) => lay_out(panels, stride, kernel, b),
+        }
     }
 
     /// K.
@@ -156,32 +137,46 @@ impl<R: LinalgScalar + Send + Sync, W: Stored<R>> Packed<R, W> {
         self.kernel
     }
 
-    /// Panel after panel, each [K, width] and a gap.
-    pub(super) fn panels(&self) -> &[W] {
-        self.panels.as_slice()
+    pub(super) fn panels(&self) -> &Panels {
+        &self.panels
     }
 
-    /// Numbers from the start of a panel to the start of the next.
+    /// Numbers from the start of a panel to the start of the next: at a power of two the streams of a tile
+    /// that takes several panels at once would fall on the same set of the first-level cache.
     pub(super) fn panel_stride(&self) -> usize {
-        panel_stride(self.rows, self.width)
-    }
-
-    /// Columns of a panel.
-    pub(super) fn width(&self) -> usize {
-        self.width
+        self.rows * self.kernel.panel + LINE
     }
 }
 
-/// A panel of `rows` and a [`Line`]: at a power of two the streams of a tile that takes several panels at
-/// once would fall on the same set of the first-level cache.
-fn panel_stride(rows: usize, width: usize) -> usize {
-    rows * width + LINE
+/// Fills the panels with `b`. Parallel: panels are apart in memory, and there are dozens of them.
+fn lay_out<W: Stored + Default>(
+    panels: &mut Aligned<W>,
+    stride: usize,
+    kernel: &'static Kernel,
+    b: ArrayView2<f32>,
+) {
+    let width = kernel.panel;
+    let panels = panels.as_mut_slice().par_chunks_exact_mut(stride);
+    panels.zip(b.axis_chunks_iter(Axis(1), width)).for_each(|(panel, b)| {
+        let panel = &mut panel[..b.nrows() * width];
+        if b.strides()[1] == 1 || b.ncols() == 1 {
+            for (to, from) in panel.chunks_exact_mut(width).zip(b.rows()) {
+                let from = from.as_slice().expect("unit stride");
+                for (to, &from) in to.iter_mut().zip(from) {
+                    *to = W::round(from);
+                }
+            }
+        } else {
+            transpose_into(panel, width, b);
+        }
+        W::arrange(panel, kernel.lanes());
+    });
 }
 
 /// Copies a panel whose columns are contiguous rather than its rows: some rows at a time, so that
 /// both the reading and the writing stay within a few cache lines.
 #[inline(never)] // inlined it was compiled to 540 instead of 390 µs for 512x2048 transposed
-fn transpose_into<R: Copy, W: Stored<R>>(panel: &mut [W], width: usize, b: ArrayView2<R>) {
+fn transpose_into<W: Stored>(panel: &mut [W], width: usize, b: ArrayView2<f32>) {
     const AT_ONCE: usize = 16;
     for (block, rows) in panel.chunks_mut(AT_ONCE * width).zip((0..b.nrows()).step_by(AT_ONCE)) {
         let end = b.nrows().min(rows + AT_ONCE);

@@ -3,7 +3,7 @@
 use half::{bf16, f16};
 
 use super::kernel::{Kernel, Tiles, WideTile, tiles};
-use super::stored::{Weight, widen_f16};
+use super::stored::{Stored, widen_f16};
 use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
 use super::vector::Vector;
 
@@ -69,7 +69,7 @@ macro_rules! portable_kernel {
     ($kernel:ident, $name:literal, $fused:literal, $available:expr $(, $attribute:meta)?) => {
         pub(super) static $kernel: Kernel = {
             $(#[$attribute])?
-            unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+            unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
                 o: &Operands<'_, W>,
             ) {
                 // SAFETY: the caller's.

@@ -1,42 +1,90 @@
 //! The types in which a packed matrix may be stored.
 
+use std::fmt;
+use std::str::FromStr;
+
 use half::{bf16, f16};
 
 use super::vector::Vector;
+use crate::error::Error;
 
-/// Keeps the traits of this folder to its own types: an implementation from elsewhere could lie.
-pub trait Sealed {}
-impl Sealed for f32 {}
-impl Sealed for f64 {}
-impl Sealed for f16 {}
-impl Sealed for bf16 {}
-
-/// A type in which a matrix may be packed for products in `R`: `R` itself, or 16 bits for `f32`.
+/// How the weights that are multiplied are stored while a network writes.
 ///
-/// 16 bits halve what a product reads. A kernel widens each number as it loads it, which is exact,
-/// and computes in `f32`: the result is, to the bit, the product in `f32` with the rounded matrix.
-///
-/// Sealed: no other type can be one.
-pub trait Stored<R>: Sealed + Copy + Send + Sync + Sized + 'static {
-    /// The nearest number of this type, of two that are as near the one with an even last bit;
-    /// beyond the type's range infinity.
-    fn round(number: R) -> Self;
-    /// Whether a packed matrix is cut into panels for the register tiles, or a single one.
-    const IN_PANELS: bool = true;
-    /// Puts the numbers of a panel, row after row, into the order in which a kernel with vectors of `lanes`
-    /// numbers loads them.
-    fn arrange(_panel: &mut [Self], _lanes: usize) {}
+/// Writing one text is bound by reading every weight for each character, so half the bytes are up to
+/// twice the speed. 16 bits are rounded to nearest even; the arithmetic stays `f32`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// As they were trained: 24 significant bits.
+    #[default]
+    F32,
+    /// IEEE half precision: 11 significant bits, numbers up to 65504. Where a processor has no instruction to
+    /// widen it (neither AVX2 nor NEON), it is slower than `F32`.
+    F16,
+    /// The upper half of an `f32`: 8 significant bits, the range of `f32`.
+    Bf16,
 }
 
-impl Stored<f64> for f64 {
-    const IN_PANELS: bool = false;
-    fn round(number: f64) -> Self {
-        number
+impl Storage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+
+    /// The type's name, as `--weights` takes it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The number nearest to `x` that the type holds; infinity beyond [`Storage::largest`].
+    pub fn round(self, x: f32) -> f32 {
+        match self {
+            Self::F32 => x,
+            Self::F16 => f16::from_f32(x).to_f32(),
+            Self::Bf16 => bf16::from_f32(x).to_f32(),
+        }
+    }
+
+    /// The largest finite number of the type.
+    pub fn largest(self) -> f32 {
+        match self {
+            Self::F32 => f32::MAX,
+            Self::F16 => f16::MAX.to_f32(),
+            Self::Bf16 => bf16::MAX.to_f32(),
+        }
     }
 }
 
-/// A [`Stored`] type that the register tiles can load.
-pub(super) trait Weight: Stored<f32> {
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Storage {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|storage| storage.name() == name).ok_or_else(|| Error::Setting {
+            name: "--weights",
+            found: name.into(),
+            expected: "f32, f16 or bf16".into(),
+        })
+    }
+}
+
+/// A type in which a matrix may be packed for products in `f32`.
+///
+/// A kernel widens each number as it loads it, which is exact, and computes in `f32`: the result is, to the
+/// bit, the product in `f32` with the rounded matrix.
+pub(super) trait Stored: Copy + Send + Sync + 'static {
+    /// The nearest number of this type, of two that are as near the one with an even last bit;
+    /// beyond the type's range infinity.
+    fn round(number: f32) -> Self;
+    /// Puts the numbers of a panel, row after row, into the order in which a kernel with vectors of `lanes`
+    /// numbers loads them.
+    fn arrange(_panel: &mut [Self], _lanes: usize) {}
     /// Loads a row of a panel, NV vectors, and widens it.
     ///
     /// # Safety
@@ -44,14 +92,11 @@ pub(super) trait Weight: Stored<f32> {
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV];
 }
 
-impl Stored<f32> for f32 {
+impl Stored for f32 {
     #[inline(always)]
     fn round(number: f32) -> Self {
         number
     }
-}
-
-impl Weight for f32 {
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         // SAFETY: the caller's.
@@ -59,13 +104,10 @@ impl Weight for f32 {
     }
 }
 
-impl Stored<f32> for f16 {
+impl Stored for f16 {
     fn round(number: f32) -> Self {
         Self::from_f32(number)
     }
-}
-
-impl Weight for f16 {
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         // SAFETY: the caller's.
@@ -73,7 +115,7 @@ impl Weight for f16 {
     }
 }
 
-impl Stored<f32> for bf16 {
+impl Stored for bf16 {
     fn round(number: f32) -> Self {
         Self::from_f32(number)
     }
@@ -88,9 +130,6 @@ impl Stored<f32> for bf16 {
             vectors.copy_from_slice(pairs[..lanes].as_flattened());
         }
     }
-}
-
-impl Weight for bf16 {
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
         const { assert!(NV.is_multiple_of(2), "vectors come in pairs") };

@@ -1,11 +1,11 @@
 //! The register tile: the innermost loop, once for every instruction set.
 //!
-//! [`tile`] is written over [`Vector`], an instruction set's registers, and over [`Weight`], the type
+//! [`tile`] is written over [`Vector`], an instruction set's registers, and over [`Stored`], the type
 //! in which B is stored. Beside it stands [`spin`], the same multiply-adds without memory.
 
 use std::hint::black_box;
 
-use super::stored::Weight;
+use super::stored::Stored;
 use super::vector::Vector;
 
 /// Longest sum of a tile whose A lies in [`Layout::ROWS`] by copies. A panel of B of that depth (64 KB with
@@ -82,7 +82,7 @@ pub(super) type TileFn<W> = unsafe fn(&Operands<'_, W>);
 #[inline(always)]
 pub(super) unsafe fn tile<
     V: Vector,
-    W: Weight,
+    W: Stored,
     const MR: usize,
     const P: usize,
     const NV: usize,

@@ -6,14 +6,14 @@ use std::arch::x86_64::*;
 use half::{bf16, f16};
 
 use super::kernel::{Kernel, Tiles, WideTile, tiles};
-use super::stored::Weight;
+use super::stored::Stored;
 use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
 use super::vector::Vector;
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
 pub(super) static AVX512: Kernel = {
     #[target_feature(enable = "avx512f")]
-    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
         operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.
@@ -41,7 +41,7 @@ pub(super) static AVX512: Kernel = {
 /// feature of its own, but every processor with AVX2 has it.
 pub(super) static AVX2: Kernel = {
     #[target_feature(enable = "avx2,f16c,fma")]
-    unsafe fn run<W: Weight, const MR: usize, const P: usize, const LAYOUT: bool>(
+    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
         operands: &Operands<'_, W>,
     ) {
         // SAFETY: the caller's.

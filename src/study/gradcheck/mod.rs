@@ -97,7 +97,7 @@ pub fn curve<R: Real>(problem: &Problem<R>, epsilons: &[f64], sample: usize) -> 
 
 /// Names and shapes of all that is checked: the parameters, then h_0 and c_0 of every layer.
 fn names_and_shapes(sizes: Sizes, batch: usize) -> Vec<(String, Vec<usize>)> {
-    let parameters = sizes.tensor_names().into_iter().zip(sizes.tensor_shapes());
+    let parameters = sizes.tensors().map(|tensor| (tensor.name, tensor.shape));
     let states = ["h_0", "c_0"].into_iter().flat_map(|name| {
         (0..sizes.layers).map(move |l| (format!("{name}_l{l}"), vec![batch, sizes.hidden]))
     });

@@ -80,7 +80,7 @@ fn require_memory<R: Real>(
 ) -> Result<()> {
     let parts = [
         Parameters::<R>::bytes(sizes).saturating_mul(2),
-        Network::<R>::packed_bytes(sizes),
+        Network::<R>::packed_bytes(sizes).saturating_mul(2),
         Network::<R>::tape_bytes(sizes, batch, unroll, drops_out),
     ];
     let Sizes { hidden, layers, .. } = sizes;

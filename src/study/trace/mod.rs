@@ -20,7 +20,7 @@ pub use numbers::{Equation, Spot};
 use crate::error::{Error, Result};
 use crate::math::Real;
 use crate::memory;
-use crate::model::{Parameters, Sizes};
+use crate::model::{Parameters, Tensor};
 use pass::{Gradient, LayerGradient, Pass};
 
 /// What is to be seen beside the means over all units.
@@ -90,7 +90,7 @@ pub fn trace<R: Real>(
     let pass = Pass::forward(parameters, ids);
     let mean = pass.backward(|_| 1.0 / unroll as f64);
     let last = pass.backward_from_last();
-    let nats = pass.losses.iter().sum::<f64>() / unroll as f64;
+    let nats = pass.losses().sum::<f64>() / unroll as f64;
     Ok(Trace {
         sizes,
         precision: R::NAME,
@@ -98,7 +98,7 @@ pub fn trace<R: Real>(
         nats,
         bits: nats / std::f64::consts::LN_2,
         steps: (0..unroll).map(|t| step(&pass, &mean, vocabulary, t, view)).collect(),
-        tensors: tensors(&pass, &mean, sizes),
+        tensors: tensors(&pass.parameter_gradients()),
         reach: (0..unroll).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect(),
         equations: view
             .spot
@@ -137,19 +137,19 @@ fn step<R: Real>(
     t: usize,
     view: View,
 ) -> Step {
-    let p = pass.p.row(t);
-    let target = pass.targets[t] as usize;
+    let (probabilities, target) = (pass.p(), pass.target(t));
+    let p = probabilities.row(t);
     let mut ranked: Vec<usize> = (0..p.len()).collect();
     // A stable sort: among equals the smaller id comes first.
     ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));
     ranked.truncate(view.top);
     let guess = |id: usize| Guess { character: vocabulary[id], probability: p[id].to_f64() };
     Step {
-        character: vocabulary[pass.inputs[[t, 0]] as usize],
+        character: vocabulary[pass.input(t)],
         next: vocabulary[target],
         top: ranked.into_iter().map(guess).collect(),
         probability: p[target].to_f64(),
-        bits: pass.losses[t] / std::f64::consts::LN_2,
+        bits: pass.losses().nth(t).expect("a loss for each step") / std::f64::consts::LN_2,
         layers: (0..pass.sizes.layers)
             .map(|l| layer_step(pass, &gradient.layers[l], l, t, view.unit))
             .collect(),
@@ -191,18 +191,13 @@ fn layer_step<R: Real>(
     }
 }
 
-fn tensors<R: Real>(pass: &Pass<R>, gradient: &Gradient<R>, sizes: Sizes) -> Vec<TensorGradient> {
-    let d = pass.parameter_gradients(gradient);
-    let named = sizes.tensor_names().into_iter().zip(sizes.tensor_shapes());
-    let described = named.zip(d.tensors());
-    described
-        .map(|((name, shape), d)| TensorGradient {
-            name,
-            shape,
-            norm: norm(d.into()),
-            largest: d.iter().fold(0.0, |max, d| f64::max(max, d.to_f64().abs())),
-        })
-        .collect()
+fn tensors<R: Real>(gradients: &Parameters<R>) -> Vec<TensorGradient> {
+    let described = gradients.sizes().tensors().map(|Tensor { name, shape, range }| {
+        let d = &gradients.numbers()[range];
+        let largest = d.iter().fold(0.0, |max, d| f64::max(max, d.to_f64().abs()));
+        TensorGradient { name, shape, norm: norm(d.into()), largest }
+    });
+    described.collect()
 }
 
 fn reach_at<R: Real>(last: &Gradient<R>, vocabulary: &[char], ids: &[u32], lag: usize) -> Reach {

@@ -113,9 +113,9 @@ impl<R: Real> At<'_, R> {
     /// x_t·W_ih, h_{t−1}·W_hh and b in gate `n`.
     fn pre_activation(&self, n: usize) -> [f64; 3] {
         let Spot { step, layer: l, .. } = self.spot;
-        let (weights, column) = (&self.pass.parameters.lstm[l], self.column(n));
+        let (weights, column) = (self.pass.parameters.lstm(l), self.column(n));
         let x = match l {
-            0 => weights.w_ih[[self.pass.inputs[[step, 0]] as usize, column]].to_f64(),
+            0 => weights.w_ih[[self.pass.input(step), column]].to_f64(),
             _ => dot(self.pass.h(l - 1).row(step + 1), weights.w_ih.column(column)),
         };
         let h = dot(self.pass.h(l).row(step), weights.w_hh.column(column));
@@ -158,7 +158,7 @@ impl<R: Real> At<'_, R> {
 
     /// The next character, its id and the number of time steps.
     fn target(&self) -> (String, usize, f64) {
-        let id = self.pass.targets[self.spot.step] as usize;
+        let id = self.pass.target(self.spot.step);
         (visible(self.vocabulary[id]), id, self.pass.unroll() as f64)
     }
 
@@ -167,12 +167,12 @@ impl<R: Real> At<'_, R> {
         let (next, id, _) = self.target();
         let step = self.spot.step;
         let logits = self.pass.logits.row(step);
-        let projection = &self.pass.parameters.projection;
+        let projection = self.pass.parameters.projection();
         let sum = dot(self.pass.h(self.top()).row(step + 1), projection.w.column(id));
         let logit = logits[id].to_f64();
         let max = logits.iter().map(|l| l.to_f64()).fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = logits.iter().map(|l| (l.to_f64() - max).exp()).sum();
-        let p = self.pass.p[[step, id]].to_f64();
+        let p = self.pass.p()[[step, id]].to_f64();
         let numbers = format!("{} + {}", n(sum), n(projection.b[id].to_f64()));
         let share = format!("{} / {}", n((logit - max).exp()), n(total));
         vec![
@@ -187,7 +187,7 @@ impl<R: Real> At<'_, R> {
                 "F11",
                 format!("loss = −ln p({next})"),
                 format!("-ln({})", n(p)),
-                self.pass.losses[step],
+                self.pass.losses().nth(step).expect("a loss for each step"),
             ),
         ]
     }
@@ -197,9 +197,10 @@ impl<R: Real> At<'_, R> {
         let (next, id, unroll) = self.target();
         let Spot { step, unit, .. } = self.spot;
         let d = self.gradient.dlogits.row(step);
-        let (p, d_next) = (self.pass.p[[step, id]].to_f64(), d[id].to_f64());
+        let (p, d_next) = (self.pass.p()[[step, id]].to_f64(), d[id].to_f64());
         let y = self.h(self.top(), 0);
-        let w = self.pass.parameters.projection.w.row(unit);
+        let projection = self.pass.parameters.projection();
+        let w = projection.w.row(unit);
         let own = d_next * w[id].to_f64();
         let dy = self.gradient.layers[self.top()].dy[[step, unit]].to_f64();
         vec![
@@ -235,7 +236,7 @@ impl<R: Real> At<'_, R> {
         let dy = self.layer.dy[[step, unit]].to_f64();
         lines.push(equation("B5", "dh from above = dy (dropout only while training)", n(dy), dy));
         let from_after = match step + 1 < self.pass.unroll() {
-            true => dot(self.layer.dz.row(step + 1), self.pass.parameters.lstm[l].w_hh.row(unit)),
+            true => dot(self.layer.dz.row(step + 1), self.pass.parameters.lstm(l).w_hh.row(unit)),
             false => 0.0,
         };
         let dh = self.layer.dh[[step, unit]].to_f64();
@@ -279,7 +280,7 @@ impl<R: Real> At<'_, R> {
         let Spot { step, layer: l, unit } = self.spot;
         let h_prev = self.h(l, 1);
         let (from, x) = match l {
-            0 => (visible(self.vocabulary[self.pass.inputs[[step, 0]] as usize]), 1.0),
+            0 => (visible(self.vocabulary[self.pass.input(step)]), 1.0),
             _ => (unit.to_string(), self.h(l - 1, 0)),
         };
         let lines = (0..4).map(|k| {
@@ -315,7 +316,8 @@ impl<R: Real> At<'_, R> {
         }
         if step == 0 {
             let [dh_0, dc_0] = &self.layer.d_state;
-            let w = self.pass.parameters.lstm[l].w_hh.row(unit);
+            let w_hh = self.pass.parameters.lstm(l).w_hh;
+            let w = w_hh.row(unit);
             let terms = self.terms(self.layer.dz.row(0), w);
             let dc = self.layer.dc[[0, unit]].to_f64();
             lines.push(equation("B21", "dh₋ = dz·W_hhᵀ", terms, dh_0[[0, unit]].to_f64()));
@@ -328,7 +330,8 @@ impl<R: Real> At<'_, R> {
     /// B20 from layer `l` to the unit below.
     fn dx(&self, l: usize, symbols: String) -> Equation {
         let Spot { step, unit, .. } = self.spot;
-        let w = self.pass.parameters.lstm[l].w_ih.row(unit);
+        let w_ih = self.pass.parameters.lstm(l).w_ih;
+        let w = w_ih.row(unit);
         let terms = self.terms(self.gradient.layers[l].dz.row(step), w);
         equation("B20", symbols, terms, self.gradient.layers[l - 1].dy[[step, unit]].to_f64())
     }

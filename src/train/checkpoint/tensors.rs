@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zerocopy::IntoBytes;
 
 use crate::math::Real;
-use crate::model::{Parameters, Sizes, State};
+use crate::model::{Parameters, Sizes, State, Tensor as Place};
 use crate::optim::adam::{Adam, AdamConfig};
 
 /// A matrix or, as one row, a vector.
@@ -79,12 +79,12 @@ pub fn list<'a>(
 
 /// Shapes of the parameters' tensors in the file: a vector is one row.
 fn parameters_shapes(sizes: Sizes) -> Vec<(u64, u64)> {
-    let two = |shape: Vec<usize>| match shape[..] {
+    let two = |tensor: Place| match tensor.shape[..] {
         [columns] => (1, columns as u64),
         [rows, columns] => (rows as u64, columns as u64),
         _ => unreachable!("a parameter is a vector or a matrix"),
     };
-    sizes.tensor_shapes().into_iter().map(two).collect()
+    sizes.tensors().map(two).collect()
 }
 
 /// The shape of every tensor in the file.
@@ -97,8 +97,7 @@ pub fn shapes(sizes: Sizes, batch: u64) -> Vec<(u64, u64)> {
 
 /// The name of every tensor in the file.
 pub fn names(sizes: Sizes) -> Vec<String> {
-    let weights = sizes.tensor_names();
-    let of = |part: &'static str| weights.iter().map(move |name| format!("{part}{name}"));
+    let of = |part: &'static str| sizes.tensors().map(move |w| format!("{part}{}", w.name));
     let carried = |part: &'static str| (0..sizes.layers).map(move |l| format!("{part}_l{l}"));
     let moments = of("Adam's m of ").chain(of("Adam's v of "));
     of("").chain(moments).chain(carried("h")).chain(carried("c")).collect()

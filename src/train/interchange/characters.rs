@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 
 use super::check::{Check, ensure};
+use crate::layers::projection::ProjectionParameters;
 use crate::model::Parameters;
 use crate::text::corpus::Corpus;
 
@@ -41,12 +42,12 @@ pub fn sort(
     let mut old: Vec<usize> = (0..characters.len()).collect();
     old.sort_by_key(|&id| characters[id]);
     if !old.is_sorted() {
-        let w_ih = &mut parameters.lstm[0].w_ih;
-        *w_ih = w_ih.select(Axis(0), &old);
-        let projection = &mut parameters.projection;
-        projection.w =
-            Array2::from_shape_fn(projection.w.dim(), |(k, id)| projection.w[(k, old[id])]);
-        projection.b = projection.b.select(Axis(0), &old);
+        let w_ih = parameters.lstm(0).w_ih.select(Axis(0), &old);
+        let ProjectionParameters { w, b } = parameters.projection();
+        let (w, b) = (w.select(Axis(1), &old), b.select(Axis(0), &old));
+        parameters.lstm_mut(0).w_ih.assign(&w_ih);
+        parameters.projection_mut().w.assign(&w);
+        parameters.projection_mut().b.assign(&b);
     }
     (old.iter().map(|&id| characters[id]).collect(), parameters)
 }

@@ -10,7 +10,7 @@ use super::characters::{characters, listed, sort};
 use super::check::{Check, ensure};
 use super::{Card, KEY, VERSION, decoder_names, lstm_names, shapes};
 use crate::math::Real;
-use crate::model::{Parameters, Sizes};
+use crate::model::{Parameters, Sizes, Tensor};
 use crate::train::TrainConfig;
 use crate::train::checkpoint::Checkpoint;
 
@@ -158,17 +158,19 @@ impl<'a> File<'a> {
     /// The weights, rounded to `f32`.
     fn parameters(&self, sizes: Sizes) -> Check<Parameters<f32>> {
         let mut parameters = Parameters::<f32>::zeros(sizes);
-        for (l, lstm) in parameters.lstm.iter_mut().enumerate() {
+        for l in 0..sizes.layers {
+            let lstm = parameters.lstm_mut(l);
             let [w_ih, w_hh, bias_ih, bias_hh] = lstm_names(l).map(|name| self.numbers(&name));
-            fill(lstm.w_ih.view_mut().reversed_axes().iter_mut(), w_ih);
-            fill(lstm.w_hh.view_mut().reversed_axes().iter_mut(), w_hh);
-            fill(lstm.b.iter_mut(), bias_ih.zip(bias_hh).map(|(a, b)| a + b));
+            fill(lstm.w_ih.reversed_axes(), w_ih);
+            fill(lstm.w_hh.reversed_axes(), w_hh);
+            fill(lstm.b, bias_ih.zip(bias_hh).map(|(a, b)| a + b));
         }
         let [w, b] = decoder_names().map(|name| self.numbers(&name));
-        fill(parameters.projection.w.view_mut().reversed_axes().iter_mut(), w);
-        fill(parameters.projection.b.iter_mut(), b);
-        for (name, numbers) in sizes.tensor_names().iter().zip(parameters.tensors()) {
-            let wrong = numbers.iter().filter(|x| !x.is_finite()).count();
+        let projection = parameters.projection_mut();
+        fill(projection.w.reversed_axes(), w);
+        fill(projection.b, b);
+        for Tensor { name, range, .. } in sizes.tensors() {
+            let wrong = parameters.numbers()[range].iter().filter(|x| !x.is_finite()).count();
             ensure(wrong == 0, || {
                 format!("{name} would hold {wrong} numbers that are infinite or not numbers in f32")
             })?;
@@ -177,8 +179,8 @@ impl<'a> File<'a> {
     }
 }
 
-fn fill<'a>(to: impl Iterator<Item = &'a mut f32>, from: impl Iterator<Item = f64>) {
-    to.zip(from).for_each(|(to, from)| *to = f32::from_f64(from));
+fn fill<'a>(to: impl IntoIterator<Item = &'a mut f32>, from: impl Iterator<Item = f64>) {
+    to.into_iter().zip(from).for_each(|(to, from)| *to = f32::from_f64(from));
 }
 
 /// The start of a name that somebody else chose, on one line.

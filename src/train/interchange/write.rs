@@ -7,6 +7,8 @@ use ndarray::{Array1, CowArray, IxDyn};
 use safetensors::{Dtype, View};
 
 use super::{Card, KEY, Precision, VERSION, decoder_names, lstm_names};
+use crate::layers::lstm::LstmParameters;
+use crate::layers::projection::ProjectionParameters;
 use crate::math::Real;
 use crate::model::Parameters;
 
@@ -14,20 +16,18 @@ use crate::model::Parameters;
 pub fn encode<R: Real>(parameters: &Parameters<R>, card: Card, precision: Precision) -> Vec<u8> {
     let card = Card { version: VERSION, ..card };
     let mut tensors = Vec::new();
-    for (l, lstm) in parameters.lstm.iter().enumerate() {
-        let b = lstm.b.view();
+    for l in 0..parameters.sizes().layers {
+        let LstmParameters { w_ih, w_hh, b } = parameters.lstm(l);
         let second = match card.loss {
             Some(_) => b.into(),
             None => CowArray::from(Array1::zeros(b.len())),
         };
-        let [w_ih, w_hh] = [&lstm.w_ih, &lstm.w_hh].map(|w| CowArray::from(w.t()).into_dyn());
+        let [w_ih, w_hh] = [w_ih, w_hh].map(|w| CowArray::from(w.reversed_axes()).into_dyn());
         let four = [w_ih, w_hh, CowArray::from(b).into_dyn(), second.into_dyn()];
         tensors.extend(lstm_names(l).into_iter().zip(four));
     }
-    let decoder = [
-        CowArray::from(parameters.projection.w.t()).into_dyn(),
-        CowArray::from(parameters.projection.b.view()).into_dyn(),
-    ];
+    let ProjectionParameters { w, b } = parameters.projection();
+    let decoder = [CowArray::from(w.reversed_axes()).into_dyn(), CowArray::from(b).into_dyn()];
     tensors.extend(decoder_names().into_iter().zip(decoder));
     let tensors = tensors.into_iter().map(|(name, array)| (name, Tensor { array, precision }));
     let card = serde_json::to_string(&card).expect("a card is plain data");

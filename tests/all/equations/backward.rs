@@ -6,7 +6,7 @@
 
 use karenina::layers::lstm::{self, Carry, LstmTape, PackedLstm};
 use karenina::layers::{cell, loss, projection};
-use karenina::math::matmul::Packed;
+use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
 use ndarray::{Array1, Array2, Array3, Array4, Axis, indices, s};
 
@@ -39,7 +39,7 @@ fn eq_b2_projection_weight() {
             .map(|(t, row)| y[[t, row, k]] * engine.dlogits[[t, row, v]])
             .sum()
     });
-    assert_equal("dW", &dw, &engine.gradients.projection.w);
+    assert_equal("dW", &dw, &engine.gradients.projection().w.to_owned());
 }
 
 #[test]
@@ -48,16 +48,16 @@ fn eq_b3_projection_bias() {
     let db = Array1::from_shape_fn(21, |v| {
         indices((4, 3)).into_iter().map(|(t, row)| engine.dlogits[[t, row, v]]).sum()
     });
-    assert_equal("db", &db, &engine.gradients.projection.b);
+    assert_equal("db", &db, &engine.gradients.projection().b.to_owned());
 }
 
 #[test]
 fn eq_b4_output_of_the_last_layer() {
     let problem = Problem::shared();
-    let w = &problem.parameters.projection.w;
+    let w = problem.parameters.projection().w;
     let dlogits = Engine::run(&problem).dlogits.into_shape_with_order((12, 21)).unwrap();
-    let mut w_transposed = Packed::zeros(21, 19);
-    w_transposed.pack(w.t());
+    let mut w_transposed = f64::packed(21, 19);
+    f64::pack(&mut w_transposed, w.t());
     let mut engines = Array2::from_elem((12, 19), f64::NAN);
     projection::backward(dlogits.view(), &w_transposed, engines.view_mut());
     let dy = Array2::from_shape_fn((12, 19), |(n, k)| {
@@ -97,8 +97,8 @@ fn some_dy() -> Array3<f64> {
 /// dh.
 fn layer_backward(problem: &Problem, first: bool) -> Layer {
     let engine = Engine::run(problem);
-    let mut packed = PackedLstm::zeros(19, first);
-    packed.pack(&problem.parameters.lstm[1]);
+    let mut packed = PackedLstm::zeros(19, first, |k, n| f64::packed(n, k));
+    packed.pack(problem.parameters.lstm(1).transposed());
     let layer = &engine.layers[1];
     let mut tape = LstmTape::zeros(4, 3, 19);
     tape.gates.assign(&layer.gates.view().into_shape_with_order((4, 3, 76)).unwrap());
@@ -111,7 +111,7 @@ fn layer_backward(problem: &Problem, first: bool) -> Layer {
 
 /// (dz_t·W_hhᵀ) of layer 1 at unit k.
 fn through_w_hh(problem: &Problem, dz: &Array4<f64>, [t, row, k]: [usize; 3]) -> f64 {
-    let w_hh = &problem.parameters.lstm[1].w_hh;
+    let w_hh = problem.parameters.lstm(1).w_hh;
     let columns = indices((4, 19)).into_iter();
     columns.map(|(q, j)| dz[[t, row, q, j]] * w_hh[[k, q * 19 + j]]).sum()
 }
@@ -312,11 +312,12 @@ fn eq_b16_and_all_before_it_in_the_network() {
 #[test]
 fn eq_b17_bias() {
     let engine = Engine::run(&Problem::shared());
-    for (layer, gradient) in engine.layers.iter().zip(&engine.gradients.lstm) {
+    for (l, layer) in engine.layers.iter().enumerate() {
+        let gradient = engine.gradients.lstm(l);
         let of_step =
             |t: usize, n: usize| (0..3).map(|row| layer.dz[[t, row, n / 19, n % 19]]).sum::<f64>();
         let db = Array1::from_shape_fn(76, |n| (0..4).map(|t| of_step(t, n)).sum());
-        assert_equal("db", &db, &gradient.b);
+        assert_equal("db", &db, &gradient.b.to_owned());
     }
 }
 
@@ -335,10 +336,11 @@ fn outer_products(
 #[test]
 fn eq_b18_recurrent_weight() {
     let engine = Engine::run(&Problem::shared());
-    for (layer, gradient) in engine.layers.iter().zip(&engine.gradients.lstm) {
+    for (l, layer) in engine.layers.iter().enumerate() {
+        let gradient = engine.gradients.lstm(l);
         // The first T of the T+1 rows of h are h_0 … h_{T−1}.
         let dw = outer_products(|t, row, j| layer.h[[t, row, j]], 19, &layer.dz);
-        assert_equal("dW_hh", &dw, &gradient.w_hh);
+        assert_equal("dW_hh", &dw, &gradient.w_hh.to_owned());
     }
 }
 
@@ -348,16 +350,16 @@ fn eq_b19_input_weight() {
     let engine = Engine::run(&problem);
     let one_hot = |t, row, v| if problem.inputs[[t, row]] as usize == v { 1.0 } else { 0.0 };
     let dw = outer_products(one_hot, 21, &engine.layers[0].dz);
-    assert_equal("dW_ih of the first layer", &dw, &engine.gradients.lstm[0].w_ih);
+    assert_equal("dW_ih of the first layer", &dw, &engine.gradients.lstm(0).w_ih.to_owned());
     let below = &engine.layers[0].y;
     let dw = outer_products(|t, row, d| below[[t, row, d]], 19, &engine.layers[1].dz);
-    assert_equal("dW_ih of the second layer", &dw, &engine.gradients.lstm[1].w_ih);
+    assert_equal("dW_ih of the second layer", &dw, &engine.gradients.lstm(1).w_ih.to_owned());
 }
 
 #[test]
 fn eq_b20_input() {
     let problem = Problem::shared();
-    let w_ih = &problem.parameters.lstm[1].w_ih;
+    let w_ih = problem.parameters.lstm(1).w_ih;
     let engine = layer_backward(&problem, false);
     let dx = Array3::from_shape_fn((4, 3, 19), |(t, row, d)| {
         let columns = indices((4, 19)).into_iter();

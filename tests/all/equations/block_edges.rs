@@ -24,7 +24,7 @@ fn quantities(
 ) -> Quantities {
     let mut all: Quantities = vec![("losses".into(), losses.into()), ("norm".into(), vec![norm])];
     for (what, values) in [("gradient", gradients), ("m", m), ("v", v), ("new", new)] {
-        let names = values.sizes().tensor_names().into_iter();
+        let names = values.sizes().tensors().map(|t| t.name);
         all.extend(
             names.zip(values.tensors()).map(|(name, x)| (format!("{what} {name}"), x.to_vec())),
         );

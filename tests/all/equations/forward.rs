@@ -1,7 +1,7 @@
 //! F1 to F12: the engine's own values on the right, the engine's value on the left.
 
 use karenina::layers::{cell, loss, projection};
-use karenina::math::matmul::Packed;
+use karenina::math::matmul::Element;
 use ndarray::{Array2, Array3, Array4, Axis, indices, s};
 
 use crate::equations::case::{Engine, EngineLayer, F, G, I, O, Problem};
@@ -10,7 +10,7 @@ use crate::equations::reference::mask;
 
 /// F1 in scalar loops, on the engine's inputs and outputs of layer `l`: [T, B, 4, H].
 fn pre_activations(problem: &Problem, engine: &Engine, l: usize) -> Array4<f64> {
-    let (weights, layer) = (&problem.parameters.lstm[l], &engine.layers[l]);
+    let (weights, layer) = (problem.parameters.lstm(l), &engine.layers[l]);
     let hidden = problem.sizes().hidden;
     Array4::from_shape_fn(layer.gates.dim(), |(t, row, q, k)| {
         let column = q * hidden + k;
@@ -138,15 +138,15 @@ fn eq_f8_dropout() {
 
 /// Logits of the engine's own projection, and in scalar loops.
 fn logits(problem: &Problem, engine: &Engine) -> (Array2<f64>, Array2<f64>) {
-    let weights = &problem.parameters.projection;
+    let weights = problem.parameters.projection();
     let (hidden, vocabulary) = weights.w.dim();
     let y = &engine.layers.last().unwrap().y;
     let positions = y.len() / hidden;
     let y = y.view().into_shape_with_order((positions, hidden)).unwrap();
-    let mut packed = Packed::zeros(hidden, vocabulary);
-    packed.pack(weights.w.view());
+    let mut packed = f64::packed(hidden, vocabulary);
+    f64::pack(&mut packed, weights.w);
     let mut engines = Array2::from_elem((positions, vocabulary), f64::NAN);
-    projection::forward(y, &packed, &weights.b, engines.view_mut());
+    projection::forward(y, &packed, weights.b, engines.view_mut());
     let scalar = Array2::from_shape_fn((positions, vocabulary), |(n, v)| {
         (0..hidden).map(|k| y[[n, k]] * weights.w[[k, v]]).sum::<f64>() + weights.b[v]
     });

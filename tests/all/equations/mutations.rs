@@ -42,7 +42,7 @@ pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<Str
     compare("norm", &[reference.norm], &[engine.norm]);
     let mut compare_all = |what: &str, ours: &Parameters<f64>, theirs: &Parameters<f64>| {
         let tensors = ours.tensors().zip(theirs.tensors());
-        for (name, (ours, theirs)) in sizes.tensor_names().iter().zip(tensors) {
+        for (name, (ours, theirs)) in sizes.tensors().map(|t| t.name).zip(tensors) {
             compare(&format!("{what} of {name}"), ours, theirs);
         }
     };

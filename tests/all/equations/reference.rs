@@ -3,7 +3,7 @@
 use karenina::model::{Parameters, Sizes};
 use karenina::reference::{self, Adam, Dropout, State, Weights};
 pub use karenina::reference::{Batch, training_step};
-use ndarray::{Array2, Array3, Array4};
+use ndarray::{Array2, Array3, Array4, ArrayView2};
 
 use crate::equations::case::Problem;
 
@@ -63,7 +63,7 @@ pub struct Step {
 }
 
 /// The rows of a matrix.
-pub fn rows<E: Clone>(matrix: &Array2<E>) -> Vec<Vec<E>> {
+pub fn rows<E: Clone>(matrix: ArrayView2<E>) -> Vec<Vec<E>> {
     matrix.rows().into_iter().map(|row| row.to_vec()).collect()
 }
 
@@ -84,13 +84,12 @@ pub fn by_gate(rows: Array3<f64>) -> Array4<f64> {
 
 /// Weights as the reference has them.
 fn weights(parameters: &Parameters<f64>) -> Weights {
-    let layers = parameters.lstm.iter().map(|l| reference::Layer {
-        w_ih: rows(&l.w_ih),
-        w_hh: rows(&l.w_hh),
-        b: l.b.to_vec(),
+    let layers = (0..parameters.sizes().layers).map(|l| {
+        let layer = parameters.lstm(l);
+        reference::Layer { w_ih: rows(layer.w_ih), w_hh: rows(layer.w_hh), b: layer.b.to_vec() }
     });
-    let projection = &parameters.projection;
-    Weights { layers: layers.collect(), w: rows(&projection.w), b: projection.b.to_vec() }
+    let projection = parameters.projection();
+    Weights { layers: layers.collect(), w: rows(projection.w), b: projection.b.to_vec() }
 }
 
 /// Weights as the engine has them.
@@ -104,7 +103,7 @@ pub fn parameters(sizes: Sizes, mut weights: Weights) -> Parameters<f64> {
 
 /// Characters as the reference has them, [T, B].
 pub fn ids(ids: &Array2<u32>) -> Vec<Vec<usize>> {
-    rows(&ids.mapv(|id| id as usize))
+    rows(ids.mapv(|id| id as usize).view())
 }
 
 /// What a training step starts from, and what it leaves.
@@ -132,8 +131,8 @@ impl Run {
                 updates: *updates,
             },
             state: State {
-                h: problem.state.h.iter().map(rows).collect(),
-                c: problem.state.c.iter().map(rows).collect(),
+                h: problem.state.h.iter().map(|a| rows(a.view())).collect(),
+                c: problem.state.c.iter().map(|a| rows(a.view())).collect(),
             },
             batch: Batch { inputs: ids(&problem.inputs), targets: ids(&problem.targets) },
             dropout: problem.dropout.map(like),

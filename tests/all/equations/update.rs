@@ -8,7 +8,7 @@ use crate::equations::compare::assert_close;
 
 /// All numbers of all tensors in a row.
 fn flat(parameters: &Parameters<f64>) -> Vec<f64> {
-    parameters.tensors().flatten().copied().collect()
+    parameters.numbers().to_vec()
 }
 
 #[test]

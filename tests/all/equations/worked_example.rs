@@ -26,11 +26,11 @@ fn problem(tables: &[Table]) -> Problem {
         .map(|name| tables.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("{name}")));
     let sizes = Sizes { vocabulary: 3, hidden: 2, layers: 1 };
     let mut parameters = Parameters::zeros(sizes);
-    parameters.lstm[0].w_ih = rows(layer, 0..3);
-    parameters.lstm[0].w_hh = rows(layer, 3..5);
-    parameters.lstm[0].b = rows(layer, 5..6).row(0).to_owned();
-    parameters.projection.w = rows(projection, 0..2);
-    parameters.projection.b = rows(projection, 2..3).row(0).to_owned();
+    parameters.lstm_mut(0).w_ih.assign(&rows(layer, 0..3));
+    parameters.lstm_mut(0).w_hh.assign(&rows(layer, 3..5));
+    parameters.lstm_mut(0).b.assign(&rows(layer, 5..6).row(0));
+    parameters.projection_mut().w.assign(&rows(projection, 0..2));
+    parameters.projection_mut().b.assign(&rows(projection, 2..3).row(0));
     Problem {
         parameters,
         state: State { h: vec![rows(state, 0..1)], c: vec![rows(state, 1..2)] },
@@ -123,7 +123,7 @@ fn parameters(what: &str, labels: [&str; 5], values: &Parameters<f64>) -> [Table
         let names = names.iter().map(|name| format!("{label}, {name}"));
         names.zip(w.rows().into_iter().map(|row| row.to_vec())).collect()
     };
-    let (lstm, projection) = (&values.lstm[0], &values.projection);
+    let (lstm, projection) = (values.lstm(0), values.projection());
     let mut of_layer = rows(labels[0], &["a", "b", "c"], lstm.w_ih.view());
     of_layer.extend(rows(labels[1], &["1", "2"], lstm.w_hh.view()));
     of_layer.push((labels[2].to_string(), lstm.b.to_vec()));

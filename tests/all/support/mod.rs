@@ -32,10 +32,10 @@ pub fn tiny() -> Checkpoint {
         next as f32 / 8.0
     };
     let mut parameters = Parameters::zeros(sizes);
-    parameters.tensors_mut().flatten().for_each(|x| *x = -eighths());
+    parameters.numbers_mut().iter_mut().for_each(|x| *x = -eighths());
     let mut adam = Adam::new(AdamConfig { learning_rate: 0.4375, ..config.adam }, sizes);
-    adam.m.tensors_mut().flatten().for_each(|x| *x = -eighths());
-    adam.v.tensors_mut().flatten().for_each(|x| *x = eighths());
+    adam.m.numbers_mut().iter_mut().for_each(|x| *x = -eighths());
+    adam.v.numbers_mut().iter_mut().for_each(|x| *x = eighths());
     adam.updates = 4;
     let mut state = State::zeros(sizes, config.batch);
     state.h.iter_mut().chain(&mut state.c).flatten().for_each(|x| *x = -eighths());
