@@ -1,6 +1,6 @@
 """The same network, the same text, in karenina and in PyTorch: loss and every gradient side by side.
 
-    python examples/pytorch_parity.py --checkpoint checkpoints --text opening.txt
+    python examples/pytorch_parity.py --run checkpoints --text opening.txt
 
 It runs `karenina export` for the weights and, with --gradients, for what back-propagation by hand
 makes of them; PyTorch loads the weights and differentiates by itself. `karenina trace --json` and
@@ -82,9 +82,9 @@ def compare(run, checkpoint, path, text, precision):
     dtype, tolerance = PRECISIONS[precision]
     with tempfile.TemporaryDirectory() as folder:
         weights, gradients = (pathlib.Path(folder, name) for name in ("weights", "gradients"))
-        export = ["export", "--checkpoint", checkpoint, "--precision", precision]
+        export = ["export", "--run", checkpoint, "--precision", precision]
         run(*export, "--out", weights)
-        run(*export, "--gradients", path, "--out", gradients)
+        run(*export, "--gradients", text, "--out", gradients)
         (weights, card), (ours, their_card) = read(weights), read(gradients)
     loss, theirs = pytorch(weights, card, text, dtype)
     assert ours.keys() == theirs.keys()
@@ -95,7 +95,7 @@ def compare(run, checkpoint, path, text, precision):
     for name in sorted(theirs):
         table.row(f"gradient of {name}", difference(ours[name], theirs[name]))
 
-    trace = run("trace", "--checkpoint", checkpoint, "--precision", precision, "--json", text)
+    trace = run("trace", "--run", checkpoint, "--precision", precision, "--json", text)
     trace = json.loads(trace)
     table.row("loss of karenina trace", difference(trace["nats"], loss))
     traced = {tensor["name"]: tensor["norm"] for tensor in trace["tensors"]}
@@ -104,7 +104,7 @@ def compare(run, checkpoint, path, text, precision):
     worst = max(difference(ours, theirs) for ours, theirs in norms)
     table.row(f"norms of {len(norms)} gradients of karenina trace", worst)
 
-    evaluated = run("eval", path, "--checkpoint", checkpoint, "--rows", "1")
+    evaluated = run("eval", path, "--run", checkpoint, "--rows", "1")
     evaluated = float(re.match(r"[0-9.]+", evaluated)[0])
     table.row("loss of karenina eval (four decimals)", abs(evaluated - loss), 0.5001e-4)
     return table.good
@@ -112,7 +112,7 @@ def compare(run, checkpoint, path, text, precision):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", default="checkpoints", help="a checkpoint, or its folder")
+    parser.add_argument("--run", default="checkpoints", help="a run's folder, or one checkpoint")
     parser.add_argument("--text", required=True, help="a UTF-8 file of 2 to 10,000 characters")
     parser.add_argument("--karenina", default="karenina", help="the command")
     arguments = parser.parse_args()
@@ -124,7 +124,7 @@ def main():
 
     sizes = f"{len(text)} characters of {arguments.text}"
     print(f"PyTorch {torch.__version__}, {sizes}")
-    results = [compare(run, arguments.checkpoint, arguments.text, text, p) for p in PRECISIONS]
+    results = [compare(run, arguments.run, arguments.text, text, p) for p in PRECISIONS]
     sys.exit(0 if all(results) else 1)
 
 

@@ -16,17 +16,21 @@ use super::output::{note, output_error, read_enough};
 #[derive(Args)]
 pub struct Checkpoints {
     /// The run's folder
-    #[arg(value_name = "DIR", default_value = "checkpoints")]
-    folder: PathBuf,
+    #[arg(long, alias = "checkpoints", value_name = "DIR", default_value = "checkpoints")]
+    run: PathBuf,
+    /// The folder, as it was named before there was `--run`
+    #[arg(value_name = "DIR", hide = true, conflicts_with = "run")]
+    folder: Option<PathBuf>,
 }
 
 impl Checkpoints {
     /// Prints a table and a line for each file that is of no use. The newest checkpoint is marked, as the
     /// other commands choose it: only damaged ones are passed over. Exit code 1 if there is none.
     pub fn run(self) -> Result<ExitCode> {
-        let entries = checkpoints_in(&self.folder)?;
+        let folder = self.folder.as_ref().unwrap_or(&self.run);
+        let entries = checkpoints_in(folder)?;
         if entries.is_empty() {
-            return Err(Error::NoCheckpoint { path: self.folder });
+            return Err(Error::NoCheckpoint { path: folder.clone() });
         }
         let mut summaries: Vec<_> =
             entries.iter().map(|entry| (&*entry.path, Summary::read(&entry.path))).collect();

@@ -1,7 +1,6 @@
 //! `karenina eval`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,9 +10,9 @@ use karenina::memory;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::{thread_count, thread_pool};
 
-use super::input::TextArgs;
+use super::input::{ModelArg, TextArgs};
+use super::output_error;
 use super::settings::WeightsArg;
-use super::{load, output_error};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -23,9 +22,8 @@ const ROW: usize = 10_000;
 pub struct Eval {
     #[command(flatten)]
     texts: TextArgs,
-    /// A checkpoint, or a folder whose newest one is taken
-    #[arg(long, value_name = "FILE or DIR", default_value = "checkpoints")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    model: ModelArg,
     /// Pieces that are read side by side, each from an empty memory; 1 reads the text in one piece
     /// [default: one for each 10,000 characters, at most 100]
     #[arg(long, value_name = "N")]
@@ -44,7 +42,7 @@ impl Eval {
     /// Prints loss, perplexity and bits per character.
     pub fn run(self) -> Result<ExitCode> {
         let threads = thread_count(self.threads)?;
-        let checkpoint = load(&self.checkpoint)?;
+        let checkpoint = self.model.load()?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let corpus = self.texts.read()?;
         let corpus = match self.skip_unknown {

@@ -17,9 +17,10 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::input::{TextArgs, load};
 use super::output::read_enough;
+use super::output_error;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
-use super::{input, load, output_error};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
 fn curve_sample(sizes: Sizes) -> usize {
@@ -29,17 +30,17 @@ fn curve_sample(sizes: Sizes) -> usize {
 /// Arguments of `karenina gradcheck`.
 #[derive(Args)]
 pub struct Gradcheck {
-    /// The text whose first characters make the batch; `-` is standard input
-    /// [default: the embedded text]
-    #[arg(long = "text", value_name = "FILE")]
-    texts: Vec<PathBuf>,
-    /// Encoding of the text, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
-    /// Check a trained network: a checkpoint, or a folder whose newest one is taken
-    /// [default: a network as training starts it]
-    #[arg(long, value_name = "FILE or DIR", conflicts_with_all = ["hidden", "layers"])]
-    checkpoint: Option<PathBuf>,
+    #[command(flatten)]
+    texts: TextArgs,
+    /// Check a trained network: a run's folder, whose newest checkpoint is taken, or one checkpoint
+    /// file [default: a new network, as training starts it]
+    #[arg(
+        long,
+        aliases = ["checkpoint", "checkpoints"],
+        value_name = "DIR or FILE",
+        conflicts_with_all = ["hidden", "layers"]
+    )]
+    run: Option<PathBuf>,
     /// LSTM cells in a layer
     #[arg(long, value_name = "H", default_value_t = 5)]
     hidden: usize,
@@ -59,7 +60,7 @@ pub struct Gradcheck {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// Compare at most N elements of each tensor, evenly spread
-    /// [default: all; 16 with --checkpoint]
+    /// [default: all; 16 with --run]
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
     /// Number type of the network; f32 shows why one checks in f64
@@ -74,8 +75,8 @@ impl Gradcheck {
     /// Prints a table of all tensors and the curve of error against step; exit code 1 unless all agree.
     pub fn run(self) -> Result<ExitCode> {
         self.validate()?;
-        let text = input::read_text(&self.texts, self.encoding.as_deref())?;
-        let (vocabulary, parameters) = match &self.checkpoint {
+        let text = self.texts.read()?;
+        let (vocabulary, parameters) = match &self.run {
             Some(path) => {
                 let checkpoint = load(path)?;
                 (Vocabulary::from_sorted(checkpoint.vocabulary)?, checkpoint.parameters.cast())
@@ -126,7 +127,7 @@ impl Gradcheck {
         let shape = (self.batch, self.unroll);
         let problem = Problem::on_text(parameters, ids, shape, self.keep, self.seed)?;
         let epsilon = self.epsilon.unwrap_or_else(default_epsilon::<R>);
-        let sample = self.sample.or(self.checkpoint.as_ref().map(|_| 16));
+        let sample = self.sample.or(self.run.as_ref().map(|_| 16));
         let mut out = io::stdout().lock();
         let Sizes { vocabulary: v, hidden, layers } = sizes;
         let (batch, unroll) = shape;

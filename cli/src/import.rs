@@ -25,10 +25,10 @@ pub struct Import {
     /// `-` is standard input
     #[arg(long, value_name = "FILE")]
     vocabulary: Option<PathBuf>,
-    /// Folder for the checkpoint [default: the file's name without its ending, or if it has none, with
-    /// `-checkpoints` added]
-    #[arg(long, value_name = "DIR")]
-    checkpoints: Option<PathBuf>,
+    /// Folder of the new run [default: the file's name without its extension, or with `-checkpoints`
+    /// added]
+    #[arg(long, alias = "checkpoints", value_name = "DIR")]
+    run: Option<PathBuf>,
 }
 
 impl Import {
@@ -36,9 +36,9 @@ impl Import {
     pub fn run(self) -> Result<ExitCode> {
         let vocabulary = self.vocabulary.as_deref().map(read_utf8).transpose()?;
         let checkpoint = interchange::load(&self.file, vocabulary.as_deref())?;
-        let folder = self.checkpoints.unwrap_or_else(|| beside(&self.file));
+        let folder = self.run.unwrap_or_else(|| beside(&self.file));
         if folder.is_dir() && !checkpoints_in(&folder)?.is_empty() {
-            let reason = "holds a run already; --checkpoints names another folder";
+            let reason = "holds a run already; name another folder with --run";
             return Err(Error::RunFolder { path: folder, reason: reason.into() });
         }
         let mut opened = RunFolder::open(&folder, Mode::New)?;
@@ -48,13 +48,8 @@ impl Import {
         let path = opened.folder.save(&checkpoint)?;
         let sizes = checkpoint.sizes();
         let folder = path_word(&folder);
-        let train: [&OsStr; 5] = [
-            "train".as_ref(),
-            "TEXT".as_ref(),
-            "--checkpoints".as_ref(),
-            &folder,
-            "--resume".as_ref(),
-        ];
+        let train: [&OsStr; 5] =
+            ["train".as_ref(), "TEXT".as_ref(), "--run".as_ref(), &folder, "--resume".as_ref()];
         note(&format!(
             "wrote {}: {} LSTM {} of {}, {} characters\nto train it on a text of these characters: {}",
             path.display(),

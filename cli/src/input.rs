@@ -1,4 +1,4 @@
-//! The texts that the user names.
+//! The texts and trained networks that the user names.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -9,6 +9,10 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use karenina::error::{Error, Result};
 use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::load_any;
+
+use super::note;
 
 /// The arguments that name a text.
 #[derive(Args)]
@@ -37,6 +41,35 @@ impl TextArgs {
         let names: Vec<_> = self.texts.iter().map(|path| path.display().to_string()).collect();
         if names.is_empty() { Corpus::embedded_name().into() } else { names.join(", ") }
     }
+}
+
+/// The argument that names a trained network.
+#[derive(Args)]
+pub struct ModelArg {
+    /// A run's folder, whose newest checkpoint is taken, or one checkpoint file
+    #[arg(
+        long,
+        aliases = ["checkpoint", "checkpoints"],
+        value_name = "DIR or FILE",
+        default_value = "checkpoints"
+    )]
+    pub run: PathBuf,
+}
+
+impl ModelArg {
+    /// See [`load`].
+    pub fn load(&self) -> Result<Checkpoint> {
+        load(&self.run)
+    }
+}
+
+/// The checkpoint in a file, or the newest good one in a folder; says which damaged ones it skipped.
+pub fn load(path: &Path) -> Result<Checkpoint> {
+    let loaded = load_any(path)?;
+    for error in loaded.broken {
+        note(&format!("karenina: {error}; using an older one"));
+    }
+    Ok(loaded.checkpoint)
 }
 
 /// Reads the files `paths` as one text; `-` is standard input, and no path at all the text that is

@@ -20,13 +20,9 @@ mod table;
 mod trace;
 mod train;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use karenina::error::Result;
-use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::load_any;
 
 use output::{note, output_error, print_json};
 
@@ -88,13 +84,4 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
-}
-
-/// The checkpoint in a file, or the newest good one in a folder; says which broken ones it passed over.
-fn load(path: &Path) -> Result<Checkpoint> {
-    let loaded = load_any(path)?;
-    for error in loaded.broken {
-        note(&format!("karenina: {error}; passed over"));
-    }
-    Ok(loaded.checkpoint)
 }

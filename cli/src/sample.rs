@@ -13,15 +13,15 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
+use super::input::ModelArg;
 use super::settings::WeightsArg;
-use super::{input, load, output_error};
+use super::{input, output_error};
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]
 pub struct Sample {
-    /// A checkpoint, or a folder whose newest one is taken
-    #[arg(long, value_name = "FILE or DIR", default_value = "checkpoints")]
-    checkpoint: PathBuf,
+    #[command(flatten)]
+    model: ModelArg,
     /// Text that the network reads before it writes
     #[arg(long, value_name = "TEXT", conflicts_with = "prime_file")]
     prime: Option<String>,
@@ -83,7 +83,7 @@ impl Sample {
                 expected: "at least 1".into(),
             });
         }
-        let checkpoint = load(&self.checkpoint)?;
+        let checkpoint = self.model.load()?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let prime = self.prime_text()?;
         let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;

@@ -201,7 +201,7 @@ fn first_difference(
         if let Some(asked) = asked.filter(|asked| *asked != found) {
             return Err(format!(
                 "{name} {asked} was asked for, but the run has {found}; leave {name} out, or name \
-                 another folder with --checkpoints"
+                 another folder with --run"
             ));
         }
     }

@@ -13,27 +13,33 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-use super::output::write_file;
+use super::input::load;
+use super::output::{print_json, write_file};
+use super::output_error;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
-use super::{load, output_error};
 
 /// Arguments of `karenina trace`.
 #[derive(Args)]
 pub struct Trace {
-    /// A short text; each character but the first is predicted
-    #[arg(value_name = "TEXT")]
-    text: String,
-    /// A checkpoint, or a folder whose newest one is taken
-    /// [default: a network as training starts it, over the text's own characters]
-    #[arg(long, value_name = "FILE or DIR", conflicts_with_all = ["hidden", "layers", "seed"])]
-    checkpoint: Option<PathBuf>,
-    /// LSTM cells in a layer of the network without a checkpoint
+    /// A few words; each character but the first is predicted
+    #[arg(value_name = "PHRASE")]
+    phrase: String,
+    /// A run's folder, whose newest checkpoint is taken, or one checkpoint file
+    /// [default: a new network, as training starts it, over the characters of the phrase]
+    #[arg(
+        long,
+        aliases = ["checkpoint", "checkpoints"],
+        value_name = "DIR or FILE",
+        conflicts_with_all = ["hidden", "layers", "seed"]
+    )]
+    run: Option<PathBuf>,
+    /// LSTM cells in a layer of a new network
     #[arg(long, value_name = "H", default_value_t = 8)]
     hidden: usize,
-    /// Layers of the network without a checkpoint
+    /// LSTM layers of a new network
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
-    /// Seed of the network without a checkpoint
+    /// Seed of a new network
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Follow this unit instead of the means over all
@@ -63,7 +69,7 @@ impl Trace {
     /// Prints or writes the trace.
     pub fn run(self) -> Result<ExitCode> {
         let (vocabulary, parameters) = self.network()?;
-        let ids = vocabulary.encode(&self.text)?;
+        let ids = vocabulary.encode(&self.phrase)?;
         let spot = self.numbers.then(|| Spot {
             step: self.step.unwrap_or(ids.len().saturating_sub(2)),
             layer: self.layer,
@@ -75,21 +81,18 @@ impl Trace {
             Precision::F64 => trace::trace(&parameters, characters, &ids, view)?,
             Precision::F32 => trace::trace(&parameters.cast::<f32>(), characters, &ids, view)?,
         };
-        let mut out = io::stdout().lock();
+        let out = &mut io::stdout().lock();
         match &self.html {
             Some(path) => write_file(path, to_html(&trace).as_bytes())?,
-            None if self.json => {
-                let json = serde_json::to_string_pretty(&trace).expect("a trace is plain data");
-                writeln!(out, "{json}").map_err(output_error)?;
-            }
-            None if self.numbers => equations(&trace, &self.text, spot, &mut out)?,
-            None => tables(&trace, &mut out)?,
+            None if self.json => print_json(&trace)?,
+            None if self.numbers => equations(&trace, &self.phrase, spot, out)?,
+            None => tables(&trace, out)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn network(&self) -> Result<(Vocabulary, Parameters<f64>)> {
-        if let Some(path) = &self.checkpoint {
+        if let Some(path) = &self.run {
             let checkpoint = load(path)?;
             let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
             return Ok((vocabulary, checkpoint.parameters.cast()));
@@ -100,7 +103,7 @@ impl Trace {
                 return Err(Error::Setting { name, found, expected });
             }
         }
-        let vocabulary = Vocabulary::from_text(&self.text);
+        let vocabulary = Vocabulary::from_text(&self.phrase);
         let Self { hidden, layers, .. } = *self;
         let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
         let what = format!("--layers {layers} --hidden {hidden}");

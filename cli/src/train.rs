@@ -43,10 +43,10 @@ pub struct Train {
     preset: Option<String>,
     #[command(flatten)]
     settings: Settings,
-    /// Folder for checkpoints and log
-    #[arg(long, value_name = "DIR", default_value = "checkpoints")]
-    checkpoints: PathBuf,
-    /// Go on with the run in the folder
+    /// The run's folder, for its checkpoints and its log
+    #[arg(long, alias = "checkpoints", value_name = "DIR", default_value = "checkpoints")]
+    run: PathBuf,
+    /// Continue the run in the folder
     #[arg(long, conflicts_with = "overwrite")]
     resume: bool,
     /// Replace the run in the folder
@@ -112,7 +112,7 @@ impl Train {
             Memory::of(&fresh, &corpus, corpus.vocabulary().len()).require(&fresh)?;
         }
 
-        let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.checkpoints, mode)?;
+        let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.run, mode)?;
         folder.keep = self.keep_checkpoints;
         for warning in &warnings {
             note(&format!("karenina: {warning}"));
@@ -179,8 +179,8 @@ impl Train {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(mismatch(format!(
-                "it was trained on another text than {}; name that text, or another folder with \
-                 --checkpoints",
+                "it was trained on another text than {}; name that text, or another folder \
+                 with --run",
                 self.texts.name()
             )));
         }
@@ -258,7 +258,7 @@ impl Train {
     fn conclude(&self, run: &Run, screen: &Screen) -> Result<ExitCode> {
         let trainer = run.trainer();
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
-        let file = newest.unwrap_or_else(|| self.checkpoints.clone());
+        let file = newest.unwrap_or_else(|| self.run.clone());
         if trainer.history().is_empty() || screen.is_empty() {
             note(&format!("nothing to do: {} ({})", limit(trainer), file.display()));
         } else {
@@ -268,7 +268,7 @@ impl Train {
         let text = short_sample(parameters, vocabulary, LAST_SAMPLE, trainer.step());
         let mut out = io::stdout().lock();
         writeln!(out, "{}", text.trim()).and_then(|()| out.flush()).map_err(output_error)?;
-        let words: [&OsStr; 3] = ["sample".as_ref(), "--checkpoint".as_ref(), &path_word(&file)];
+        let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&file)];
         note(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
     }

@@ -18,22 +18,22 @@ contents() { (cd "$1" && find . -printf '%p %y %s\n' | sort && find . -type f | 
 # A file that this program cannot read is no reason to begin anew.
 unreadable() {
     local file
-    "${six[@]}" --checkpoints newer > out 2>&1
+    "${six[@]}" --run newer > out 2>&1
     for file in newer/i*.ckpt; do printf '\x63' | dd of="$file" bs=1 seek=12 conv=notrunc 2> /dev/null; done
-    untouched newer "${six[@]}" --resume --checkpoints newer
+    untouched newer "${six[@]}" --resume --run newer
     grep -q 'newer/i6_l8.ckpt: made by a newer karenina' messages || fail "it does not say so: $(cat messages)"
     if [[ $(id -u) == 0 ]] && command -v setpriv > /dev/null; then
-        "${six[@]}" --checkpoints denied > out 2>&1
+        "${six[@]}" --run denied > out 2>&1
         chown -R 65534:65534 denied
         chown 0:0 denied/i6_l8.ckpt
         chmod 600 denied/i6_l8.ckpt
-        untouched denied setpriv --reuid 65534 --regid 65534 --clear-groups "${six[@]}" --resume --checkpoints denied
+        untouched denied setpriv --reuid 65534 --regid 65534 --clear-groups "${six[@]}" --resume --run denied
         grep -q 'denied/i6_l8.ckpt.*denied' messages || fail "it does not say so: $(cat messages)"
     fi
-    "${six[@]}" --checkpoints full > out 2>&1
+    "${six[@]}" --run full > out 2>&1
     for error in EMFILE EIO ENOMEM; do
         untouched full strace -f -o trace -P full/i6_l8.ckpt -e inject=openat:error=$error \
-            "${six[@]}" --resume --checkpoints full
+            "${six[@]}" --resume --run full
         grep -q 'full/i6_l8.ckpt' messages || fail "it does not name the file: $(cat messages)"
     done
     echo "a newer, forbidden or unreadable checkpoint: refused, not a byte changed"
@@ -41,23 +41,23 @@ unreadable() {
 
 # A damaged file is passed over, and kept under another name.
 damaged() {
-    "${train[@]}" 8 --steps 5 --save-every 1 --checkpoints damaged > out 2>&1
+    "${train[@]}" 8 --steps 5 --save-every 1 --run damaged > out 2>&1
     printf 'x' | dd of=damaged/i5_l8.ckpt bs=1 seek=600 conv=notrunc 2> /dev/null
     local sum
     sum=$(sha256sum < damaged/i5_l8.ckpt)
-    "${six[@]}" --resume --checkpoints damaged > out 2> messages || fail "$(cat messages)"
+    "${six[@]}" --resume --run damaged > out 2> messages || fail "$(cat messages)"
     [[ $(sha256sum < damaged/i5_l8.ckpt.damaged) == "$sum" ]] || fail "the damaged file was not kept"
     [[ $(numbers damaged/i6_l8.ckpt) == "$whole" ]] || fail "other numbers"
     checks=$((checks + 1))
     for file in damaged/i*.ckpt; do truncate -s 100 "$file"; done
-    untouched damaged "${six[@]}" --resume --checkpoints damaged
+    untouched damaged "${six[@]}" --resume --run damaged
     echo "a damaged checkpoint: kept aside; nothing but damaged ones: refused"
 }
 
 # A closed session.
 hang_up() {
     local code=0
-    "${train[@]}" 8 --epochs 100000 --save-every 1000000 --checkpoints hung > out 2> messages &
+    "${train[@]}" 8 --epochs 100000 --save-every 1000000 --run hung > out 2> messages &
     until [[ -n $(newest hung 2> /dev/null) ]]; do sleep 0.02; done
     sleep 0.3
     kill -HUP $!
@@ -66,7 +66,7 @@ hang_up() {
     (($(basename "$(newest hung)" | sed 's/i\([0-9]*\)_.*/\1/') > 0)) || fail "nothing was saved"
     survived hung messages
     code=0
-    (trap '' HUP; exec "${train[@]}" 8 --epochs 100000 --save-every 1000000 --checkpoints nohup > out 2> messages) &
+    (trap '' HUP; exec "${train[@]}" 8 --epochs 100000 --save-every 1000000 --run nohup > out 2> messages) &
     until [[ -n $(newest nohup 2> /dev/null) ]]; do sleep 0.02; done
     kill -HUP $!
     sleep 0.3
@@ -82,14 +82,14 @@ hang_up() {
 # --overwrite again always works.
 kill_overwrite() {
     local call n old
-    "${six[@]}" --checkpoints before --seed 5 > out 2>&1
+    "${six[@]}" --run before --seed 5 > out 2>&1
     old=$(numbers before/i6_l8.ckpt)
     for call in openat write fsync rename renameat unlink rmdir mkdir; do
         for ((n = 1; n < 60; n++)); do
             rm -rf over
             cp -r before over
             { strace -f -o trace -e trace=$call -e inject=$call:signal=KILL:when=$n \
-                "${six[@]}" --overwrite --checkpoints over > out 2> messages && break; } 2> /dev/null || true
+                "${six[@]}" --overwrite --run over > out 2> messages && break; } 2> /dev/null || true
             overwritten
         done
         echo "--overwrite killed at $call 1 to $((n - 1)): one run or the other, whole"
@@ -100,7 +100,7 @@ overwritten() {
     local found code=0
     found=$(find over -name i6_l8.ckpt | while read -r file; do numbers "$file"; done)
     [[ $found == *"$old"* || -e over/i0_l8.ckpt ]] || fail "$call $n: the old run is lost"
-    "${six[@]}" --resume --checkpoints over > out 2> messages || code=$?
+    "${six[@]}" --resume --run over > out 2> messages || code=$?
     if ((code == 0)); then
         found=$(numbers over/i6_l8.ckpt)
         [[ $found == "$whole" || $found == "$old" ]] || fail "$call $n: runs are mixed"
@@ -108,7 +108,7 @@ overwritten() {
         [[ $found == "$whole" ]] || grep -q "nothing to do" messages || fail "$call $n: $(cat messages)"
     else
         ((code == 1)) && grep -q 'overwrite' messages || fail "$call $n: code $code: $(cat messages)"
-        "${six[@]}" --overwrite --checkpoints over > out 2> messages || fail "$call $n: $(cat messages)"
+        "${six[@]}" --overwrite --run over > out 2> messages || fail "$call $n: $(cat messages)"
         [[ $(numbers over/i6_l8.ckpt) == "$whole" ]] || fail "$call $n: other numbers"
     fi
     checks=$((checks + 1))
@@ -118,11 +118,11 @@ overwritten() {
 delete_and_restart() {
     local first code=0
     : > messages
-    "${train[@]}" 8 --epochs 100000 --save-every 5 --checkpoints taken > out 2> messages &
+    "${train[@]}" 8 --epochs 100000 --save-every 5 --run taken > out 2> messages &
     first=$!
     until grep -q saved messages; do sleep 0.05; done
     mv taken moved
-    "${six[@]}" --checkpoints taken > out 2> second || fail "$(cat second)"
+    "${six[@]}" --run taken > out 2> second || fail "$(cat second)"
     wait $first || code=$?
     refused $code messages 'taken.*another run'
     [[ $(numbers taken/i6_l8.ckpt) == "$whole" ]] || fail "other numbers"

@@ -21,28 +21,23 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
 use karenina::train::{thread_count, thread_pool};
 
+use super::input::{ModelArg, TextArgs};
 use super::output::{is_standard_output, note, output_error, write_file};
-use super::{input, load};
 
 /// Arguments of `karenina report`.
 #[derive(Args)]
 pub struct Report {
-    /// A run's folder, or a single checkpoint
-    #[arg(long, value_name = "DIR or FILE", default_value = "checkpoints")]
-    checkpoint: PathBuf,
-    /// Texts to look at the network with, read as one; `-` is standard input [default: the embedded text]
-    #[arg(long, value_name = "FILE", num_args = 1..)]
-    text: Vec<PathBuf>,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
-    /// Characters from the text's end that are shown
+    #[command(flatten)]
+    texts: TextArgs,
+    #[command(flatten)]
+    model: ModelArg,
+    /// How many characters of the text to show, counted from its end
     #[arg(long, value_name = "N", default_value_t = 3000)]
     length: usize,
     /// Leave out characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// The page to write; `-` is standard output
+    /// The page to write, which is replaced if it exists; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     /// Threads to use [default: all cores]
@@ -54,14 +49,14 @@ impl Report {
     /// Writes the page and says where it is.
     pub fn run(self) -> Result<ExitCode> {
         let threads = thread_count(self.threads)?;
-        let checkpoint = load(&self.checkpoint)?;
+        let checkpoint = self.model.load()?;
         let history = self.history(&checkpoint)?;
         let text = self.excerpt(&checkpoint)?;
-        let folder = self.checkpoint.is_dir().then_some(self.checkpoint.as_path());
+        let folder = self.model.run.is_dir().then_some(self.model.run.as_path());
         let pool = thread_pool(threads)?;
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
-        let page = page::page(&report, &name(&self.checkpoint));
+        let page = page::page(&report, &name(&self.model.run));
         write_file(&self.out, page.as_bytes())?;
         let line = format!(
             "{}: {} kB, {:.3} bits per character over {} characters",
@@ -80,14 +75,14 @@ impl Report {
     /// The folder's log, which may be ahead of its newest checkpoint; without one what the checkpoint
     /// remembers.
     fn history(&self, checkpoint: &Checkpoint) -> Result<Vec<LogRow>> {
-        let log = self.checkpoint.join(RunFolder::LOG);
+        let log = self.model.run.join(RunFolder::LOG);
         if log.exists() { LogRow::read_table(&log) } else { Ok(checkpoint.history.clone()) }
     }
 
     /// The end of the text: there lies what a run holds back for validation. Asks for the memory of all
     /// that is made of it.
     fn excerpt(&self, checkpoint: &Checkpoint) -> Result<String> {
-        let corpus = input::read_text(&self.text, self.encoding.as_deref())?;
+        let corpus = self.texts.read()?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
         let most = self.length.min(corpus.len());

@@ -65,7 +65,7 @@ fn the_default_check_agrees_within_1e_8() {
 fn it_checks_the_users_text_sizes_and_dropout() {
     let sizes =
         ["--hidden", "4", "--layers", "3", "--batch", "2", "--unroll", "5", "--keep", "0.6"];
-    let (out, code) = run(&[&["gradcheck", "--text", "text"][..], &sizes].concat());
+    let (out, code) = run(&[&["gradcheck", "text"][..], &sizes].concat());
     let v = sorted_characters(TEXT).len();
     assert_eq!(code, 0, "{out}");
     assert!(out.contains(&format!("V = {v}, H = 4, L = 3; B = 2, T = 5; f64 with step 7.4e-4")));
@@ -86,7 +86,7 @@ fn single_precision_is_blind_and_says_so_with_exit_code_1() {
 fn a_checkpoint_is_checked_by_a_sample() {
     let folder = tempfile::tempdir().unwrap();
     save_checkpoint(&folder.path().join("model"), 9);
-    let asked = ["gradcheck", "--checkpoint", "model", "--text", "text", "--sample", "6"];
+    let asked = ["gradcheck", "--run", "model", "text", "--sample", "6"];
     let output = karenina(folder.path(), &asked);
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{out}");
@@ -120,7 +120,7 @@ fn mistakes_in_the_arguments_have_exit_code_2() {
 #[test]
 fn too_short_a_text_is_named_with_what_would_fit() {
     let folder = tempfile::tempdir().unwrap();
-    let output = karenina(folder.path(), &["gradcheck", "--text", "text", "--batch", "100"]);
+    let output = karenina(folder.path(), &["gradcheck", "text", "--batch", "100"]);
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(error.contains("one batch needs 401"), "{error}");
@@ -169,7 +169,7 @@ fn numbers_show_the_equations_of_the_step_asked_for() {
 fn a_page_is_written_for_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     save_checkpoint(&folder.path().join("model"), 6);
-    let asked = ["trace", "--checkpoint", "model", "семьи <друг>", "--html", "page.html"];
+    let asked = ["trace", "--run", "model", "семьи <друг>", "--html", "page.html"];
     let output = karenina(folder.path(), &asked);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();

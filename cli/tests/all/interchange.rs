@@ -20,7 +20,7 @@ fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
     };
     good("train first.txt --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 3");
     good("export --out model.safetensors");
-    good("export --gradients second.txt --precision f64 --out gradients.safetensors");
+    good("export --gradients baba --precision f64 --out gradients.safetensors");
     good("import model.safetensors");
     let model = Checkpoint::load(&path("model/i0_l4.ckpt")).unwrap();
     assert_eq!(
@@ -30,11 +30,11 @@ fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
 
     bad("import model.safetensors", "model: holds a run already");
     bad("import gradients.safetensors", "gradients of a loss");
-    bad("train third.txt --checkpoints model --resume", "does not know the character 'd'");
-    bad("train second.txt --checkpoints model --resume --hidden 5", "--hidden 5 was asked for");
-    good("train second.txt --checkpoints model --resume --batch 3 --steps 2");
-    bad("train first.txt --checkpoints model --resume", "it was trained on another text");
-    good("train second.txt --checkpoints model --resume --steps 4");
+    bad("train third.txt --run model --resume", "does not know the character 'd'");
+    bad("train second.txt --run model --resume --hidden 5", "--hidden 5 was asked for");
+    good("train second.txt --run model --resume --batch 3 --steps 2");
+    bad("train first.txt --run model --resume", "it was trained on another text");
+    good("train second.txt --run model --resume --steps 4");
     let learnt = Checkpoint::load(&path("model/i4_l4.ckpt")).unwrap();
     assert_eq!((learnt.config.batch, learnt.config.unroll), (3, 5));
     assert_eq!(learnt.vocabulary, ['a', 'b', 'c']);

@@ -52,9 +52,9 @@ fn a_text_of_one_byte_characters_takes_its_length_and_little_more() {
     fs::write(folder.path().join("long"), long).unwrap();
     succeed(folder.path(), &format!("train short {SMALL} --steps 1"));
     let commands = [
-        format!("train TEXT {SMALL} --steps 1 --overwrite --checkpoints other"),
+        format!("train TEXT {SMALL} --steps 1 --overwrite --run other"),
         "eval TEXT --rows 500 --threads 1".into(),
-        "report --text TEXT --threads 1 --length 100 --out page.html".into(),
+        "report TEXT --threads 1 --length 100 --out page.html".into(),
     ];
     for command in commands {
         let of = |text| peak_of(folder.path(), &command.replace("TEXT", text));
@@ -73,7 +73,7 @@ fn a_number_that_no_machine_has_memory_for_is_refused_with_the_figure() {
         "trace ababab --layers 100000000000",
         "gradcheck --hidden 100000000",
         "gradcheck --layers 100000000000",
-        "gradcheck --text long --hidden 10000 --batch 2000000 --unroll 1",
+        "gradcheck long --hidden 10000 --batch 2000000 --unroll 1",
         "plan --hidden 100000000",
         "profile --hidden 100000000",
         "profile text --hidden 2 --batch 2 --unroll 8 --threads 1 --steps 100000000000",
@@ -81,8 +81,8 @@ fn a_number_that_no_machine_has_memory_for_is_refused_with_the_figure() {
         "trace ababab --hidden 18446744073709551615",
         "gradcheck --hidden 18446744073709551615",
         "plan --unroll 18446744073709551615",
-        "train text --batch 2 --unroll 8 --hidden 100000000 --checkpoints new",
-        "train text --unroll 100000000000 --checkpoints new",
+        "train text --batch 2 --unroll 8 --hidden 100000000 --run new",
+        "train text --unroll 100000000000 --run new",
     ];
     for words in cases {
         let output = run(folder.path(), words);
@@ -113,8 +113,8 @@ fn memory_is_asked_for_within_a_limit_of_the_process() {
     let binary = env!("CARGO_BIN_EXE_karenina");
     for (words, what) in [
         ("eval long --rows 2000000 --threads 1", "--rows 2000000 needs"),
-        ("train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --checkpoints new", "--layers"),
-        ("report --text long --length 2000000 --threads 1", "--length 2000000 needs"),
+        ("train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --run new", "--layers"),
+        ("report long --length 2000000 --threads 1", "--length 2000000 needs"),
         ("profile text --hidden 3000 --batch 2 --unroll 8 --threads 1", "--layers"),
     ] {
         let script = format!("ulimit -v 700000; exec {binary} {words}");

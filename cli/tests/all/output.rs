@@ -27,8 +27,7 @@ fn shell(folder: &Path, script: &str) -> Output {
 }
 
 /// Three commands that write a file that the user names.
-const WRITERS: [&str; 3] =
-    ["export --out", "report --threads 1 --text text --out", "trace ab --html"];
+const WRITERS: [&str; 3] = ["export --out", "report text --threads 1 --out", "trace ab --html"];
 
 #[test]
 fn a_dash_and_the_name_of_standard_output_are_standard_output_and_nothing_else_is_in_it() {
@@ -138,7 +137,7 @@ fn a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own() {
     );
     assert_eq!((mode("new") & 0o777, mode("private") & 0o777), (0o640, 0o600));
     assert!(
-        shell(folder.path(), &format!("umask 022; $K train text {SMALL} --checkpoints open"))
+        shell(folder.path(), &format!("umask 022; $K train text {SMALL} --run open"))
             .status
             .success()
     );
@@ -153,13 +152,13 @@ fn a_reader_that_leaves_changes_no_verdict() {
         errors(&shell(folder.path(), &script)).lines().last().unwrap().to_string()
     };
     for pipe in ["> /dev/null", "| head -1", "| true"] {
-        assert_eq!(code("gradcheck --text text --precision f32", pipe), "1", "{pipe}");
-        assert_eq!(code("gradcheck --text text", pipe), "0", "{pipe}");
+        assert_eq!(code("gradcheck text --precision f32", pipe), "1", "{pipe}");
+        assert_eq!(code("gradcheck text", pipe), "0", "{pipe}");
     }
     fs::create_dir(folder.path().join("broken")).unwrap();
     fs::write(folder.path().join("broken/i1_l4.ckpt"), "no checkpoint").unwrap();
     for pipe in ["> /dev/null", "| true"] {
-        assert_eq!(code("checkpoints broken", pipe), "1", "{pipe}");
+        assert_eq!(code("checkpoints --run broken", pipe), "1", "{pipe}");
     }
 }
 
@@ -170,7 +169,7 @@ const NAME: &[u8] = b"-it's \"$HOME\" `id`; *?[x] !\n\\n\xff\xe2\x80\xae#~&|<>()
 fn printed_commands_can_be_pasted_whatever_the_folder_is_called() {
     let folder = with_text();
     let name = OsStr::from_bytes(NAME);
-    let mut option = OsStr::new("--checkpoints=").to_owned();
+    let mut option = OsStr::new("--run=").to_owned();
     option.push(name);
     let words = ["train", "text"].into_iter().chain(SMALL.split(' ')).map(OsStr::new);
     let output = karenina(folder.path(), words.chain([&*option])).output().unwrap();
@@ -197,7 +196,7 @@ fn a_model_whose_name_has_no_ending_is_imported_beside_it() {
     assert!(again.status.success(), "{command}: {}", errors(&again));
 
     succeed(folder.path(), "export --out model.safetensors");
-    let output = succeed(folder.path(), "import model.safetensors --checkpoints elsewhere");
+    let output = succeed(folder.path(), "import model.safetensors --run elsewhere");
     assert!(errors(&output).contains("wrote elsewhere/i0_l4.ckpt"));
     // `model` is a file.
     let output = run(folder.path(), "import model.safetensors");
@@ -229,17 +228,17 @@ fn no_character_of_a_text_or_a_name_steers_a_page_or_a_terminal() {
     clean("page", &page);
     clean("trace", &bare(&["trace", HOSTILE]));
     clean("numbers", &bare(&["trace", HOSTILE, "--numbers"]));
-    clean("missing", &bare(&["sample", "--checkpoint", HOSTILE]));
+    clean("missing", &bare(&["sample", "--run", HOSTILE]));
     clean("unknown", &bare(&["sample", "--prime", HOSTILE]));
     clean("setting", &bare(&["train", "--preset", HOSTILE]));
     clean("encoding", &bare(&["eval", "text", "--encoding", HOSTILE]));
     fs::write(folder.path().join("hostile"), HOSTILE.repeat(20)).unwrap();
-    clean("gradcheck", &bare(&["gradcheck", "--text", "hostile"]));
+    clean("gradcheck", &bare(&["gradcheck", "hostile"]));
     let name = HOSTILE.replace('/', "");
     fs::rename(folder.path().join("checkpoints"), folder.path().join(&name)).unwrap();
     fs::write(folder.path().join(&name).join("i9_l4.ckpt"), "broken").unwrap();
-    let page = bare(&["report", "--checkpoint", &name, "--text", "text", "--out", "-"]);
+    let page = bare(&["report", "--run", &name, "text", "--out", "-"]);
     clean("report", &page);
     assert!(page.contains("a\\u{202e}"));
-    clean("checkpoints", &bare(&["checkpoints", &name]));
+    clean("checkpoints", &bare(&["checkpoints", "--run", &name]));
 }

@@ -138,7 +138,7 @@ fn train_refuses_before_it_touches_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
     let name = run.to_str().unwrap();
-    let output = karenina(&["train", "--hidden", "1000000000", "--checkpoints", name]);
+    let output = karenina(&["train", "--hidden", "1000000000", "--run", name]);
     assert_eq!(output.status.code(), Some(2));
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("--hidden 1000000000") && message.contains("GiB"), "{message}");

@@ -115,7 +115,7 @@ fn the_page_holds_everything_and_nothing_of_the_text_becomes_markup() {
 #[test]
 fn a_single_checkpoint_makes_a_page_too() {
     let folder = run_folder();
-    let arguments = ["--checkpoint", "checkpoints/i4_l12.ckpt", "--out", "one.html"];
+    let arguments = ["--run", "checkpoints/i4_l12.ckpt", "--out", "one.html"];
     run(report(folder.path()).args(arguments));
     let page = fs::read_to_string(folder.path().join("one.html")).unwrap();
     assert_eq!(page.matches("<p class=\"sample\">").count(), 1);

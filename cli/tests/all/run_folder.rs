@@ -42,6 +42,25 @@ fn a_limit_of_steps_stays_until_it_is_lifted_and_is_named_when_it_has_ended_the_
 }
 
 #[test]
+fn the_run_is_found_by_the_names_that_its_option_had_before() {
+    let folder = with_text();
+    let folder = folder.path();
+    succeed(folder, &format!("{SMALL} --steps 2 --checkpoints old"));
+    for words in [
+        "sample --length 5 --checkpoint old",
+        "eval text --threads 1 --checkpoint old/i2_l4.ckpt",
+        "trace abc --checkpoint old",
+        "checkpoints old",
+    ] {
+        let found = succeed(folder, words).stdout;
+        assert!(!found.is_empty(), "{words}");
+        let help = succeed(folder, &format!("{} --help", words.split(' ').next().unwrap()));
+        let help = String::from_utf8(help.stdout).unwrap();
+        assert!(help.contains("--run <") && !help.contains("--checkpoint"), "{help}");
+    }
+}
+
+#[test]
 fn a_setting_that_cannot_change_is_told_as_the_user_types_it() {
     let folder = with_text();
     succeed(folder.path(), &format!("{SMALL} --steps 2"));
@@ -124,7 +143,7 @@ fn a_report_passes_over_damaged_checkpoints_alone() {
     succeed(folder, &format!("{SMALL} --steps 2"));
     let older = folder.join("checkpoints/i0_l4.ckpt");
     let whole = fs::read(&older).unwrap();
-    let report = "report --text text --threads 1";
+    let report = "report text --threads 1";
     fs::write(&older, &whole[..whole.len() / 2]).unwrap();
     succeed(folder, report);
     let page = fs::read_to_string(folder.join("report.html")).unwrap();
@@ -190,9 +209,7 @@ fn a_folder_in_place_of_the_log_stops_a_run_and_is_left_alone() {
     fs::remove_file(&log).unwrap();
     fs::create_dir(&log).unwrap();
     fs::write(log.join("mine"), "kept").unwrap();
-    for words in
-        ["train text --resume --steps 4", &format!("{SMALL} --steps 4"), "report --text text"]
-    {
+    for words in ["train text --resume --steps 4", &format!("{SMALL} --steps 4"), "report text"] {
         let message = fail(folder, words);
         assert!(message.starts_with("karenina: "), "{words}: {message}");
         assert_eq!(fs::read_to_string(log.join("mine")).unwrap(), "kept", "{words}");
@@ -278,8 +295,8 @@ mod unix {
             fs::set_permissions(folder, Permissions::from_mode(0o555)).unwrap();
         }
         for words in [
-            format!("{SMALL} --steps 2 --checkpoints empty"),
-            format!("{SMALL} --steps 2 --checkpoints empty/new"),
+            format!("{SMALL} --steps 2 --run empty"),
+            format!("{SMALL} --steps 2 --run empty/new"),
             format!("{SMALL} --steps 2 --overwrite"),
             "train text --resume --steps 4".into(),
         ] {

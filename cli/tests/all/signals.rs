@@ -130,7 +130,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
 fn a_run_in_a_folder_of_any_name_says_a_command_that_goes_on_with_it() {
     let folder = with_text();
     let name = OsStr::from_bytes(b"it's \"$HOME\" `id`;\n\\n\xff\xe2\x80\xae !#~&|<>(){}*?");
-    let mut option = OsStr::new("--checkpoints=").to_owned();
+    let mut option = OsStr::new("--run=").to_owned();
     option.push(name);
     let words = ENDLESS.split_whitespace().map(OsStr::new).chain([&*option]);
     let mut command = karenina(folder.path(), words);

@@ -84,7 +84,7 @@ impl Lock {
                 Attempt::Locked => {}
                 Attempt::Held => {
                     let reason = "another process is training here; wait for it, or name another \
-                                  folder with --checkpoints";
+                                  folder with --run";
                     return Err(refused(folder, reason));
                 }
                 Attempt::Impossible(why) => {

@@ -31,7 +31,7 @@ pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
         return Ok(());
     }
     let reason = "holds a run already; --resume goes on with it, --overwrite replaces it, \
-                  --checkpoints names another folder";
+                  --run names another folder";
     Err(refused(folder, reason))
 }
 
@@ -101,7 +101,7 @@ fn nothing_sound(
     }
     if !contents.is_empty() {
         let reason = "holds what is left of a run, but no checkpoint to go on from; --overwrite begins \
-                      a new run here, --checkpoints names another folder";
+                      a new run here, --run names another folder";
         return Err(refused(folder, reason));
     }
     warnings.push(format!("{} holds no checkpoint: training starts afresh", folder.display()));

@@ -29,7 +29,7 @@ pub fn run_folder() -> TempDir {
 
 /// `karenina report` on a [`run_folder`]; it writes `report.html` there.
 pub fn report(folder: &Path) -> Command {
-    karenina(folder, ["report", "--text", "text.txt"])
+    karenina(folder, ["report", "text.txt"])
 }
 
 /// Runs `command`, which must succeed.
