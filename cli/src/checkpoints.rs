@@ -1,7 +1,7 @@
 //! `karenina checkpoints`.
 
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,10 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
+use serde_json::{Value, json};
 
-use super::output::{note, output_error, read_enough};
+use super::output::{OutputArgs, output_error, print_json, read_enough, warn};
+use super::table::{Colour, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina checkpoints`.
 #[derive(Args)]
@@ -21,62 +23,116 @@ pub struct Checkpoints {
     /// The folder, as it was named before there was `--run`
     #[arg(value_name = "DIR", hide = true, conflicts_with = "run")]
     folder: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
+/// A file and what its start says.
+type Listed = (PathBuf, Result<Summary>);
+
 impl Checkpoints {
-    /// Prints a table and a line for each file that is of no use. The newest checkpoint is marked, as the
-    /// other commands choose it: only damaged ones are passed over. Exit code 1 if there is none.
+    /// Prints a table. The newest checkpoint is marked, as the other commands choose it: only damaged ones
+    /// are skipped. Exit code 1 if there is none.
     pub fn run(self) -> Result<ExitCode> {
-        let folder = self.folder.as_ref().unwrap_or(&self.run);
-        let entries = checkpoints_in(folder)?;
+        let folder = self.folder.unwrap_or(self.run);
+        let entries = checkpoints_in(&folder)?;
         if entries.is_empty() {
-            return Err(Error::NoCheckpoint { path: folder.clone() });
+            return Err(Error::NoCheckpoint { path: folder });
         }
-        let mut summaries: Vec<_> =
-            entries.iter().map(|entry| (&*entry.path, Summary::read(&entry.path))).collect();
+        let summaries = entries.into_iter().map(|entry| (Summary::read(&entry.path), entry.path));
+        let mut files: Vec<Listed> = summaries.map(|(summary, path)| (path, summary)).collect();
         // A trainer may have deleted some in the meantime.
-        summaries.retain(|(_, summary)| !summary.as_ref().is_err_and(Error::is_missing));
-        let newest = summaries
+        files.retain(|(_, summary)| !summary.as_ref().is_err_and(Error::is_missing));
+        let newest = files
             .iter()
             .rposition(|(_, summary)| !summary.as_ref().is_err_and(Error::is_damage))
-            .filter(|&at| summaries[at].1.is_ok());
-        read_enough(self.print(&summaries, newest).map_err(output_error))?;
+            .filter(|&at| files[at].1.is_ok());
+        for (_, summary) in &files {
+            summary.as_ref().err().into_iter().for_each(|error| warn(&error.to_string()));
+        }
+        read_enough(match self.output {
+            OutputArgs { json: true, .. } => print_json(&list(&files, newest)),
+            OutputArgs { quiet: true, .. } => Ok(()),
+            _ => table(&files, newest)
+                .print(&mut io::stdout().lock(), is_coloured())
+                .map_err(output_error),
+        })?;
         Ok(ExitCode::from(u8::from(newest.is_none())))
     }
+}
 
-    fn print(
-        &self,
-        summaries: &[(&Path, Result<Summary>)],
-        newest: Option<usize>,
-    ) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "{:>9} {:>6} {:>9} {:>10}  {:<10} {:<9} {:>5}  {:<16} {:>9}",
-            "step",
-            "epoch",
-            "loss",
-            "validation",
-            "network",
-            "batch",
-            "chars",
-            "date (UTC)",
-            "size"
-        )?;
-        for (at, (path, summary)) in summaries.iter().enumerate() {
-            match summary {
-                Ok(summary) => {
-                    let mark = if Some(at) == newest { "  newest" } else { "" };
-                    writeln!(out, "{}{mark}", line(summary))?;
-                }
-                Err(error) => {
-                    note(&format!("karenina: {error}"));
-                    writeln!(out, "{:>9} {}: {}", "-", name(path), state(error))?;
-                }
-            }
+/// An object for each file.
+fn list(files: &[Listed], newest: Option<usize>) -> Vec<Value> {
+    let object = |(at, (path, summary)): (usize, &Listed)| {
+        let file = path.display().to_string();
+        match summary {
+            Err(error) => json!({"file": file, "state": state(error), "error": error.to_string()}),
+            Ok(s) => json!({
+                "file": file,
+                "state": "good",
+                "newest": Some(at) == newest,
+                "step": s.step,
+                "epoch": epoch(s),
+                "loss": s.loss,
+                "validation": s.validation,
+                "sizes": s.sizes,
+                "config": s.config,
+                "modified": s.modified.map(date),
+                "bytes": s.bytes,
+            }),
         }
-        out.flush()
+    };
+    files.iter().enumerate().map(object).collect()
+}
+
+/// A row for each file.
+fn table(files: &[Listed], newest: Option<usize>) -> Table {
+    let heads = [
+        "step",
+        "epoch",
+        "loss",
+        "validation",
+        "network",
+        "batch",
+        "chars",
+        "date (UTC)",
+        "size",
+        "",
+    ];
+    let mut table = Table::new(heads, &[4, 5, 7, 9]);
+    for (at, (path, summary)) in files.iter().enumerate() {
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        table.row(match summary {
+            Ok(s) => row(s, if Some(at) == newest { "newest" } else { "" }),
+            Err(error) => {
+                let mut cells = vec![dim("-"); heads.len()];
+                cells[heads.len() - 1] = plain(format!("{file}: {}", state(error)));
+                cells
+            }
+        });
     }
+    table
+}
+
+fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
+    let nats = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.4}"));
+    vec![
+        plain(s.step),
+        plain(epoch(s)),
+        plain(nats(s.loss)),
+        plain(nats(s.validation)),
+        plain(format!("{} x {}", s.sizes.layers, s.sizes.hidden)),
+        plain(format!("{} x {}", s.config.batch, s.config.unroll)),
+        plain(s.sizes.vocabulary),
+        plain(s.modified.map_or("-".into(), |time| date(time)[..16].replace('T', " "))),
+        plain(size(s.bytes)),
+        plain(mark),
+    ]
+}
+
+/// The pass through the text that the run is in, from 1.
+fn epoch(s: &Summary) -> u64 {
+    (s.epoch + 1).min(s.config.epochs)
 }
 
 /// Why a file is no checkpoint that can be used, in a word.
@@ -88,27 +144,6 @@ fn state(error: &Error) -> &'static str {
     }
 }
 
-/// One line of the table.
-fn line(s: &Summary) -> String {
-    let nats = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.4}"));
-    format!(
-        "{:>9} {:>6} {:>9} {:>10}  {:<10} {:<9} {:>5}  {:<16} {:>9}",
-        s.step,
-        (s.epoch + 1).min(s.config.epochs),
-        nats(s.loss),
-        nats(s.validation),
-        format!("{} x {}", s.sizes.layers, s.sizes.hidden),
-        format!("{} x {}", s.config.batch, s.config.unroll),
-        s.sizes.vocabulary,
-        s.modified.map_or("-".into(), date),
-        size(s.bytes),
-    )
-}
-
-fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
-}
-
 /// Bytes in the unit that leaves at most four digits.
 fn size(bytes: u64) -> String {
     match bytes {
@@ -118,12 +153,13 @@ fn size(bytes: u64) -> String {
     }
 }
 
-/// A date as 2026-11-24 06:51, in UTC.
+/// A date as 2026-11-24T06:51:07Z.
 fn date(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
     let (year, month, day) = civil_from_days(days);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02}", seconds / 3600, seconds / 60 % 60)
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
 }
 
 /// The Gregorian date of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date
@@ -143,6 +179,12 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_has_two_digits_for_each_part() {
+        let time = UNIX_EPOCH + Duration::from_secs(1_704_164_645);
+        assert_eq!(date(time), "2024-01-02T03:04:05Z");
+    }
 
     #[test]
     fn dates_around_leap_days() {

@@ -1,5 +1,6 @@
 //! `karenina eval`.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -8,11 +9,12 @@ use karenina::error::{Error, Result};
 use karenina::evaluate::{evaluate, evaluation_bytes};
 use karenina::memory;
 use karenina::text::vocabulary::Vocabulary;
-use karenina::train::{thread_count, thread_pool};
+use karenina::train::thread_pool;
+use serde::Serialize;
 
 use super::input::{ModelArg, TextArgs};
-use super::output_error;
-use super::settings::WeightsArg;
+use super::output::{OutputArgs, output_error, print_json};
+use super::settings::{ThreadsArg, WeightsArg};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -33,15 +35,16 @@ pub struct Eval {
     /// Leave out characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: ThreadsArg,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 impl Eval {
     /// Prints loss, perplexity and bits per character.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = thread_count(self.threads)?;
+        let threads = self.threads.count()?;
         let checkpoint = self.model.load()?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let corpus = self.texts.read()?;
@@ -63,18 +66,40 @@ impl Eval {
         let parameters = checkpoint.parameters.rounded(self.weights.weights)?;
         let pool = thread_pool(threads)?;
         let evaluation = pool.install(|| evaluate(&parameters, ids, rows, threads));
-        let mut out = io::stdout().lock();
-        writeln!(
-            out,
-            "{:.4} nats per character, perplexity {:.3}, {:.4} bits per character \
-             ({} characters in {rows} {})",
-            evaluation.nats,
-            evaluation.perplexity(),
-            evaluation.bits_per_character(),
-            evaluation.characters,
-            if rows == 1 { "piece" } else { "pieces" },
-        )
-        .map_err(output_error)?;
+        let found = Evaluated {
+            nats_per_character: evaluation.nats,
+            perplexity: evaluation.perplexity(),
+            bits_per_character: evaluation.bits_per_character(),
+            characters: evaluation.characters,
+            rows,
+        };
+        match self.output {
+            OutputArgs { json: true, .. } => print_json(&found)?,
+            OutputArgs { quiet: true, .. } => {}
+            _ => writeln!(io::stdout(), "{found}").map_err(output_error)?,
+        }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What is printed.
+#[derive(Serialize)]
+struct Evaluated {
+    nats_per_character: f64,
+    perplexity: f64,
+    bits_per_character: f64,
+    characters: usize,
+    rows: usize,
+}
+
+impl fmt::Display for Evaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self { nats_per_character, perplexity, bits_per_character, characters, rows } = self;
+        let pieces = if rows == 1 { "piece" } else { "pieces" };
+        write!(
+            f,
+            "{nats_per_character:.4} nats per character, perplexity {perplexity:.3}, \
+             {bits_per_character:.4} bits per character ({characters} characters in {rows} {pieces})"
+        )
     }
 }

@@ -14,7 +14,7 @@ use karenina::train::interchange;
 use ndarray::ArrayView2;
 
 use super::input::ModelArg;
-use super::note;
+use super::output::note;
 use super::output::write_file;
 use super::table::Precision;
 

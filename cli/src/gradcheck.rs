@@ -18,8 +18,8 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::input::{TextArgs, load};
+use super::output::output_error;
 use super::output::read_enough;
-use super::output_error;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
@@ -138,13 +138,13 @@ impl Gradcheck {
             sizes.parameters(),
             R::NAME,
         );
-        let mut print = || {
-            writeln!(out, "{head}").map_err(output_error)?;
+        let mut print = || -> io::Result<()> {
+            writeln!(out, "{head}")?;
             table(&checks, vocabulary).print(&mut out, is_coloured())?;
             plot(&curve(&problem, &epsilons::<R>(), curve_sample(sizes)), &mut out)?;
             conclude(&checks, &mut out)
         };
-        read_enough(print())?;
+        read_enough(print().map_err(output_error))?;
         let agree = checks.iter().all(|check| check.verdict() == Verdict::Agrees);
         Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -229,7 +229,7 @@ fn epsilons<R: Real>() -> Vec<f64> {
 
 /// The curve on paper ruled in powers of ten: `o` for the central difference, `x` for the
 /// extrapolated one, `*` for both.
-fn plot(points: &[CurvePoint], out: &mut impl Write) -> Result<()> {
+fn plot(points: &[CurvePoint], out: &mut impl Write) -> io::Result<()> {
     let decade = |error: f64| error.log10().round() as i32;
     let finite = |error: f64| error.is_finite() && error > 0.0;
     let errors = points.iter().flat_map(|p| [p.central, p.extrapolated]).filter(|&e| finite(e));
@@ -258,10 +258,10 @@ fn plot(points: &[CurvePoint], out: &mut impl Write) -> Result<()> {
         .collect();
     lines.push(format!("{:>6} +{}", "", "---".repeat(points.len())));
     lines.push(format!("{:>4}{axis}", ""));
-    writeln!(out, "\n{}\n", lines.join("\n")).map_err(output_error)
+    writeln!(out, "\n{}\n", lines.join("\n"))
 }
 
-fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<()> {
+fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> io::Result<()> {
     let count = |v: Verdict| checks.iter().filter(|check| check.verdict() == v).count();
     let (agree, differ) = (count(Verdict::Agrees), count(Verdict::Differs));
     let all = checks.len();
@@ -279,5 +279,5 @@ fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> Result<()> {
         ),
         _ => (format!("{differ} of {all} gradients differ"), Colour::Red),
     };
-    writeln!(out, "{}", colour.paint(&text, is_coloured())).map_err(output_error)
+    writeln!(out, "{}", colour.paint(&text, is_coloured()))
 }

@@ -11,7 +11,7 @@ use karenina::error::{Error, Result};
 use karenina::train::interchange;
 use karenina::train::run::{Mode, RunFolder, checkpoints_in};
 
-use super::note;
+use super::output::{note, warn};
 use super::shell::{command, path_word};
 
 /// Arguments of `karenina import`.
@@ -42,9 +42,7 @@ impl Import {
             return Err(Error::RunFolder { path: folder, reason: reason.into() });
         }
         let mut opened = RunFolder::open(&folder, Mode::New)?;
-        for warning in &opened.warnings {
-            note(&format!("karenina: {warning}"));
-        }
+        opened.warnings.iter().for_each(|warning| warn(warning));
         let path = opened.folder.save(&checkpoint)?;
         let sizes = checkpoint.sizes();
         let folder = path_word(&folder);

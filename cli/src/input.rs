@@ -12,7 +12,7 @@ use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
 
-use super::note;
+use super::output::warn;
 
 /// The arguments that name a text.
 #[derive(Args)]
@@ -67,7 +67,7 @@ impl ModelArg {
 pub fn load(path: &Path) -> Result<Checkpoint> {
     let loaded = load_any(path)?;
     for error in loaded.broken {
-        note(&format!("karenina: {error}; using an older one"));
+        warn(&format!("{error}; using an older one"));
     }
     Ok(loaded.checkpoint)
 }

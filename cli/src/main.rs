@@ -24,8 +24,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use output::{note, output_error, print_json};
-
 /// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
 #[derive(Parser)]
 #[command(name = "karenina", version, about, max_term_width = 100)]
@@ -80,7 +78,7 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: nothing is wrong.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&format!("karenina: {error}"));
+            output::warn(&error.to_string());
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }

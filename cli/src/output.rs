@@ -3,9 +3,31 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
+use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::study::trace::printable;
 use karenina::train::replace;
+use serde::Serialize;
+
+/// For whom is printed.
+#[derive(Args, Clone, Copy)]
+pub struct OutputArgs {
+    /// Print JSON instead of text
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+    /// Print only warnings and errors
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl OutputArgs {
+    /// A line on standard error for people who want more than warnings.
+    pub fn say(&self, text: &str) {
+        if !self.json && !self.quiet {
+            note(text);
+        }
+    }
+}
 
 /// Whether a file named `path` is standard output.
 pub fn is_standard_output(path: &Path) -> bool {
@@ -44,8 +66,20 @@ pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(text));
 }
 
+/// A line on standard error about something that went wrong but stops nothing.
+pub fn warn(text: &str) {
+    note(&format!("karenina: {text}"));
+}
+
 /// Writes `value` to standard output as JSON for people and programs.
-pub fn print_json(value: &impl serde::Serialize) -> Result<()> {
+pub fn print_json(value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string_pretty(value).expect("numbers and names are JSON");
     writeln!(io::stdout().lock(), "{json}").map_err(output_error)
+}
+
+/// As [`print_json`], on one line and at once.
+pub fn print_json_line(value: &impl Serialize) -> Result<()> {
+    let json = serde_json::to_string(value).expect("numbers and names are JSON");
+    let mut out = io::stdout().lock();
+    writeln!(out, "{json}").and_then(|()| out.flush()).map_err(output_error)
 }

@@ -7,27 +7,16 @@ use std::time::Duration;
 use clap::Args;
 use karenina::error::Result;
 use karenina::study::plan::Plan as Found;
-use karenina::train::{TrainConfig, thread_count};
 
-use super::input::TextArgs;
-use super::settings::{Settings, default_config};
-use super::{output_error, print_json};
+use super::output::{output_error, print_json};
+use super::settings::Recipe;
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
 #[derive(Args)]
 pub struct Plan {
     #[command(flatten)]
-    texts: TextArgs,
-    /// The settings to start from: article or quick
-    /// [default: as `karenina train`: quick for the embedded text, article for yours]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    #[command(flatten)]
-    settings: Settings,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Print JSON instead of a table
+    recipe: Recipe,
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -35,14 +24,8 @@ pub struct Plan {
 impl Plan {
     /// Calibrates and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = thread_count(self.threads)?;
-        let base = match self.preset.as_deref() {
-            Some(name) => TrainConfig::preset(name)?,
-            None => default_config(&self.texts),
-        };
-        let config = self.settings.on_top_of(base);
-        let corpus = self.texts.read()?;
-        let found = Found::new(&corpus, &config, threads)?;
+        let (threads, config) = (self.recipe.threads.count()?, self.recipe.config()?);
+        let found = Found::new(&self.recipe.texts.read()?, &config, threads)?;
         match self.json {
             true => print_json(&found)?,
             false => print(&found, &mut io::stdout().lock()).map_err(output_error)?,

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile as Measured};
-use karenina::train::{TrainConfig, thread_count};
+use karenina::train::TrainConfig;
 
 use super::input::TextArgs;
-use super::settings::Sizes;
-use super::{output_error, print_json};
+use super::output::{output_error, print_json};
+use super::settings::{Sizes, ThreadsArg};
+use super::table::{Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]
@@ -22,13 +23,12 @@ pub struct Profile {
     preset: String,
     #[command(flatten)]
     sizes: Sizes,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: ThreadsArg,
     /// Steps to measure after a first one that does not count [default: 3 seconds of them, at least 5]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
-    /// Print JSON instead of tables
+    /// Print JSON instead of text
     #[arg(long)]
     json: bool,
 }
@@ -36,7 +36,7 @@ pub struct Profile {
 impl Profile {
     /// Measures and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = thread_count(self.threads)?;
+        let threads = self.threads.count()?;
         if self.steps == Some(0) {
             let (name, found, expected) = ("--steps", "0".into(), "at least 1".into());
             return Err(Error::Setting { name, found, expected });
@@ -76,7 +76,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         p.steps,
         1e3 * p.median_step_seconds,
     )?;
-    print_phases(p, out)?;
+    phases(p).print(out, is_coloured())?;
     writeln!(
         out,
         "\ntraining {:.0} characters/s; reading the clock took {:.2} % of the step\n\
@@ -94,10 +94,9 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// One row for each phase.
-fn print_phases(p: &Measured, out: &mut impl Write) -> io::Result<()> {
+fn phases(p: &Measured) -> Table {
     let heads = ["phase", "calls", "ms", "share", "GFLOP", "GFLOP/s", "% of peak"];
-    let [phase, calls, ms, share, gflop, gflops, peak] = heads;
-    writeln!(out, "{phase:20}{calls:>7}{ms:>10}{share:>8}{gflop:>9}{gflops:>9}{peak:>11}")?;
+    let mut table = Table::new(heads, &[0]);
     let whole = PhaseProfile {
         name: "the step",
         calls: 1,
@@ -108,16 +107,22 @@ fn print_phases(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         fraction_of_peak: p.fraction_of_peak,
     };
     for phase in p.phases.iter().chain([&whole]) {
-        let calls = if phase.calls == 0 { String::new() } else { phase.calls.to_string() };
-        let (ms, share) = (1e3 * phase.seconds, 100.0 * phase.share);
-        write!(out, "{:20}{calls:>7}{ms:>10.2}{share:>6.1} %", phase.name)?;
+        let mut row = vec![
+            plain(phase.name),
+            plain(if phase.calls == 0 { String::new() } else { phase.calls.to_string() }),
+            plain(format!("{:.2}", 1e3 * phase.seconds)),
+            plain(format!("{:.1} %", 100.0 * phase.share)),
+        ];
         if phase.gflop > 0.0 {
-            let (gflop, peak) = (phase.gflop, 100.0 * phase.fraction_of_peak);
-            write!(out, "{gflop:>9.2}{:>9.1}{peak:>9.1} %", phase.gflops)?;
+            row.extend([
+                plain(format!("{:.2}", phase.gflop)),
+                plain(format!("{:.1}", phase.gflops)),
+                plain(format!("{:.1} %", 100.0 * phase.fraction_of_peak)),
+            ]);
         }
-        writeln!(out)?;
+        table.row(row);
     }
-    Ok(())
+    table
 }
 
 /// What a perfect engine would gain, and where most of it lies.
@@ -125,15 +130,18 @@ fn print_gain(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     let at_peak = p.step_gflop / p.peak_gflops;
     writeln!(
         out,
-        "\nAt the peak from end to end the step would take {:.1} ms, {:.1} ms less. They lie in",
+        "\nAt the peak throughout, the step would take {:.1} ms, which is {:.1} ms less. Most of that is in\n",
         1e3 * at_peak,
         1e3 * (p.step_seconds - at_peak),
     )?;
     let mut phases: Vec<_> = p.phases.iter().collect();
     phases.sort_by(|a, b| b.loss(p.peak_gflops).total_cmp(&a.loss(p.peak_gflops)));
+    let mut table = Table::new(["phase", "ms", ""], &[0, 2]);
     for phase in phases.iter().take(5) {
         let what = if phase.gflop > 0.0 { "below the peak" } else { "no matrix product" };
-        writeln!(out, "{:20}{:>8.1} ms  {what}", phase.name, 1e3 * phase.loss(p.peak_gflops))?;
+        let ms = format!("{:.1}", 1e3 * phase.loss(p.peak_gflops));
+        table.row(vec![plain(phase.name), plain(ms), dim(what)]);
     }
+    table.print(out, is_coloured())?;
     out.flush()
 }

@@ -1,74 +1,165 @@
-//! What training shows on standard error: a bar on a terminal, plain lines elsewhere.
+//! The screen of a training run: a bar on a terminal, plain lines elsewhere, JSON for programs, or nothing.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
-use karenina::train::StepReport;
+use karenina::error::{Error, Result};
+use karenina::train::{LogRow, StepReport, TrainConfig};
+use serde::Serialize;
 
-use super::note;
+use super::output::{OutputArgs, note, print_json_line};
 
 /// Steps over which the shown loss is averaged.
 const WINDOW: usize = 20;
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What a program is told of a run, one JSON object a line.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub enum Event<'a> {
+    Start {
+        run: String,
+        text: String,
+        characters: usize,
+        vocabulary: usize,
+        parameters: usize,
+        batches_per_epoch: usize,
+        step: u64,
+        last_step: u64,
+        threads: usize,
+        config: &'a TrainConfig,
+    },
+    Step {
+        #[serde(flatten)]
+        row: &'a LogRow,
+        characters_per_second: f64,
+    },
+    Saved {
+        step: u64,
+        file: String,
+    },
+    Sample {
+        step: u64,
+        text: &'a str,
+    },
+    End {
+        step: u64,
+        reason: &'static str,
+        file: String,
+    },
+}
+
+/// How a run is shown.
+enum Display {
+    Bar(ProgressBar),
+    /// With the time of the last line about a step.
+    Lines(Option<Instant>),
+    Json,
+    Nothing,
+}
+
 /// The screen of a training run.
 pub struct Screen {
-    /// The bar, if standard error is a terminal.
-    bar: Option<ProgressBar>,
+    display: Display,
     recent: VecDeque<f64>,
     last_step: u64,
     epochs: u64,
     started: Instant,
     first_step: u64,
-    last_line: Option<Instant>,
+    /// Why nobody reads the JSON any more. The run itself goes on.
+    failure: Option<Error>,
 }
 
 impl Screen {
     /// A screen for the steps `first`+1 to `last` of `epochs` epochs.
-    pub fn new(first: u64, last: u64, epochs: u64) -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new(last).with_position(first);
-            let template = "{msg}\n{bar:40} step {pos}/{len}, {prefix} left";
-            bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
-            bar
-        });
+    pub fn new(output: OutputArgs, first: u64, last: u64, epochs: u64) -> Self {
+        let display = match output {
+            OutputArgs { json: true, .. } => Display::Json,
+            OutputArgs { quiet: true, .. } => Display::Nothing,
+            _ if io::stderr().is_terminal() => Display::Bar(bar(first, last)),
+            _ => Display::Lines(None),
+        };
         Self {
-            bar,
+            display,
             recent: VecDeque::with_capacity(WINDOW),
             last_step: last,
             epochs,
             started: Instant::now(),
             first_step: first,
-            last_line: None,
+            failure: None,
         }
     }
 
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
-        self.recent.push_back(report.row.loss);
+        let &StepReport { ref row, characters_per_second } = report;
+        self.recent.push_back(row.loss);
         if self.recent.len() > WINDOW {
             self.recent.pop_front();
         }
-        let row = &report.row;
+        self.event(&Event::Step { row, characters_per_second });
         let message = format!(
-            "epoch {}/{}  loss {:.4}  norm {:.3}  {:.0} characters/s",
+            "epoch {}/{}  loss {:.4}  norm {:.3}  {characters_per_second:.0} characters/s",
             row.epoch,
             self.epochs,
             self.mean_loss(),
             row.norm,
-            report.characters_per_second
         );
         let done = row.step.saturating_sub(self.first_step);
         let left = time_left(self.started.elapsed(), done, self.last_step - row.step);
-        if let Some(bar) = &self.bar {
-            bar.set_message(message);
-            bar.set_prefix(left.to_string());
-            bar.set_position(row.step);
-        } else if self.is_line_due(row.step) {
-            self.line(&format!("step {}/{}  {message}  {left} left", row.step, self.last_step));
+        match &mut self.display {
+            Display::Bar(bar) => {
+                bar.set_message(message);
+                bar.set_prefix(left.to_string());
+                bar.set_position(row.step);
+            }
+            Display::Lines(last) => {
+                let is_due = last.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
+                if is_due || row.step == self.last_step {
+                    *last = Some(Instant::now());
+                    note(&format!("step {}/{}  {message}  {left} left", row.step, self.last_step));
+                }
+            }
+            Display::Json | Display::Nothing => {}
+        }
+    }
+
+    /// Tells a program, if one is listening.
+    pub fn event(&mut self, event: &Event) {
+        if matches!(self.display, Display::Json) && self.failure.is_none() {
+            self.failure = print_json_line(event).err();
+        }
+    }
+
+    /// Tells people, if they are watching: a line that stays above the bar.
+    pub fn line(&self, text: &str) {
+        if let Display::Bar(_) | Display::Lines(_) = self.display {
+            self.warn(text);
+        }
+    }
+
+    /// A line on standard error in any case.
+    pub fn warn(&self, text: &str) {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| note(text)),
+            _ => note(text),
+        }
+    }
+
+    /// As [`Screen::line`], for another thread.
+    pub fn announcer(&self, text: &'static str) -> impl FnOnce() + Send + use<> {
+        let bar = match &self.display {
+            Display::Bar(bar) => Some(bar.clone()),
+            _ => None,
+        };
+        let is_watched = matches!(self.display, Display::Bar(_) | Display::Lines(_));
+        move || match bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None if is_watched => note(text),
+            None => {}
         }
     }
 
@@ -82,45 +173,30 @@ impl Screen {
         self.recent.is_empty()
     }
 
-    /// Prints something that stays above the bar.
-    pub fn line(&self, text: &str) {
-        write_above(self.bar.as_ref(), text);
-    }
-
-    /// As [`Screen::line`], for another thread.
-    pub fn announcer(&self, text: &'static str) -> impl FnOnce() + Send + use<> {
-        let bar = self.bar.clone();
-        move || write_above(bar.as_ref(), text)
-    }
-
     /// Removes the bar; what was printed stays.
-    pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
+    ///
+    /// # Errors
+    /// If not all JSON could be written.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
+        self.failure.take().map_or(Ok(()), Err)
     }
+}
 
-    fn is_line_due(&mut self, step: u64) -> bool {
-        let due = step == self.last_step
-            || self.last_line.is_none_or(|last| last.elapsed() >= LINE_INTERVAL);
-        if due {
-            self.last_line = Some(Instant::now());
-        }
-        due
-    }
+/// A bar at step `first` of `last`.
+fn bar(first: u64, last: u64) -> ProgressBar {
+    let bar = ProgressBar::new(last).with_position(first);
+    let template = "{msg}\n{bar:40} step {pos}/{len}, {prefix} left";
+    bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
+    bar
 }
 
 /// What `left` steps will take if they take as long as the `done` ones of this process, whose time
 /// includes saving and validation.
 fn time_left(elapsed: Duration, done: u64, left: u64) -> HumanDuration {
     HumanDuration(elapsed.mul_f64(left as f64 / done.max(1) as f64))
-}
-
-fn write_above(bar: Option<&ProgressBar>, text: &str) {
-    match bar {
-        Some(bar) => bar.suspend(|| note(text)),
-        None => note(text),
-    }
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-use super::input::ModelArg;
+use super::input::{self, ModelArg};
+use super::output::output_error;
 use super::settings::WeightsArg;
-use super::{input, output_error};
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use karenina::error::Result;
 use karenina::math::matmul::Storage;
 use karenina::text::batches::Validation;
-use karenina::train::TrainConfig;
+use karenina::train::{TrainConfig, thread_count};
 
 use super::input::TextArgs;
 
@@ -28,15 +29,28 @@ pub struct Sizes {
 }
 
 impl Sizes {
-    /// `base` with the sizes that the user has set.
-    pub fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
-        TrainConfig {
-            hidden: self.hidden.unwrap_or(base.hidden),
-            layers: self.layers.unwrap_or(base.layers),
-            batch: self.batch.unwrap_or(base.batch),
-            unroll: self.unroll.unwrap_or(base.unroll),
-            ..base
-        }
+    /// `config` with the sizes that the user has set.
+    pub fn on_top_of(&self, mut config: TrainConfig) -> TrainConfig {
+        config.hidden = self.hidden.unwrap_or(config.hidden);
+        config.layers = self.layers.unwrap_or(config.layers);
+        config.batch = self.batch.unwrap_or(config.batch);
+        config.unroll = self.unroll.unwrap_or(config.unroll);
+        config
+    }
+}
+
+/// How many threads compute.
+#[derive(Args)]
+pub struct ThreadsArg {
+    /// Threads to use [default: all cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl ThreadsArg {
+    /// Their number.
+    pub fn count(&self) -> Result<usize> {
+        thread_count(self.threads)
     }
 }
 
@@ -88,9 +102,9 @@ pub struct Settings {
     seed: Option<u64>,
 }
 
-/// A limit that a run has, or has no more.
+/// A limit, or none.
 #[derive(Clone, Copy)]
-struct Limit<T>(Option<T>);
+pub struct Limit<T>(pub Option<T>);
 
 fn steps(text: &str) -> std::result::Result<Limit<u64>, String> {
     limit(text, "all").ok_or_else(|| "use a number of steps, or all".into())
@@ -125,10 +139,51 @@ fn validation_form(validation: Validation) -> String {
     }
 }
 
-/// What training starts from without a preset: quick for the embedded text, article for the user's.
-pub fn default_config(texts: &TextArgs) -> TrainConfig {
-    if texts.is_embedded() { TrainConfig::quick() } else { TrainConfig::article() }
+/// What decides what a run computes: the arguments that training and planning share.
+#[derive(Args)]
+pub struct Recipe {
+    #[command(flatten)]
+    pub texts: TextArgs,
+    /// article: two layers of 512, B = T = 100, 20 epochs; quick: a small network for a first look
+    /// [default: quick for the embedded text, article for yours]
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(flatten)]
+    pub threads: ThreadsArg,
 }
+
+impl Recipe {
+    /// The preset that the user names.
+    pub fn preset(&self) -> Result<Option<TrainConfig>> {
+        self.preset.as_deref().map(TrainConfig::preset).transpose()
+    }
+
+    /// The configuration of a new run.
+    pub fn config(&self) -> Result<TrainConfig> {
+        let default = match self.texts.is_embedded() {
+            true => TrainConfig::quick(),
+            false => TrainConfig::article(),
+        };
+        Ok(self.settings.on_top_of(self.preset()?.unwrap_or(default)))
+    }
+}
+
+/// A setting by its option, and its value in a configuration as the user would type it.
+type Fixed = (&'static str, fn(&TrainConfig) -> String);
+
+/// What cannot change once there is a network.
+pub const NETWORK: [Fixed; 2] =
+    [("--hidden", |c| c.hidden.to_string()), ("--layers", |c| c.layers.to_string())];
+
+/// What besides cannot change once it has been trained.
+pub const TRAINING: [Fixed; 4] = [
+    ("--batch", |c| c.batch.to_string()),
+    ("--unroll", |c| c.unroll.to_string()),
+    ("--seed", |c| c.seed.to_string()),
+    ("--validation", |c| validation_form(c.validation)),
+];
 
 impl Settings {
     /// `base` with everything the user has set.
@@ -146,64 +201,28 @@ impl Settings {
         config
     }
 
-    /// What the user asks for that a run cannot change any more.
-    pub fn asked(&self, preset: Option<&TrainConfig>) -> Asked {
-        let of = |flag: Option<usize>, preset: Option<usize>| flag.or(preset);
-        Asked {
-            sizes: [
-                ("--hidden", of(self.sizes.hidden, preset.map(|p| p.hidden))),
-                ("--layers", of(self.sizes.layers, preset.map(|p| p.layers))),
-                ("--batch", of(self.sizes.batch, preset.map(|p| p.batch))),
-                ("--unroll", of(self.sizes.unroll, preset.map(|p| p.unroll))),
-            ],
-            seed: self.seed,
-            validation: self.validation,
+    /// Refuses to change what is `fixed` in the configuration of a run, by an option or by the sizes of a
+    /// preset.
+    pub fn require_same(
+        &self,
+        fixed: &[Fixed],
+        preset: Option<&TrainConfig>,
+        run: &TrainConfig,
+    ) -> std::result::Result<(), String> {
+        let mut asked = run.clone();
+        if let Some(preset) = preset {
+            (asked.hidden, asked.layers) = (preset.hidden, preset.layers);
+            (asked.batch, asked.unroll) = (preset.batch, preset.unroll);
+        }
+        let asked = self.on_top_of(asked);
+        match fixed.iter().find(|(_, value)| value(&asked) != value(run)) {
+            None => Ok(()),
+            Some((name, value)) => Err(format!(
+                "{name} {} was asked for, but the run has {}; leave {name} out, or name another folder \
+                 with --run",
+                value(&asked),
+                value(run)
+            )),
         }
     }
-}
-
-/// Settings that must be the checkpoint's where the user names them.
-pub struct Asked {
-    sizes: [(&'static str, Option<usize>); 4],
-    seed: Option<u64>,
-    validation: Option<Validation>,
-}
-
-impl Asked {
-    /// What differs from `config`, if anything does.
-    pub fn compare(&self, config: &TrainConfig) -> std::result::Result<(), String> {
-        self.compare_network(config)?;
-        let sizes = self.sizes[2..].iter().zip([config.batch, config.unroll]);
-        let sizes = sizes
-            .map(|(&(name, asked), found)| (name, asked.map(|n| n.to_string()), found.to_string()));
-        let seed = ("--seed", self.seed.map(|s| s.to_string()), config.seed.to_string());
-        let validation = self.validation.map(validation_form);
-        let validation = ("--validation", validation, validation_form(config.validation));
-        first_difference(sizes.chain([seed, validation]))
-    }
-
-    /// What differs from the network of `config`, if anything does.
-    pub fn compare_network(&self, config: &TrainConfig) -> std::result::Result<(), String> {
-        let sizes = self.sizes.iter().zip([config.hidden, config.layers]);
-        first_difference(
-            sizes.map(|(&(name, asked), found)| {
-                (name, asked.map(|n| n.to_string()), found.to_string())
-            }),
-        )
-    }
-}
-
-/// The first of (name, asked, found) where something else was asked for.
-fn first_difference(
-    settings: impl Iterator<Item = (&'static str, Option<String>, String)>,
-) -> std::result::Result<(), String> {
-    for (name, asked, found) in settings {
-        if let Some(asked) = asked.filter(|asked| *asked != found) {
-            return Err(format!(
-                "{name} {asked} was asked for, but the run has {found}; leave {name} out, or name \
-                 another folder with --run"
-            ));
-        }
-    }
-    Ok(())
 }

@@ -4,10 +4,7 @@ use std::env;
 use std::io::{self, IsTerminal, Write};
 
 use clap::ValueEnum;
-use karenina::error::Result;
 use unicode_width::UnicodeWidthStr;
-
-use super::output_error;
 
 /// Number type in which a study computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -82,7 +79,7 @@ impl Table {
     }
 
     /// Prints it with two spaces between the columns and none at the lines' ends.
-    pub fn print(&self, out: &mut impl Write, is_coloured: bool) -> Result<()> {
+    pub fn print(&self, out: &mut impl Write, is_coloured: bool) -> io::Result<()> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -102,7 +99,7 @@ impl Table {
                     (true, true) => painted,
                 };
             }
-            writeln!(out, "{}", line.trim_end()).map_err(output_error)?;
+            writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }

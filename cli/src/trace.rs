@@ -14,8 +14,8 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::input::load;
+use super::output::output_error;
 use super::output::{print_json, write_file};
-use super::output_error;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
@@ -54,7 +54,7 @@ pub struct Trace {
     /// Layer of --numbers, counted from 0
     #[arg(long, value_name = "N", default_value_t = 0, requires = "numbers")]
     layer: usize,
-    /// Print everything as JSON
+    /// Print JSON instead of text
     #[arg(long, conflicts_with = "html")]
     json: bool,
     /// Write everything to a page for the browser; `-` is standard output
@@ -85,8 +85,10 @@ impl Trace {
         match &self.html {
             Some(path) => write_file(path, to_html(&trace).as_bytes())?,
             None if self.json => print_json(&trace)?,
-            None if self.numbers => equations(&trace, &self.phrase, spot, out)?,
-            None => tables(&trace, out)?,
+            None if self.numbers => {
+                equations(&trace, &self.phrase, spot, out).map_err(output_error)?
+            }
+            None => tables(&trace, out).map_err(output_error)?,
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -117,8 +119,8 @@ fn number(x: f64) -> (String, Colour) {
     plain(significant(x, 3))
 }
 
-fn title(text: &str, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "\n{}", Colour::Bold.paint(text, is_coloured())).map_err(output_error)
+fn title(text: &str, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\n{}", Colour::Bold.paint(text, is_coloured()))
 }
 
 /// Step number and character, with which every row begins.
@@ -126,14 +128,13 @@ fn start(t: usize, character: char) -> Vec<(String, Colour)> {
     vec![dim(t), plain(visible(character))]
 }
 
-fn tables(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+fn tables(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
     let (nats, bits) = (significant(trace.nats, 6), significant(trace.bits, 6));
     writeln!(
         out,
         "mean loss {nats} nats = {bits} bits per character, computed in {}",
         trace.precision
-    )
-    .map_err(output_error)?;
+    )?;
     predictions(trace, out)?;
     for l in 0..trace.sizes.layers {
         gates(trace, l, out)?;
@@ -145,7 +146,7 @@ fn tables(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
     tensors(trace, out)
 }
 
-fn predictions(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+fn predictions(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
     title("Predictions", out)?;
     let mut table =
         Table::new(["t", "read", "next", "p(next)", "bits", "most probable"], &[1, 2, 5]);
@@ -169,7 +170,7 @@ fn predictions(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
     table.print(out, is_coloured())
 }
 
-fn gates(trace: &trace::Trace, l: usize, out: &mut impl Write) -> Result<()> {
+fn gates(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result<()> {
     match trace.unit {
         Some(unit) => title(&format!("Layer {l}, unit {unit}"), out)?,
         None => title(
@@ -204,7 +205,7 @@ fn means(layer: &LayerStep) -> Vec<(String, Colour)> {
     cells
 }
 
-fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> Result<()> {
+fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result<()> {
     let heads = match trace.unit {
         Some(unit) => {
             title(&format!("Layer {l}, unit {unit}: gradient of the mean loss"), out)?;
@@ -228,7 +229,7 @@ fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> Result<()>
     table.print(out, is_coloured())
 }
 
-fn reach(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+fn reach(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
     title(
         "How far the last step's loss reaches back (bar: powers of ten of the top layer's ‖dh‖)",
         out,
@@ -249,7 +250,7 @@ fn reach(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
     table.print(out, is_coloured())
 }
 
-fn tensors(trace: &trace::Trace, out: &mut impl Write) -> Result<()> {
+fn tensors(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
     title("Gradient of the mean loss with respect to the parameters", out)?;
     let mut table = Table::new(["tensor", "shape", "norm", "largest"], &[0]);
     for tensor in &trace.tensors {
@@ -269,7 +270,7 @@ fn equations(
     text: &str,
     spot: Option<Spot>,
     out: &mut impl Write,
-) -> Result<()> {
+) -> io::Result<()> {
     if let Some(Spot { step, layer, unit }) = spot {
         let before: String = text.chars().take(step + 1).collect();
         title(&format!("Step {step} of {before:?}, layer {layer}, unit {unit}"), out)?;

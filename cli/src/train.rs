@@ -14,15 +14,14 @@ use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
-use karenina::train::{TrainConfig, Trainer, thread_count};
+use karenina::train::{TrainConfig, Trainer};
 
-use super::input::TextArgs;
-use super::progress::Screen;
+use super::output::{OutputArgs, output_error, warn};
+use super::progress::{Event, Screen};
 use super::sample::short_sample;
-use super::settings::{Settings, default_config};
+use super::settings::{Limit, NETWORK, Recipe, TRAINING};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
-use super::{note, output_error};
 
 /// Characters of the sample that is shown whenever a checkpoint is saved.
 const SHORT_SAMPLE: usize = 240;
@@ -32,17 +31,24 @@ const LAST_SAMPLE: usize = 600;
 /// Said when a signal arrives: a step, or a save, may take its time.
 const STOPPING: &str = "stopping after this step (Ctrl-C again stops at once, without saving)";
 
+/// The end of `karenina train --help`.
+const JSON: &str = "\
+With --json, standard output is one JSON object a line, and standard error has only warnings and errors. The key \
+\"event\" says what each object is about:
+  start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step, threads, config
+  step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
+          characters_per_second
+  saved   step, file
+  sample  step, text
+  end     step, reason (\"finished\", \"stopped\" by a signal, or \"nothing to do\"), file
+Losses are in nats per character.";
+
 /// Arguments of `karenina train`.
 #[derive(Args)]
+#[command(after_long_help = JSON)]
 pub struct Train {
     #[command(flatten)]
-    texts: TextArgs,
-    /// article: two layers of 512, B = T = 100, 20 epochs; quick: a small network for a first look
-    /// [default: quick for the embedded text, article for yours]
-    #[arg(long, value_name = "NAME")]
-    preset: Option<String>,
-    #[command(flatten)]
-    settings: Settings,
+    recipe: Recipe,
     /// The run's folder, for its checkpoints and its log
     #[arg(long, alias = "checkpoints", value_name = "DIR", default_value = "checkpoints")]
     run: PathBuf,
@@ -60,27 +66,20 @@ pub struct Train {
     on_save_error: OnSaveError,
     /// What to do with a batch whose loss or gradient is not finite: stop, or skip up to N of them
     #[arg(long, value_name = "stop|skip|skip=N", default_value = "stop", value_parser = on_nan)]
-    on_nan: OnNan,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    on_nan: Limit<u64>,
     /// Show no samples while training
     #[arg(long)]
     no_samples: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// How many batches with numbers that are not finite may be left out; none means stop at the first.
-type OnNan = Skips;
-
-/// See [`Train::on_nan`].
-#[derive(Clone, Copy)]
-pub struct Skips(Option<u64>);
-
-fn on_nan(text: &str) -> std::result::Result<Skips, String> {
+/// How many batches may be skipped because a number in them is not finite.
+fn on_nan(text: &str) -> std::result::Result<Limit<u64>, String> {
     match text.split_once('=') {
-        None if text == "stop" => Ok(Skips(None)),
-        None if text == "skip" => Ok(Skips(Some(10))),
-        Some(("skip", n)) => n.parse().map(|n| Skips(Some(n))).map_err(|e| e.to_string()),
+        None if text == "stop" => Ok(Limit(None)),
+        None if text == "skip" => Ok(Limit(Some(10))),
+        Some(("skip", n)) => n.parse::<u64>().map(|n| Limit(Some(n))).map_err(|e| e.to_string()),
         _ => Err("use stop, skip (up to 10 batches) or skip=N".into()),
     }
 }
@@ -96,49 +95,57 @@ fn on_save_error(text: &str) -> std::result::Result<OnSaveError, String> {
 impl Train {
     /// Trains to the end, or until a signal asks to stop.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = thread_count(self.threads)?;
+        let threads = self.recipe.threads.count()?;
+        let fresh = self.recipe.config()?;
+        fresh.validate()?;
+        let mut corpus = self.recipe.texts.read()?;
+        if !self.resume {
+            // Before the folder is touched. A run that continues has sizes of its own.
+            Memory::of(&fresh, &corpus, corpus.vocabulary().len()).require(&fresh)?;
+        }
         let mode = match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
             _ => Mode::New,
         };
-        let preset = self.preset.as_deref().map(TrainConfig::preset).transpose()?;
-        let base = preset.clone().unwrap_or_else(|| default_config(&self.texts));
-        let fresh = self.settings.on_top_of(base);
-        fresh.validate()?;
-        let mut corpus = self.texts.read()?;
-        if !self.resume {
-            // Before the folder is touched. A run that goes on has sizes of its own.
-            Memory::of(&fresh, &corpus, corpus.vocabulary().len()).require(&fresh)?;
-        }
-
         let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.run, mode)?;
         folder.keep = self.keep_checkpoints;
-        for warning in &warnings {
-            note(&format!("karenina: {warning}"));
-        }
+        warnings.iter().for_each(|warning| warn(warning));
         let trainer = match checkpoint {
             None => Trainer::new(&corpus, fresh, threads)?,
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
-                let checkpoint = match checkpoint.is_of_no_text() {
-                    true => self.begin(checkpoint, path, preset, &mut corpus)?,
-                    false => self.go_on(checkpoint, path, preset, &corpus)?,
-                };
-                Memory::of(&checkpoint.config, &corpus, checkpoint.vocabulary.len())
-                    .require(&checkpoint.config)?;
-                note(&format!("going on from {} at step {}", path.display(), checkpoint.step));
+                let checkpoint = self.resumed(checkpoint, path, &mut corpus)?;
                 Trainer::from_checkpoint(checkpoint, &corpus, threads)?
             }
         };
-        self.introduce(&corpus, &trainer, threads);
-        let screen = Screen::new(trainer.step(), trainer.last_step(), trainer.config().epochs);
+        let mut screen =
+            Screen::new(self.output, trainer.step(), trainer.last_step(), trainer.config().epochs);
+        self.introduce(&corpus, &trainer, threads, &mut screen);
         // From now on there is something to save, at step 0 already.
         let signals = Signals::register(screen.announcer(STOPPING));
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
         self.train(run, screen, &signals)
+    }
+
+    /// The run's `checkpoint`, read from `path`, as training starts from it now.
+    fn resumed(
+        &self,
+        checkpoint: Checkpoint,
+        path: &Path,
+        corpus: &mut Corpus,
+    ) -> Result<Checkpoint> {
+        let preset = self.recipe.preset()?;
+        let checkpoint = match checkpoint.is_of_no_text() {
+            true => self.begin(checkpoint, path, preset, corpus)?,
+            false => self.go_on(checkpoint, path, preset, corpus)?,
+        };
+        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len())
+            .require(&checkpoint.config)?;
+        self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
+        Ok(checkpoint)
     }
 
     /// The start of a run with an imported model: only its network and its characters are given.
@@ -150,17 +157,17 @@ impl Train {
         corpus: &mut Corpus,
     ) -> Result<Checkpoint> {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
-        let asked = self.settings.asked(preset.as_ref());
-        asked.compare_network(&model.config).map_err(mismatch)?;
+        let settings = &self.recipe.settings;
+        settings.require_same(&NETWORK, preset.as_ref(), &model.config).map_err(mismatch)?;
         let vocabulary = Vocabulary::from_sorted(model.vocabulary.clone())?;
         if let Some(c) = corpus.first_unknown(&vocabulary) {
             return Err(mismatch(format!(
                 "it does not know the character {c:?} of {}; name a text of its {} characters",
-                self.texts.name(),
+                self.recipe.texts.name(),
                 model.vocabulary.len()
             )));
         }
-        let config = self.settings.on_top_of(preset.unwrap_or(model.config));
+        let config = settings.on_top_of(preset.unwrap_or(model.config));
         let config = TrainConfig { groups: 0, ..config }; // another batch, other groups
         config.validate()?;
         *corpus = take(corpus).in_terms_of(&vocabulary)?; // in place, for nobody shares it yet
@@ -181,24 +188,26 @@ impl Train {
             return Err(mismatch(format!(
                 "it was trained on another text than {}; name that text, or another folder \
                  with --run",
-                self.texts.name()
+                self.recipe.texts.name()
             )));
         }
-        let asked = self.settings.asked(preset.as_ref());
-        asked.compare(&checkpoint.config).map_err(mismatch)?;
-        checkpoint.config = self.settings.on_top_of(checkpoint.config);
+        let settings = &self.recipe.settings;
+        for fixed in [&NETWORK[..], &TRAINING] {
+            settings.require_same(fixed, preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
+        }
+        checkpoint.config = settings.on_top_of(checkpoint.config);
         checkpoint.config.validate()?;
         checkpoint.adam.config = checkpoint.config.adam;
         Ok(checkpoint)
     }
 
     /// Says what will be done.
-    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, threads: usize) {
+    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, threads: usize, screen: &mut Screen) {
         let (config, sizes) = (trainer.config(), trainer.sizes());
-        note(&format!(
-            "{}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
-             characters an epoch, {} {}",
-            self.texts.name(),
+        let text = self.recipe.texts.name();
+        self.output.say(&format!(
+            "{text}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
+             characters an epoch, {threads} {}",
             corpus.len(),
             sizes.vocabulary,
             sizes.layers,
@@ -208,9 +217,20 @@ impl Train {
             trainer.batches_per_epoch(),
             config.batch,
             config.unroll,
-            threads,
             if threads == 1 { "thread" } else { "threads" },
         ));
+        screen.event(&Event::Start {
+            run: self.run.display().to_string(),
+            text,
+            characters: corpus.len(),
+            vocabulary: sizes.vocabulary,
+            parameters: sizes.parameters(),
+            batches_per_epoch: trainer.batches_per_epoch(),
+            step: trainer.step(),
+            last_step: trainer.last_step(),
+            threads,
+            config,
+        });
     }
 
     /// The loop: shows what the run reports, and stops it when a signal came.
@@ -218,27 +238,26 @@ impl Train {
         while let Some(event) = run.next() {
             match event? {
                 RunEvent::Step(report) => screen.step(&report),
-                RunEvent::Saved(path) => self.show_saved(&run, &screen, &path),
-                RunEvent::Skipped(error) => screen.line(&format!("left out: {error}")),
-                RunEvent::Warning(warning) => screen.line(&format!("karenina: {warning}")),
+                RunEvent::Saved(path) => self.show_saved(&run, &mut screen, &path),
+                RunEvent::Skipped(error) => screen.warn(&format!("skipped: {error}")),
+                RunEvent::Warning(warning) => screen.warn(&format!("karenina: {warning}")),
             }
             if let Some(signal) = signals.received() {
                 let path = run.stop()?;
-                screen.finish();
-                note(&format!(
-                    "stopped; {} is saved. To go on: {}",
+                end(&run, &mut screen, "stopped", &path)?;
+                self.output.say(&format!(
+                    "stopped; {} is saved. To continue: {}",
                     path.display(),
                     command(resuming(env::args_os().skip(1)))
                 ));
                 return Ok(ExitCode::from(128 + signal as u8));
             }
         }
-        screen.finish();
-        self.conclude(&run, &screen)
+        self.conclude(&run, &mut screen)
     }
 
     /// A line about the new checkpoint, and what the network writes now.
-    fn show_saved(&self, run: &Run, screen: &Screen, path: &Path) {
+    fn show_saved(&self, run: &Run, screen: &mut Screen, path: &Path) {
         let trainer = run.trainer();
         let validation = trainer.history().last().and_then(|row| row.validation);
         let validation = validation.map_or(String::new(), |nats| {
@@ -246,32 +265,49 @@ impl Train {
             format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", nats.exp())
         });
         let (step, loss) = (trainer.step(), screen.mean_loss());
+        screen.event(&Event::Saved { step, file: path.display().to_string() });
         screen.line(&format!("step {step}: loss {loss:.4}{validation}; saved {}", path.display()));
-        if !self.no_samples && step < trainer.last_step() {
-            let (parameters, vocabulary) = (trainer.parameters(), trainer.vocabulary());
-            let text = short_sample(parameters, vocabulary, SHORT_SAMPLE, step);
-            screen.line(&format!("\n{}\n", text.trim()));
+        if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
+            let text = sample(trainer, SHORT_SAMPLE);
+            screen.event(&Event::Sample { step, text: &text });
+            screen.line(&format!("\n{text}\n"));
         }
     }
 
     /// The end of a finished run: where it lies, how to use it, and what it writes.
-    fn conclude(&self, run: &Run, screen: &Screen) -> Result<ExitCode> {
+    fn conclude(&self, run: &Run, screen: &mut Screen) -> Result<ExitCode> {
         let trainer = run.trainer();
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.run.clone());
-        if trainer.history().is_empty() || screen.is_empty() {
-            note(&format!("nothing to do: {} ({})", limit(trainer), file.display()));
-        } else {
-            note(&format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()));
+        let text = sample(trainer, LAST_SAMPLE);
+        let is_idle = trainer.history().is_empty() || screen.is_empty();
+        screen.event(&Event::Sample { step: trainer.step(), text: &text });
+        end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
+        self.output.say(&match is_idle {
+            true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
+            false => format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()),
+        });
+        if !self.output.json && !self.output.quiet {
+            let mut out = io::stdout().lock();
+            writeln!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)?;
         }
-        let (parameters, vocabulary) = (trainer.parameters(), trainer.vocabulary());
-        let text = short_sample(parameters, vocabulary, LAST_SAMPLE, trainer.step());
-        let mut out = io::stdout().lock();
-        writeln!(out, "{}", text.trim()).and_then(|()| out.flush()).map_err(output_error)?;
         let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&file)];
-        note(&format!("\nmore of it: {}", command(words)));
+        self.output.say(&format!("\nfor more of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What the network writes now.
+fn sample(trainer: &Trainer, length: usize) -> String {
+    let text = short_sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step());
+    text.trim().into()
+}
+
+/// Tells a program that the run ends, and clears the screen.
+fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Result<()> {
+    let (step, file) = (run.trainer().step(), file.display().to_string());
+    screen.event(&Event::End { step, reason, file });
+    screen.finish()
 }
 
 /// What has ended the run, and how it would go on.

@@ -6,6 +6,8 @@ use std::io::Read;
 use std::path::Path;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 use crate::error::{Error, Result};
 use crate::train::RunId;
 
@@ -13,7 +15,7 @@ use crate::train::RunId;
 ///
 /// Displayed as a line of `log.csv` without the run and the line's end. Each number is the shortest that reads back as
 /// itself, so equal rows are equal bytes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct LogRow {
     /// Steps made so far, this one included.
     pub step: u64,

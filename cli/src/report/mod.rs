@@ -19,10 +19,11 @@ use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
-use karenina::train::{thread_count, thread_pool};
+use karenina::train::thread_pool;
 
 use super::input::{ModelArg, TextArgs};
 use super::output::{is_standard_output, note, output_error, write_file};
+use super::settings::ThreadsArg;
 
 /// Arguments of `karenina report`.
 #[derive(Args)]
@@ -40,15 +41,14 @@ pub struct Report {
     /// The page to write, which is replaced if it exists; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
-    /// Threads to use [default: all cores]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    threads: ThreadsArg,
 }
 
 impl Report {
     /// Writes the page and says where it is.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = thread_count(self.threads)?;
+        let threads = self.threads.count()?;
         let checkpoint = self.model.load()?;
         let history = self.history(&checkpoint)?;
         let text = self.excerpt(&checkpoint)?;

@@ -180,7 +180,7 @@ fn skipping_leaves_out_as_many_batches_as_allowed_and_says_each() {
     let output = run(folder.path(), "train text --resume --threads 1 --on-nan skip=3");
     let messages = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{messages}");
-    assert_eq!(messages.matches("left out: step ").count(), 3, "{messages}");
+    assert_eq!(messages.matches("skipped: step ").count(), 3, "{messages}");
     assert!(
         messages.lines().last().unwrap().starts_with("karenina: step 4: the loss"),
         "{messages}"

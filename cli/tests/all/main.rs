@@ -4,6 +4,7 @@ mod bad_input;
 mod command;
 mod gradcheck;
 mod interchange;
+mod json;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(unix)]

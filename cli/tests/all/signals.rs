@@ -53,7 +53,7 @@ fn a_signal_ends_the_run_after_its_step_with_a_checkpoint_of_that_step() {
         assert_eq!(log.lines().count() as u64, saved.step + 1, "every step in the log is saved");
         let messages = errors(&output);
         let how = messages.lines().last().unwrap();
-        let (_, command) = how.split_once("To go on: ").unwrap();
+        let (_, command) = how.split_once("To continue: ").unwrap();
         assert!(command.starts_with(env!("CARGO_BIN_EXE_karenina")), "as it was called: {command}");
         let last = saved.step + 3;
         paste(folder.path(), &format!("{command} --steps {last}"));
@@ -144,7 +144,7 @@ fn a_run_in_a_folder_of_any_name_says_a_command_that_goes_on_with_it() {
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));
     let step = load_any(&run).unwrap().checkpoint.step;
     let messages = errors(&output);
-    let (_, command) = messages.trim_end().split_once("To go on: ").unwrap();
+    let (_, command) = messages.trim_end().split_once("To continue: ").unwrap();
     assert!(!command.contains('\n') && !command.contains('\u{202e}'), "{command}");
     paste(folder.path(), &format!("{command} --steps {}", step + 1));
     assert_eq!(load_any(&run).unwrap().checkpoint.step, step + 1);
