@@ -2,6 +2,7 @@
 //! library's.
 
 mod checkpoints;
+mod describe;
 mod eval;
 mod export;
 mod gradcheck;
@@ -22,11 +23,11 @@ mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
-/// Character-level LSTM language models on the CPU: training, sampling, and a look inside.
+/// Trains character-level LSTM language models on the CPU, writes text with them and looks inside them.
 #[derive(Parser)]
-#[command(name = "karenina", version, about, max_term_width = 100)]
+#[command(name = "karenina", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,22 +41,26 @@ enum Command {
     Sample(sample::Sample),
     /// Measure how well a trained network predicts a text
     Eval(eval::Eval),
-    /// Measure where the time of a training step goes, against what the machine can do
+    /// Measure where the time of a training step goes, and how close it comes to the machine's peak
     Profile(profile::Profile),
-    /// Tell what a training run would take: time, memory, disk
+    /// Estimate the time, memory and disk space of a training run
     Plan(plan::Plan),
     /// List the checkpoints of a run
     Checkpoints(checkpoints::Checkpoints),
     /// Check every gradient against finite differences
     Gradcheck(gradcheck::Gradcheck),
-    /// Follow a short text through the network and its gradients back
+    /// Follow a phrase through the network, and its gradients back
     Trace(trace::Trace),
-    /// Write a trained network for PyTorch, as safetensors
+    /// Export a trained network to PyTorch, as safetensors
     Export(export::Export),
-    /// Make a checkpoint of a network from PyTorch
+    /// Import a network from PyTorch as a new run
     Import(import::Import),
-    /// Write a page that shows a trained network at a glance
+    /// Write an HTML page that shows a trained network at a glance
     Report(report::Report),
+    /// Print a script that completes karenina's commands in a shell
+    Completions(describe::Completions),
+    /// Print a manual page, to be read with `man -l -`
+    Man(describe::ManPage),
 }
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
@@ -72,6 +77,8 @@ fn main() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Report(report) => report.run(),
+        Command::Completions(completions) => completions.run(Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
     };
     match result {
         Ok(code) => code,

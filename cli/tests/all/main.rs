@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod command;
+mod describe;
 mod gradcheck;
 mod interchange;
 mod json;

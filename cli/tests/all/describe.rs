@@ -1,0 +1,59 @@
+//! Completions and manual pages hold every command and every option.
+
+use std::path::Path;
+
+use crate::command::{run, succeed};
+
+fn printed(arguments: &str) -> String {
+    String::from_utf8(succeed(Path::new("."), arguments).stdout).unwrap()
+}
+
+/// The commands that `karenina --help` lists.
+fn commands() -> Vec<String> {
+    let help = printed("--help");
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    let names = lines.filter(|line| !line.starts_with("   ")).map(str::split_whitespace);
+    names.filter_map(|mut words| words.next().map(String::from)).collect()
+}
+
+/// The options that the help of a command lists.
+fn options(command: &str) -> Vec<String> {
+    let help = printed(&format!("{command} --help"));
+    let words = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
+    words.map(|word| word.split([' ', '=']).next().unwrap().to_string()).collect()
+}
+
+#[test]
+fn completions_hold_every_command_and_its_options() {
+    let all = commands();
+    assert!(all.len() >= 13 && all.contains(&"train".into()), "{all:?}");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = printed(&format!("completions {shell}"));
+        for command in &all {
+            assert!(script.contains(command.as_str()), "{shell}: {command}");
+        }
+        let options = options("train");
+        assert!(options.contains(&"hidden".into()), "{options:?}");
+        for option in options {
+            assert!(script.contains(&option), "{shell}: --{option}");
+        }
+    }
+    assert_eq!(run(Path::new("."), "completions abacus").status.code(), Some(2));
+}
+
+#[test]
+fn a_manual_page_lists_every_command_and_each_has_a_page_with_its_options() {
+    // roff writes a hyphen as `\-`.
+    let page = |of: &str| printed(&format!("man {of}")).replace("\\-", "-");
+    let all = page("");
+    for command in commands().iter().filter(|command| *command != "help") {
+        assert!(all.contains(&format!("karenina-{command}(1)")), "{command} in {all}");
+        let own = page(command);
+        assert!(own.starts_with(".ie") || own.contains(".TH"), "{own}");
+        for option in options(command) {
+            assert!(own.contains(&format!("--{option}")), "{command}: --{option}");
+        }
+    }
+    assert_eq!(run(Path::new("."), "man abacus").status.code(), Some(2));
+}
