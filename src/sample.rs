@@ -16,7 +16,8 @@ pub struct Picker {
     /// Only the most probable characters that together reach this probability are drawn
     /// (Holtzman et al., arXiv 1904.09751). Default 1: all.
     pub top_p: f64,
-    /// Logits are divided by this first: below 1 bolder, above 1 freer. Default 1.
+    /// Divides the logits: below 1 the likeliest characters gain, above 1 the rarer ones; 0 always takes the
+    /// likeliest, the one with the smallest id among equals. Default 1.
     pub temperature: f64,
 }
 
@@ -40,12 +41,17 @@ impl Picker {
         };
         let (p, t) = (self.top_p, self.temperature);
         check(p > 0.0 && p <= 1.0, "--top-p", p, "above 0 and at most 1")?;
-        check(t > 0.0 && t.is_finite(), "--temperature", t, "a finite number above 0")
+        check(t >= 0.0 && t.is_finite(), "--temperature", t, "a finite number of at least 0")
     }
 
     /// Draws a character's id: softmax at the temperature, all but the top n set to zero, the rest
-    /// scaled back to a sum of one — the article's `pick_top_n`.
+    /// scaled back to a sum of one — the article's `pick_top_n`. Temperature 0 draws no random number.
     pub fn pick<R: Real>(&self, logits: ArrayView1<R>, rng: &mut impl Rng) -> u32 {
+        if self.temperature == 0.0 {
+            // From the end: of equals `max_by` returns the last.
+            let logits = logits.iter().map(|l| l.to_f64()).enumerate().rev();
+            return logits.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a vocabulary").0 as u32;
+        }
         let mut ranked: Vec<(usize, f64)> =
             logits.iter().map(|l| l.to_f64() / self.temperature).enumerate().collect();
         // Among equals the smaller id comes first, so the order is the same everywhere.

@@ -22,11 +22,11 @@ use super::settings::WeightsArg;
 pub struct Sample {
     #[command(flatten)]
     model: ModelArg,
-    /// Text that the network reads before it writes
-    #[arg(long, value_name = "TEXT", conflicts_with = "prime_file")]
+    /// A phrase that the network reads before it writes
+    #[arg(long, value_name = "PHRASE", conflicts_with = "prime_file")]
     prime: Option<String>,
-    /// A file with the text that the network reads before it writes
-    #[arg(long, value_name = "FILE")]
+    /// A text file that the network reads before it writes
+    #[arg(long, value_name = "TEXT")]
     prime_file: Option<PathBuf>,
     /// Characters to write
     #[arg(long, value_name = "N", default_value_t = 1000)]
@@ -36,15 +36,15 @@ pub struct Sample {
     samples: usize,
     #[command(flatten)]
     picker: PickerArgs,
-    /// Stop as soon as this has been written
-    #[arg(long, value_name = "TEXT")]
+    /// Stop when this has been written
+    #[arg(long, value_name = "PHRASE")]
     stop: Option<String>,
     #[command(flatten)]
     weights: WeightsArg,
-    /// Leave out characters of the prime that the network does not know
+    /// Skip characters of the prime that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// Makes the text reproducible [default: another text each time]
+    /// Seed of the random draws [default: a different one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 }
@@ -58,7 +58,8 @@ pub struct PickerArgs {
     /// Draw only from the most probable characters that together reach this probability
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     top_p: f64,
-    /// Below 1 bolder, above 1 freer
+    /// Divides the logits: below 1 the likeliest characters gain, above 1 the rarer ones; 0 always
+    /// takes the likeliest
     #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
     temperature: f64,
 }
@@ -265,7 +266,8 @@ impl Writer<'_> {
     }
 }
 
-/// Bolder than `karenina sample` by default: a glance should show which words the network has learnt.
+/// Keeps closer to the likeliest characters than `karenina sample` does by default, to show which words the
+/// network has learnt.
 const GLANCE: Picker = Picker { top_n: 5, top_p: 1.0, temperature: 0.5 };
 
 /// A short text for the training screen: `length` characters after a line break.

@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use karenina::error::Result;
 use karenina::math::matmul::Storage;
+use karenina::model::Initialisation;
 use karenina::text::batches::Validation;
 use karenina::train::{TrainConfig, thread_count};
 
@@ -57,8 +58,8 @@ impl ThreadsArg {
 /// The type in which weights are stored.
 #[derive(Args)]
 pub struct WeightsArg {
-    /// How weights are stored: f16 and bf16 halve what each character reads and are faster to write
-    /// with, at a small loss of quality that `karenina eval --weights` measures
+    /// How weights are stored: f16 and bf16 write faster, for they halve the memory that is read for each
+    /// character, and predict slightly worse, which `karenina eval --weights` measures
     #[arg(long, value_name = "TYPE", default_value_t = Storage::F32, value_parser = weights())]
     pub weights: Storage,
 }
@@ -73,28 +74,37 @@ fn weights() -> impl TypedValueParser<Value = Storage> {
 pub struct Settings {
     #[command(flatten)]
     sizes: Sizes,
+    /// Draw the LSTM's first weights from a truncated normal distribution of this standard deviation
+    /// [default: Glorot uniform]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    init_sd: Option<f64>,
+    /// Bias of the forget gates before training [default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    forget_bias: Option<f64>,
     /// Passes through the text
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop when the step counter stands at N, resumed or not; the run keeps it, and `all` forgets it
+    /// Stop at step N, counted from the start of the run; a resumed run keeps this unless told otherwise,
+    /// and `all` lifts it
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
-    /// Adam's step size
+    /// Adam's learning rate
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
-    /// Probability that dropout keeps an output; 1 drops nothing
+    /// Probability that dropout keeps an output; 1 turns dropout off
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     keep: Option<f64>,
-    /// Largest global norm of the gradients; inf clips nothing
+    /// Largest global norm of the gradients; inf turns clipping off
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     clip: Option<f64>,
     /// Steps between checkpoints
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
-    /// Minutes after which to save in between; the run keeps it, and `none` forgets it
+    /// Also save every M minutes; a resumed run keeps this unless told otherwise, and `none` lifts it
     #[arg(long, value_name = "M|none", allow_negative_numbers = true, value_parser = minutes)]
     save_minutes: Option<Limit<f64>>,
-    /// Held back for validation: a share such as 0.1, or a number of batches such as 3
+    /// How much of the text to hold back for validation: a share such as 0.1, or a number of batches
+    /// such as 3
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = validation)]
     validation: Option<Validation>,
     /// Seed of the initial weights and of dropout
@@ -174,8 +184,15 @@ impl Recipe {
 type Fixed = (&'static str, fn(&TrainConfig) -> String);
 
 /// What cannot change once there is a network.
-pub const NETWORK: [Fixed; 2] =
-    [("--hidden", |c| c.hidden.to_string()), ("--layers", |c| c.layers.to_string())];
+pub const NETWORK: [Fixed; 4] = [
+    ("--hidden", |c| c.hidden.to_string()),
+    ("--layers", |c| c.layers.to_string()),
+    ("--init-sd", |c| match c.initialisation {
+        Initialisation::Glorot => "none".into(),
+        Initialisation::TruncatedNormal(sd) => sd.to_string(),
+    }),
+    ("--forget-bias", |c| c.forget_bias.to_string()),
+];
 
 /// What besides cannot change once it has been trained.
 pub const TRAINING: [Fixed; 4] = [
@@ -189,6 +206,10 @@ impl Settings {
     /// `base` with everything the user has set.
     pub fn on_top_of(&self, base: TrainConfig) -> TrainConfig {
         let mut config = self.sizes.on_top_of(base);
+        if let Some(sd) = self.init_sd {
+            config.initialisation = Initialisation::TruncatedNormal(sd);
+        }
+        config.forget_bias = self.forget_bias.unwrap_or(config.forget_bias);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.steps = self.steps.map_or(config.steps, |limit| limit.0);
         config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);

@@ -125,7 +125,7 @@ impl<R: Real> Parameters<R> {
         let h = sizes.hidden;
         let mut parameters = Self::zeros(sizes);
         for l in 0..sizes.layers {
-            let LstmParametersMut { w_ih, w_hh, mut b } = parameters.lstm_mut(l);
+            let LstmParametersMut { w_ih, w_hh, .. } = parameters.lstm_mut(l);
             let glorot = GlorotUniform::new(sizes.input(l) + h, 4 * h);
             for w in [w_ih, w_hh] {
                 match initialisation {
@@ -133,10 +133,18 @@ impl<R: Real> Parameters<R> {
                     Initialisation::TruncatedNormal(sd) => fill(w, TruncatedNormal { sd }, rng),
                 }
             }
-            b.slice_mut(s![h..2 * h]).fill(R::one());
         }
+        parameters.set_forget_bias(1.0);
         fill(parameters.projection_mut().w, TruncatedNormal { sd: 0.1 }, rng);
         parameters
+    }
+
+    /// Sets the bias of every forget gate.
+    pub fn set_forget_bias(&mut self, bias: f64) {
+        let h = self.sizes.hidden;
+        for l in 0..self.sizes.layers {
+            self.lstm_mut(l).b.slice_mut(s![h..2 * h]).fill(R::from_f64(bias));
+        }
     }
 
     /// The sizes of the network.

@@ -21,6 +21,8 @@ pub struct TrainConfig {
     pub layers: usize,
     /// How the LSTM kernels start. Default Glorot uniform.
     pub initialisation: Initialisation,
+    /// The forget gates' bias at the start: 1 lets the cell state pass. Default 1.
+    pub forget_bias: f64,
     /// B, rows of a batch. Default 100.
     pub batch: usize,
     /// T, time steps of a batch. Default 100.
@@ -69,6 +71,7 @@ impl TrainConfig {
             hidden: 512,
             layers: 2,
             initialisation: Initialisation::Glorot,
+            forget_bias: 1.0,
             batch: 100,
             unroll: 100,
             groups: 0,
@@ -165,7 +168,7 @@ impl TrainConfig {
             "a finite number of at least 0",
         )?;
         check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
-        check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf clips nothing)")?;
+        check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf turns clipping off)")?;
         if let Some(minutes) = self.save_minutes {
             let holds = minutes.is_finite() && minutes > 0.0;
             check(holds, "--save-minutes", minutes, positive)?;
@@ -176,6 +179,8 @@ impl TrainConfig {
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {
             check(sd.is_finite() && sd > 0.0, "--init-sd", sd, positive)?;
         }
+        let bias = self.forget_bias;
+        check((bias as f32).is_finite(), "--forget-bias", bias, "a finite number")?;
         Ok(())
     }
 }

@@ -72,11 +72,13 @@ impl Trainer {
         let sizes = config.sizes(vocabulary.len());
         Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
+        let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
+        parameters.set_forget_bias(config.forget_bias);
         let start = Checkpoint {
             run: None,
             vocabulary: vocabulary.characters().to_vec(),
             text_sha256: corpus.sha256(),
-            parameters: Parameters::initial(sizes, config.initialisation, &mut rng),
+            parameters,
             adam: Adam::new(config.adam, sizes),
             state: State::zeros(sizes, config.batch),
             step: 0,

@@ -13,10 +13,16 @@ use ndarray::Array2;
 
 const VERSION_1: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ckpt");
 const VERSION_2: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-2.ckpt");
+const VERSION_3: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-3.ckpt");
+
+/// [`tiny`] as far as version 2 can say it: with the forget bias that every run had then.
+fn tiny_of_version_2() -> Checkpoint {
+    Checkpoint { config: TrainConfig { forget_bias: 1.0, ..tiny().config }, ..tiny() }
+}
 
 /// [`tiny`] as far as version 1 can say it: no run, no minutes, the groups that B = 3 and T = 5 give.
 fn tiny_of_version_1() -> Checkpoint {
-    let config = TrainConfig { groups: 1, save_minutes: None, ..tiny().config };
+    let config = TrainConfig { groups: 1, save_minutes: None, ..tiny_of_version_2().config };
     Checkpoint { run: None, config, ..tiny() }
 }
 
@@ -42,57 +48,62 @@ fn what_is_loaded_is_what_was_saved() {
 /// Never make these files anew: old files must load for ever. A change of the format is a new version, which
 /// gets a golden file of its own.
 #[test]
-fn the_golden_file_of_version_2_loads_to_exact_values_and_is_written_again_to_the_bit() {
-    let checkpoint = Checkpoint::load(Path::new(VERSION_2)).unwrap();
+fn the_golden_file_of_version_3_loads_to_exact_values_and_is_written_again_to_the_bit() {
+    let checkpoint = Checkpoint::load(Path::new(VERSION_3)).unwrap();
     assert_eq!(checkpoint, tiny());
-    assert_eq!(checkpoint.encode(), fs::read(VERSION_2).unwrap());
+    assert_eq!(checkpoint.encode(), fs::read(VERSION_3).unwrap());
 }
 
 #[test]
-fn the_golden_file_of_version_1_loads_to_exact_values_and_is_written_again_as_version_2() {
-    let checkpoint = Checkpoint::load(Path::new(VERSION_1)).unwrap();
-    assert_eq!(checkpoint, tiny_of_version_1());
-    let summary = Summary::read(Path::new(VERSION_1)).unwrap();
-    assert_eq!((summary.run, summary.config), (None, checkpoint.config.clone()));
-    let again = Checkpoint::decode(Path::new("again"), &checkpoint.encode()).unwrap();
-    assert_eq!(again, checkpoint);
+fn the_golden_files_of_older_versions_load_to_exact_values_and_are_written_again_as_version_3() {
+    for (file, expected) in [(VERSION_1, tiny_of_version_1()), (VERSION_2, tiny_of_version_2())] {
+        let checkpoint = Checkpoint::load(Path::new(file)).unwrap();
+        assert_eq!(checkpoint, expected, "{file}");
+        let summary = Summary::read(Path::new(file)).unwrap();
+        assert_eq!((summary.run, &summary.config), (expected.run, &expected.config));
+        let again = Checkpoint::decode(Path::new("again"), &checkpoint.encode()).unwrap();
+        assert_eq!(again, checkpoint);
+    }
 }
 
 /// The golden files are of the same run, so the difference between the versions can be read off.
 #[test]
-fn version_2_is_version_1_with_24_bytes_at_the_start_of_the_payload() {
-    let (one, two) = (fs::read(VERSION_1).unwrap(), fs::read(VERSION_2).unwrap());
+fn each_version_has_more_bytes_at_the_start_of_its_payload() {
+    let [one, two, three] = [VERSION_1, VERSION_2, VERSION_3].map(|file| fs::read(file).unwrap());
     assert_eq!(one[28..], two[52..]);
+    assert_eq!(two[28..52], three[28..52]);
+    assert_eq!(two[52..], three[60..]);
 }
 
 #[test]
 fn the_golden_files_have_their_fields_where_the_specification_says() {
-    let file = fs::read(VERSION_2).unwrap();
+    let file = fs::read(VERSION_3).unwrap();
     let whole = |at: usize| u64::from_le_bytes(file[at..at + 8].try_into().unwrap());
     let float = |at: usize| f64::from_bits(whole(at));
     assert_eq!(&file[..12], b"\x89karenina\r\n\x1a");
-    assert_eq!(file[12..16], 2_u32.to_le_bytes());
+    assert_eq!(file[12..16], 3_u32.to_le_bytes());
     assert_eq!(whole(16), file.len() as u64 - 28);
     assert_eq!(file[24..28], crc32fast::hash(&file[28..]).to_le_bytes());
     assert_eq!([28, 36].map(whole), [0x0123_4567_89ab_cdef, 2], "run, groups");
     assert_eq!(float(44), 2.5, "save_minutes");
-    assert_eq!([52, 60, 68].map(whole), [3, 2, 2], "V, H, L");
-    assert_eq!((whole(76), float(84)), (1, 0.0625), "initialisation");
-    assert_eq!([92, 100, 108, 116].map(whole), [3, 5, 7, 11], "B, T, epochs, steps");
-    assert_eq!([124, 132, 140, 148].map(float), [0.5, 0.25, 0.75, 0.125], "Adam");
-    assert_eq!([156, 164].map(float), [0.875, f64::INFINITY], "keep, clip");
-    assert_eq!(whole(172), 13, "save_every");
-    assert_eq!((whole(180), float(188), whole(196)), (1, 0.375, 0), "validation");
-    assert_eq!(whole(204), 17, "seed");
-    assert_eq!(file[212..244], tiny().text_sha256);
-    assert_eq!([244, 252, 260, 268].map(whole), [5, 1, 1, 4], "step, epoch, batch, updates");
-    assert_eq!([276, 284, 292, 300].map(float), [0.4375, 0.25, 0.75, 0.125], "Adam as it stands");
-    assert_eq!(whole(308), 7, "bytes of the vocabulary");
-    assert_eq!(&file[316..323], "aж👍".as_bytes());
-    assert_eq!(whole(323), 4 * 64, "bytes of the history");
-    assert_eq!(whole(331 + 256), 3 * 8 + 4, "number of tensors");
-    assert_eq!([595, 603, 611].map(whole), [3, 8, 4 * 24], "the first tensor, w_ih_l0 [V, 4H]");
-    assert_eq!(file[619..623], (-0.125_f32).to_le_bytes());
+    assert_eq!(float(52), 1.75, "forget_bias");
+    assert_eq!([60, 68, 76].map(whole), [3, 2, 2], "V, H, L");
+    assert_eq!((whole(84), float(92)), (1, 0.0625), "initialisation");
+    assert_eq!([100, 108, 116, 124].map(whole), [3, 5, 7, 11], "B, T, epochs, steps");
+    assert_eq!([132, 140, 148, 156].map(float), [0.5, 0.25, 0.75, 0.125], "Adam");
+    assert_eq!([164, 172].map(float), [0.875, f64::INFINITY], "keep, clip");
+    assert_eq!(whole(180), 13, "save_every");
+    assert_eq!((whole(188), float(196), whole(204)), (1, 0.375, 0), "validation");
+    assert_eq!(whole(212), 17, "seed");
+    assert_eq!(file[220..252], tiny().text_sha256);
+    assert_eq!([252, 260, 268, 276].map(whole), [5, 1, 1, 4], "step, epoch, batch, updates");
+    assert_eq!([284, 292, 300, 308].map(float), [0.4375, 0.25, 0.75, 0.125], "Adam as it stands");
+    assert_eq!(whole(316), 7, "bytes of the vocabulary");
+    assert_eq!(&file[324..331], "aж👍".as_bytes());
+    assert_eq!(whole(331), 4 * 64, "bytes of the history");
+    assert_eq!(whole(339 + 256), 3 * 8 + 4, "number of tensors");
+    assert_eq!([603, 611, 619].map(whole), [3, 8, 4 * 24], "the first tensor, w_ih_l0 [V, 4H]");
+    assert_eq!(file[627..631], (-0.125_f32).to_le_bytes());
 }
 
 #[test]
@@ -149,7 +160,8 @@ fn reason<T>(result: Result<T>) -> String {
 #[test]
 fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
     type Change = fn(&mut Checkpoint);
-    let changes: [Change; 26] = [
+    let changes: [Change; 27] = [
+        |c| c.config.forget_bias = f64::NAN,
         |c| c.config.groups = 4,
         |c| c.config.save_minutes = Some(f64::NAN),
         |c| c.parameters.projection_mut().b[0] = f32::NAN,

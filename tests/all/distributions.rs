@@ -168,3 +168,14 @@ fn top_1_is_the_most_probable_character() {
     let picker = Picker { top_n: 1, ..Picker::default() };
     assert_eq!(counts(picker, &LOGITS)[1], 100_000.0);
 }
+
+#[test]
+fn temperature_0_takes_the_most_probable_character_of_equals_the_first_without_drawing() {
+    let picker = Picker { top_n: 0, temperature: 0.0, top_p: 1.0 };
+    picker.validate().unwrap();
+    let mut rng = Pcg64::seed_from_u64(4);
+    let untouched = rng.clone();
+    assert_eq!(picker.pick(ArrayView1::from(&LOGITS), &mut rng), 1);
+    assert_eq!(picker.pick(ArrayView1::from(&[0.5, 2.0, -1.0, 2.0]), &mut rng), 1);
+    assert_eq!(rng, untouched);
+}

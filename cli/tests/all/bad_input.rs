@@ -1,7 +1,7 @@
 //! What a user can get wrong, and what the command says to it. Every case is run for real; its exit code
 //! and message stand in `cli/tests/snapshots/bad_input.txt`, to be read by people.
 //!
-//! After a change that is meant: `KARENINA_BLESS=1 cargo test --test bad_input`, and read the difference.
+//! After a change that is meant: `KARENINA_BLESS=1 cargo test -p karenina-cli bad_input`, and read the difference.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -52,7 +52,7 @@ fn texts() -> Vec<TextCase> {
 const WORDS: [(&str, &str); 38] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
-    ("temperature zero", "sample --temperature 0"),
+    ("temperature zero", "sample --temperature 0 --length 3"),
     ("temperature below zero", "sample --temperature -1"),
     ("temperature not a number", "sample --temperature nan"),
     ("top-p zero", "sample --top-p 0"),

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use karenina::train::run::checkpoints_in;
+use karenina::model::Initialisation;
+use karenina::train::run::{checkpoints_in, load_any};
 
 use crate::command::{errors, karenina, run, succeed, with_text};
 
@@ -31,13 +32,14 @@ fn a_limit_of_steps_stays_until_it_is_lifted_and_is_named_when_it_has_ended_the_
     succeed(folder, &format!("{SMALL} --epochs 1 --steps 5"));
     assert_eq!(steps_in(folder), [0, 5]);
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
-    let expected = "nothing to do: step 5 is reached, and the run was to stop at step 5; --resume goes \
-                    on with a larger --steps, or --steps all for all 37 steps (checkpoints/i5_l4.ckpt)";
+    let expected = "nothing to do: the run has reached step 5, where it was to stop; to continue it, pass \
+                    --resume with a larger --steps, or --steps all for all 37 steps \
+                    (checkpoints/i5_l4.ckpt)";
     assert!(told.contains(expected), "{told}");
     succeed(folder, "train text --resume --threads 1 --no-samples --steps all");
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
-    let expected =
-        "step 37 is reached, the end of epoch 1; --resume goes on with a larger --epochs";
+    let expected = "the run has reached the end of epoch 1; to continue it, pass --resume with a larger \
+                    --epochs";
     assert!(told.contains(expected), "{told}");
 }
 
@@ -69,6 +71,28 @@ fn a_setting_that_cannot_change_is_told_as_the_user_types_it() {
 }
 
 #[test]
+fn the_start_of_the_weights_is_set_once_and_kept() {
+    let folder = with_text();
+    let folder = folder.path();
+    succeed(folder, &format!("{SMALL} --steps 2 --init-sd 0.02 --forget-bias -0.5"));
+    let start = load_any(&folder.join("checkpoints/i0_l4.ckpt")).unwrap().checkpoint;
+    let layer = &start.parameters.lstm[0];
+    assert_eq!(layer.b.as_slice().unwrap()[4..8], [-0.5; 4]);
+    assert!(layer.w_ih.iter().chain(&layer.w_hh).all(|w| w.abs() <= 0.04), "cut at two sd");
+    let end = load_any(&folder.join("checkpoints")).unwrap().checkpoint;
+    assert_eq!((end.step, end.config.forget_bias), (2, -0.5));
+    assert_eq!(end.config.initialisation, Initialisation::TruncatedNormal(0.02));
+    for (flag, found) in [("--init-sd 0.1", "0.02"), ("--forget-bias 1", "-0.5")] {
+        let told = fail(folder, &format!("train text --resume --steps 3 {flag}"));
+        assert!(
+            told.contains(&format!("{flag} was asked for, but the run has {found}; ")),
+            "{told}"
+        );
+    }
+    succeed(folder, "train text --resume --steps 3 --threads 1 --init-sd 0.02 --forget-bias -0.5");
+}
+
+#[test]
 fn a_newer_version_ends_a_resume_with_nothing_changed() {
     let folder = with_text();
     succeed(folder.path(), &format!("{SMALL} --steps 2"));
@@ -78,7 +102,7 @@ fn a_newer_version_ends_a_resume_with_nothing_changed() {
     fs::write(&path, &bytes).unwrap();
     let log = fs::read(folder.path().join("checkpoints/log.csv")).unwrap();
     let expected = "karenina: checkpoints/i2_l4.ckpt: made by a newer karenina: format version 9, this \
-                    program reads up to 2";
+                    program reads up to 3";
     assert_eq!(fail(folder.path(), "train text --resume"), expected);
     assert_eq!(fail(folder.path(), "sample"), expected);
     assert_eq!(fs::read(&path).unwrap(), bytes);
@@ -192,7 +216,7 @@ fn a_lock_with_garbage_in_it_stops_every_way_to_train() {
         for mode in ["", "--resume", "--overwrite"] {
             let message = fail(folder.path(), &format!("{SMALL} --steps 1 {mode}"));
             let expected =
-                "karenina: checkpoints/run.lock: holds something else than the name of a run";
+                "karenina: checkpoints/run.lock: holds something other than the name of a run";
             assert!(message.starts_with(expected), "{mode}: {message}");
             assert_eq!(fs::read(&lock).unwrap(), garbage, "{mode}");
             assert!(steps_in(folder.path()).is_empty(), "{mode}");

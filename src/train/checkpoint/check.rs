@@ -50,7 +50,7 @@ fn sizes(head: &Head<'_>, length: u64) -> Check<Sizes> {
     ensure(layers <= most, || format!("{layers} layers, at most {most} are allowed"))?;
     let room = length / 4; // numbers
     ensure(vocabulary <= room && hidden <= room / 4, || {
-        format!("{hidden} cells for {vocabulary} characters have no room in {length} bytes")
+        format!("{hidden} cells for {vocabulary} characters do not fit into {length} bytes")
     })?;
     // They fit: a payload is in memory, or what it is made of.
     Ok(Sizes { vocabulary: vocabulary as usize, hidden: hidden as usize, layers: layers as usize })

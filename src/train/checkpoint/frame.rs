@@ -11,7 +11,7 @@ use crate::error::Error;
 /// program that takes the file for text.
 pub const MAGIC: [u8; 12] = *b"\x89karenina\r\n\x1a";
 /// The version that this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes before the payload.
 pub const HEADER: usize = 28;
 
@@ -116,7 +116,9 @@ impl Write for Sum {
 
 fn check_magic(start: &[u8]) -> Result<(), String> {
     if start.is_empty() {
-        return Err("empty, 0 bytes: its writing was cut off; an older checkpoint may do".into());
+        return Err(
+            "empty, 0 bytes: it was not written to its end; an older checkpoint may work".into()
+        );
     }
     let shared = start.len().min(MAGIC.len());
     if start[..shared] == MAGIC[..shared] {
@@ -135,7 +137,7 @@ fn check_magic(start: &[u8]) -> Result<(), String> {
 }
 
 fn cut_short(found: u64, needed: u64) -> String {
-    format!("cut short: {found} bytes of {needed}; an older checkpoint may do")
+    format!("cut short: {found} bytes of {needed}; an older checkpoint may work")
 }
 
 fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
@@ -150,7 +152,7 @@ pub fn unwrap(bytes: &[u8]) -> Result<(u32, &[u8]), Flaw> {
     let header = Header::read(bytes, bytes.len() as u64)?;
     let payload = &bytes[HEADER..];
     if crc32fast::hash(payload) != header.crc {
-        let reason = "damaged: its checksum is wrong; an older checkpoint may do";
+        let reason = "damaged: its checksum is wrong; an older checkpoint may work";
         return Err(Flaw::Damaged(reason.into()));
     }
     Ok((header.version, payload))

@@ -26,9 +26,11 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the vocabulary's characters, history rows and tensors.
-const FIXED: usize = 304;
-/// Bytes of [`Added`].
-const ADDED: usize = 24;
+const FIXED: usize = 312;
+/// Bytes of [`Added`] in the versions from 1 on.
+const ADDED: [usize; 3] = [0, 24, 32];
+/// The forget gates' bias at the start before version 3.
+const FORGET_BIAS: f64 = 1.0;
 /// Bytes of a tensor beside its numbers: shape and length.
 const TENSOR: u64 = 24;
 
@@ -64,14 +66,16 @@ pub struct Head<'a> {
     pub history: Rows<'a>,
 }
 
-/// What version 2 has more than version 1, at the start of its payload.
+/// What later versions have more than version 1, at the start of their payload.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Added {
-    /// 0 for none.
+    /// 0 for none. This and the next two from version 2 on.
     pub run: u64,
     groups: u64,
     /// 0 for none.
     save_minutes: f64,
+    /// From version 3 on.
+    forget_bias: f64,
 }
 
 /// [`TrainConfig`] without the sizes, every field of fixed width.
@@ -169,9 +173,10 @@ impl ConfigRecord {
             hidden: _,
             layers: _,
             initialisation,
+            forget_bias: _, // this one, `groups` and `save_minutes` are `Added`
             batch,
             unroll,
-            groups: _, // this one and `save_minutes` are `Added`
+            groups: _,
             epochs,
             steps,
             adam,
@@ -221,6 +226,7 @@ impl ConfigRecord {
                 (1, sd) => Initialisation::TruncatedNormal(sd),
                 _ => return None,
             },
+            forget_bias: added.forget_bias,
             batch: whole(self.batch)?,
             unroll: whole(self.unroll)?,
             groups: whole(added.groups).filter(|&groups| groups >= 1)?,
@@ -249,14 +255,15 @@ impl Added {
             run: run.map_or(0, RunId::get),
             groups: config.groups_in_use() as u64,
             save_minutes: config.save_minutes.unwrap_or(0.0),
+            forget_bias: config.forget_bias,
         }
     }
 
-    /// What goes for a file of version 1.
+    /// What holds for a file of version 1.
     fn of_version_1(config: &ConfigRecord) -> Self {
         let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        let (batch, unroll) = (whole(config.batch), whole(config.unroll));
-        Self { run: 0, groups: default_groups(batch, unroll) as u64, save_minutes: 0.0 }
+        let groups = default_groups(whole(config.batch), whole(config.unroll)) as u64;
+        Self { run: 0, groups, save_minutes: 0.0, forget_bias: FORGET_BIAS }
     }
 }
 
@@ -292,11 +299,16 @@ fn coding() -> impl Options {
 
 /// What this version has added at the start of `payload`, and the rest; nothing if it is cut short.
 fn split(version: u32, payload: &[u8]) -> Option<(Option<Added>, &[u8])> {
-    if version == 1 {
-        return Some((None, payload));
-    }
-    let (added, rest) = payload.split_at_checked(ADDED)?;
-    Some((coding().deserialize(added).ok(), rest))
+    let (added, rest) = payload.split_at_checked(ADDED[version as usize - 1])?;
+    let added = match version {
+        1 => None,
+        2 => {
+            let (run, groups, save_minutes) = coding().deserialize(added).ok()?;
+            Some(Added { run, groups, save_minutes, forget_bias: FORGET_BIAS })
+        }
+        _ => Some(coding().deserialize(added).ok()?),
+    };
+    Some((added, rest))
 }
 
 /// The record in `payload`, all of it.

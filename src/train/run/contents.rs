@@ -124,7 +124,7 @@ pub fn keep(path: &Path) -> Result<()> {
     if !metadata.is_file() {
         return Err(refused(
             path,
-            "no file, so no checkpoint can take its place; move it elsewhere",
+            "not a file, so no checkpoint can take its place; move it elsewhere",
         ));
     }
     fs::copy(path, &aside).map(drop).map_err(Error::io(failed, path))

@@ -50,45 +50,6 @@ pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What [`newest_good`] found.
-#[derive(Debug)]
-pub struct Newest {
-    /// The newest checkpoint that loads, and its file.
-    pub good: Option<(PathBuf, Checkpoint)>,
-    /// What is wrong with each newer one that is damaged, newest first.
-    pub broken: Vec<Error>,
-}
-
-/// How often a folder is read again from which a trainer has just deleted an old checkpoint.
-const READINGS: u32 = 5;
-
-/// The newest checkpoint of `folder` that loads. Damaged ones are passed over and reported.
-///
-/// # Errors
-/// If the folder cannot be read; and everything about a newer checkpoint that does not prove it damaged,
-/// such as a version that is not known, a missing permission or too little memory.
-pub fn newest_good(folder: &Path) -> Result<Newest> {
-    for _ in 1..READINGS {
-        match newest_of(checkpoints_in(folder)?) {
-            Err(error) if error.is_missing() => {}
-            found => return found,
-        }
-    }
-    newest_of(checkpoints_in(folder)?)
-}
-
-fn newest_of(entries: Vec<Entry>) -> Result<Newest> {
-    let mut broken = Vec::new();
-    for Entry { path, .. } in entries.into_iter().rev() {
-        match Checkpoint::load(&path) {
-            Ok(checkpoint) => return Ok(Newest { good: Some((path, checkpoint)), broken }),
-            Err(error) if error.is_damage() => broken.push(error),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(Newest { good: None, broken })
-}
-
 /// What [`load_any`] loaded.
 #[derive(Debug)]
 pub struct Loaded {
@@ -96,26 +57,42 @@ pub struct Loaded {
     pub path: PathBuf,
     /// What was in it.
     pub checkpoint: Checkpoint,
-    /// What is wrong with each newer file that was passed over as damaged.
+    /// What is wrong with each newer file that was skipped as damaged, newest first.
     pub broken: Vec<Error>,
 }
+
+/// How often a folder is read again from which a trainer has just deleted an old checkpoint.
+const READINGS: u32 = 5;
 
 /// The checkpoint in the file at `path`, or the newest good one in the folder at `path`.
 ///
 /// # Errors
-/// The file's own; for a folder those of [`newest_good`], [`Error::NoCheckpoint`] if none is there, and
-/// what is wrong with the newest if none is good.
+/// The file's own. For a folder: if it cannot be read; everything about a newer checkpoint that does not
+/// prove it damaged, such as a version that is not known, a missing permission or too little memory;
+/// [`Error::NoCheckpoint`] if none is there; and what is wrong with the newest if all are damaged.
 pub fn load_any(path: &Path) -> Result<Loaded> {
     if !path.is_dir() {
         let checkpoint = Checkpoint::load(path)?;
         return Ok(Loaded { path: path.to_path_buf(), checkpoint, broken: Vec::new() });
     }
-    let Newest { good, broken } = newest_good(path)?;
-    match good {
-        Some((path, checkpoint)) => Ok(Loaded { path, checkpoint, broken }),
-        None => {
-            let none = Error::NoCheckpoint { path: path.to_path_buf() };
-            Err(broken.into_iter().next().unwrap_or(none))
+    for _ in 1..READINGS {
+        match load_newest(path) {
+            Err(error) if error.is_missing() => {}
+            loaded => return loaded,
         }
     }
+    load_newest(path)
+}
+
+fn load_newest(folder: &Path) -> Result<Loaded> {
+    let mut broken = Vec::new();
+    for Entry { path, .. } in checkpoints_in(folder)?.into_iter().rev() {
+        match Checkpoint::load(&path) {
+            Ok(checkpoint) => return Ok(Loaded { path, checkpoint, broken }),
+            Err(error) if error.is_damage() => broken.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    let none = Error::NoCheckpoint { path: folder.to_path_buf() };
+    Err(broken.into_iter().next().unwrap_or(none))
 }

@@ -89,8 +89,9 @@ impl Lock {
                 }
                 Attempt::Impossible(why) => {
                     let path = path.display();
-                    warnings
-                        .push(format!("{path} cannot be locked ({why}): start no second run here"));
+                    warnings.push(format!(
+                        "{path} cannot be locked ({why}): do not start a second run here"
+                    ));
                 }
             }
             // Somebody may have replaced the folder in the meantime.
@@ -117,8 +118,7 @@ impl Lock {
         if text.is_empty() {
             return Ok(None);
         }
-        let reason =
-            "holds something else than the name of a run; if no process trains here, delete it";
+        let reason = "holds something other than the name of a run; if no process is training here, delete it";
         Claim::read(&text).map(Some).ok_or_else(|| refused(&self.path(), reason))
     }
 
@@ -207,7 +207,7 @@ impl Lock {
 /// The lock file at `path`, created if need be. Nothing but a regular file is opened.
 fn open(path: &Path) -> Result<(File, Handle)> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(refused(path, "no file, but it must be one; move it elsewhere"));
+        return Err(refused(path, "not a file, as it must be; move it elsewhere"));
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(Error::io("open", path))?;

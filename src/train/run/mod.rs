@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 pub use folder::{Mode, Opened, RunFolder};
-pub use listing::{Entry, Loaded, Newest, checkpoints_in, load_any, newest_good};
+pub use listing::{Entry, Loaded, checkpoints_in, load_any};
 pub use saving::OnSaveError;
 use saving::{LAST_PAUSES, Saving};
 
@@ -123,7 +123,8 @@ impl Run {
             Err(error @ Error::OtherRun { .. }) => return Err(error),
             Err(error) if !self.log_failed => {
                 self.log_failed = true;
-                let warning = format!("{error}; training goes on, and the log is tried again");
+                let warning =
+                    format!("{error}; training continues and will try to write the log again");
                 self.warnings.push_back(warning);
             }
             Err(_) => {}
@@ -173,7 +174,7 @@ impl Run {
         let is_news = self.saving.failed(Instant::now());
         Ok(is_news.then(|| {
             RunEvent::Warning(format!(
-                "{error}; training goes on and the save is tried again, but until it succeeds {safe}"
+                "{error}; training continues and will try to save again, but until then {safe}"
             ))
         }))
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::contents::Contents;
-use super::listing::{LOG, Newest, checkpoints_in, newest_good, refused};
+use super::listing::{LOG, Loaded, checkpoints_in, load_any, refused};
 use super::lock::{Claim, Lock};
 use crate::error::{Error, Result};
 use crate::train::RunId;
@@ -30,8 +30,8 @@ pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
     if contents.is_empty() {
         return Ok(());
     }
-    let reason = "holds a run already; --resume goes on with it, --overwrite replaces it, \
-                  --run names another folder";
+    let reason = "holds a run already; pass --resume to continue it or --overwrite to replace it, or name \
+                  another folder with --run";
     Err(refused(folder, reason))
 }
 
@@ -51,15 +51,16 @@ pub fn find(
     if claim.is_some_and(|claim| claim.is_replacing) {
         return Err(refused(folder, &interrupted(contents)));
     }
-    let Newest { good, broken } = newest_good(folder)?;
-    let Some((path, checkpoint)) = good else {
-        return nothing_sound(folder, contents, broken, warnings);
+    let Loaded { path, checkpoint, broken } = match load_any(folder) {
+        Err(Error::NoCheckpoint { .. }) => return fresh_start(folder, contents, warnings),
+        Err(newest) if newest.is_damage() => return Err(all_damaged(folder, &newest)),
+        loaded => loaded?,
     };
     let run = run_of(folder, claim, &path, &checkpoint)?;
     prove_log(folder, run)?;
     for replaced in &contents.replaced {
         let replaced = replaced.display();
-        warnings.push(format!("{replaced} is left of a run that was replaced; delete it at will"));
+        warnings.push(format!("{replaced} is left of a run that was replaced; you may delete it"));
     }
     let damaged = broken.into_iter().filter_map(|error| match error {
         Error::Damaged { path, .. } => Some(path),
@@ -68,13 +69,13 @@ pub fn find(
     Ok(Some(Found { run, path, checkpoint, damaged: damaged.collect() }))
 }
 
-/// Why a run is not gone on with that was being replaced, and how to have either.
+/// Why a run that was being replaced is not continued, and how to have the new or the old one.
 fn interrupted(contents: &Contents) -> String {
     let back = contents.replaced.iter().map(|path| path.display().to_string());
     let back = match back.collect::<Vec<_>>() {
         folders if folders.is_empty() => String::new(),
         folders => {
-            format!("put the files of {} in the place of those here and ", folders.join(", "))
+            format!("replace the files here by those of {} and ", folders.join(", "))
         }
     };
     format!(
@@ -84,27 +85,27 @@ fn interrupted(contents: &Contents) -> String {
     )
 }
 
+/// The refusal of a folder in which no checkpoint is sound.
+fn all_damaged(folder: &Path, newest: &Error) -> Error {
+    let all = match checkpoints_in(folder).map_or(1, |entries| entries.len()) {
+        1 => "its only checkpoint is".into(),
+        n => format!("its {n} checkpoints are all"),
+    };
+    refused(folder, &format!("{all} damaged, and nothing was changed; the newest: {newest}"))
+}
+
 /// A fresh start, if nothing at all of a run is here.
-fn nothing_sound(
+fn fresh_start(
     folder: &Path,
     contents: &Contents,
-    broken: Vec<Error>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Found>> {
-    if let Some(newest) = broken.first() {
-        let all = match broken.len() {
-            1 => "its only checkpoint is".into(),
-            n => format!("its {n} checkpoints are all"),
-        };
-        let reason = format!("{all} damaged, and nothing was changed; the newest: {newest}");
-        return Err(refused(folder, &reason));
-    }
     if !contents.is_empty() {
-        let reason = "holds what is left of a run, but no checkpoint to go on from; --overwrite begins \
-                      a new run here, --run names another folder";
+        let reason = "holds parts of a run, but no checkpoint to continue; pass --overwrite to begin a \
+                      new run here, or name another folder with --run";
         return Err(refused(folder, reason));
     }
-    warnings.push(format!("{} holds no checkpoint: training starts afresh", folder.display()));
+    warnings.push(format!("{} holds no checkpoint: a new run begins", folder.display()));
     Ok(None)
 }
 
@@ -137,8 +138,8 @@ fn run_of(
     }
     let (this, ours, lock) = (named(checkpoint.run), claim.run, Lock::NAME);
     let reason = format!(
-        "belongs to another run ({this}) than the folder ({ours}); move it elsewhere, or, if all in the \
-         folder is that run's, delete {lock}"
+        "belongs to another run ({this}) than the folder ({ours}); move it elsewhere or, if everything in \
+         the folder belongs to that run, delete {lock}"
     );
     Err(refused(newest, &reason))
 }

@@ -12,6 +12,7 @@ pub fn tiny() -> Checkpoint {
         hidden: 2,
         layers: 2,
         initialisation: Initialisation::TruncatedNormal(0.0625),
+        forget_bias: 1.75,
         batch: 3,
         unroll: 5,
         epochs: 7,
