@@ -26,13 +26,13 @@ pub struct Eval {
     texts: TextArgs,
     #[command(flatten)]
     model: ModelArg,
-    /// Pieces that are read side by side, each from an empty memory; 1 reads the text in one piece
+    /// Cut the text into N pieces, which are read side by side, each from a zero state
     /// [default: one for each 10,000 characters, at most 100]
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
     #[command(flatten)]
     weights: WeightsArg,
-    /// Leave out characters that the network does not know
+    /// Skip characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
     #[command(flatten)]

@@ -30,7 +30,7 @@ pub struct Export {
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
     /// Instead of the weights write the gradients of the mean loss over this phrase (2 to 10,000
-    /// characters, read from an empty memory), computed in the precision of the file
+    /// characters, read from a zero state), computed in the precision of the file
     #[arg(long, value_name = "PHRASE", allow_hyphen_values = true)]
     gradients: Option<String>,
     /// The file to write, which is replaced if it exists; `-` is standard output

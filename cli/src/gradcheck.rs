@@ -44,7 +44,7 @@ pub struct Gradcheck {
     /// LSTM cells in a layer
     #[arg(long, value_name = "H", default_value_t = 5)]
     hidden: usize,
-    /// Layers
+    /// LSTM layers
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
     /// Rows of the batch
@@ -56,14 +56,14 @@ pub struct Gradcheck {
     /// Probability that dropout keeps an output
     #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
     keep: f64,
-    /// Step of the differences [default: the fifth root of the machine epsilon, 7.4e-4 in f64]
+    /// Step of the finite differences [default: the fifth root of the machine epsilon, 7.4e-4 in f64]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     epsilon: Option<f64>,
     /// Compare at most N elements of each tensor, evenly spread
     /// [default: all; 16 with --run]
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Number type of the network; f32 shows why one checks in f64
+    /// Precision of the network; f32 shows why gradients are checked in f64
     #[arg(long, value_enum, default_value_t = Precision::F64)]
     precision: Precision,
     /// Seed of weights, state and dropout
@@ -272,7 +272,7 @@ fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> io::Result<()> {
         }
         (false, 0) => (
             format!(
-                "{} of {all} gradients are too small for differences in this precision to tell",
+                "{} of {all} gradients are too small to be checked by differences in this precision",
                 all - agree
             ),
             Colour::Yellow,

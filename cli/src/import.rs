@@ -17,12 +17,12 @@ use super::shell::{command, path_word};
 /// Arguments of `karenina import`.
 #[derive(Args)]
 pub struct Import {
-    /// A safetensors file, by karenina export or by PyTorch
+    /// A safetensors file, from `karenina export` or from PyTorch
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The characters that the model predicts, for a file that does not say: a text with exactly
-    /// these (their ids ascend), or just a list of them in the order of their ids; in UTF-8;
-    /// `-` is standard input
+    /// The characters that the model predicts, if the file does not name them: a UTF-8 file with a list
+    /// of them in the order of their ids, or with any text of exactly these characters, whose ids then
+    /// ascend; `-` is standard input
     #[arg(long, value_name = "FILE")]
     vocabulary: Option<PathBuf>,
     /// Folder of the new run [default: the file's name without its extension, or with `-checkpoints`

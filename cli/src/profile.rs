@@ -25,7 +25,7 @@ pub struct Profile {
     sizes: Sizes,
     #[command(flatten)]
     threads: ThreadsArg,
-    /// Steps to measure after a first one that does not count [default: 3 seconds of them, at least 5]
+    /// Steps to measure, after one to warm up [default: as many as take 3 seconds, at least 5]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
     /// Print JSON instead of text

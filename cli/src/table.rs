@@ -6,12 +6,12 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use unicode_width::UnicodeWidthStr;
 
-/// Number type in which a study computes.
+/// The precision in which a study computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Precision {
     /// As in training
     F32,
-    /// With rounding out of the way
+    /// With next to no rounding
     F64,
 }
 

@@ -42,10 +42,10 @@ pub struct Trace {
     /// Seed of a new network
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
-    /// Follow this unit instead of the means over all
+    /// Show this unit instead of the means over all
     #[arg(long, value_name = "K")]
     unit: Option<usize>,
-    /// Print each equation of one time step with the numbers put in, for one unit [default unit: 0]
+    /// Print each equation of one time step with its numbers, for one unit [default unit: 0]
     #[arg(long)]
     numbers: bool,
     /// Time step of --numbers, counted from 0 [default: the last]
@@ -57,10 +57,10 @@ pub struct Trace {
     /// Print JSON instead of text
     #[arg(long, conflicts_with = "html")]
     json: bool,
-    /// Write everything to a page for the browser; `-` is standard output
+    /// Write an HTML page, which is replaced if it exists; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Number type of the network
+    /// Precision of the network
     #[arg(long, value_enum, default_value_t = Precision::F64)]
     precision: Precision,
 }

@@ -33,14 +33,15 @@ const STOPPING: &str = "stopping after this step (Ctrl-C again stops at once, wi
 
 /// The end of `karenina train --help`.
 const JSON: &str = "\
-With --json, standard output is one JSON object a line, and standard error has only warnings and errors. The key \
-\"event\" says what each object is about:
-  start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step, threads, config
+With --json, standard output has one JSON object on each line, and standard error only warnings \
+and errors. The key \"event\" of an object says which other keys it has:
+  start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step,
+          threads, config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
   saved   step, file
   sample  step, text
-  end     step, reason (\"finished\", \"stopped\" by a signal, or \"nothing to do\"), file
+  end     step, reason (finished, nothing to do, or stopped, which is by a signal), file
 Losses are in nats per character.";
 
 /// Arguments of `karenina train`.
@@ -58,13 +59,13 @@ pub struct Train {
     /// Replace the run in the folder
     #[arg(long)]
     overwrite: bool,
-    /// Checkpoints to keep beside the best by validation [default: all]
+    /// How many of the newest checkpoints to keep, besides the best by validation [default: all]
     #[arg(long, value_name = "N")]
     keep_checkpoints: Option<usize>,
-    /// What a save that fails does: retry tries again while training goes on, stop ends the run
+    /// When a checkpoint cannot be saved: retry while training continues, or stop
     #[arg(long, value_name = "retry|stop", default_value = "retry", value_parser = on_save_error)]
     on_save_error: OnSaveError,
-    /// What to do with a batch whose loss or gradient is not finite: stop, or skip up to N of them
+    /// When the loss or a gradient is not finite: stop, or skip up to N such batches (10 without a number)
     #[arg(long, value_name = "stop|skip|skip=N", default_value = "stop", value_parser = on_nan)]
     on_nan: Limit<u64>,
     /// Show no samples while training
@@ -162,7 +163,7 @@ impl Train {
         let vocabulary = Vocabulary::from_sorted(model.vocabulary.clone())?;
         if let Some(c) = corpus.first_unknown(&vocabulary) {
             return Err(mismatch(format!(
-                "it does not know the character {c:?} of {}; name a text of its {} characters",
+                "it does not know the character {c:?} of {}; name a text that has only its {} characters",
                 self.recipe.texts.name(),
                 model.vocabulary.len()
             )));
@@ -186,7 +187,7 @@ impl Train {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(mismatch(format!(
-                "it was trained on another text than {}; name that text, or another folder \
+                "it was trained on a text other than {}; name that text, or another folder \
                  with --run",
                 self.recipe.texts.name()
             )));
@@ -285,14 +286,16 @@ impl Train {
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
         self.output.say(&match is_idle {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
-            false => format!("finished at a loss of {:.4}. It writes:\n", screen.mean_loss()),
+            false => {
+                format!("finished with a loss of {:.4}. The network writes:\n", screen.mean_loss())
+            }
         });
         if !self.output.json && !self.output.quiet {
             let mut out = io::stdout().lock();
             writeln!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)?;
         }
         let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&file)];
-        self.output.say(&format!("\nfor more of it: {}", command(words)));
+        self.output.say(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -310,17 +313,17 @@ fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Res
     screen.finish()
 }
 
-/// What has ended the run, and how it would go on.
+/// What has ended the run, and how to continue it.
 fn limit(trainer: &Trainer) -> String {
-    let (config, step) = (trainer.config(), trainer.step());
+    let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
     match config.steps {
         Some(steps) if steps < all => format!(
-            "step {step} is reached, and the run was to stop at step {steps}; --resume goes on with \
-             a larger --steps, or --steps all for all {all} steps"
+            "the run has reached step {steps}, where it was to stop; to continue it, pass --resume with a \
+             larger --steps, or --steps all for all {all} steps"
         ),
         _ => format!(
-            "step {step} is reached, the end of epoch {}; --resume goes on with a larger --epochs",
+            "the run has reached the end of epoch {}; to continue it, pass --resume with a larger --epochs",
             config.epochs
         ),
     }

@@ -9,5 +9,4 @@ pub mod batches;
 pub mod builder;
 pub mod corpus;
 pub mod ids;
-mod nearest;
 pub mod vocabulary;

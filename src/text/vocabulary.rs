@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
-use crate::text::nearest::nearest;
 
 /// The V distinct characters of a text in the order of their code points; the place of a character,
 /// from 0, is its id.
@@ -89,8 +88,33 @@ impl Vocabulary {
 
     /// The error about a character that it lacks.
     pub(super) fn unknown(&self, character: char) -> Error {
-        Error::UnknownCharacter { character, nearest: nearest(character, &self.characters) }
+        let known = self.characters.iter().copied();
+        let nearest = known.filter(|&known| are_alike(known, character)).take(4).collect();
+        Error::UnknownCharacter { character, nearest }
     }
+}
+
+/// Characters that writers use for each other.
+const ALIKE: [&str; 12] = [
+    "\"“”„«»",
+    "'‘’`´",
+    "-–—−",
+    " \t\n\u{a0}",
+    "aàáâãäå",
+    "cç",
+    "eèéêë",
+    "iìíîï",
+    "nñ",
+    "oòóôõö",
+    "uùúûü",
+    "её",
+];
+
+/// Whether a writer may have meant `a` by `b`: the same letter in the other case, with another accent or
+/// without one, or a sign of the same use.
+fn are_alike(a: char, b: char) -> bool {
+    let [a, b] = [a, b].map(|c| c.to_lowercase().next().unwrap_or(c));
+    a == b || ALIKE.iter().any(|group| group.contains(a) && group.contains(b))
 }
 
 #[cfg(test)]

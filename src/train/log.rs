@@ -69,7 +69,7 @@ impl LogRow {
     pub fn run_of(path: &Path) -> Result<Option<RunId>> {
         let wrong = |reason: &str| Error::RunFolder { path: path.into(), reason: reason.into() };
         if !fs::metadata(path).map_err(Error::io("read", path))?.is_file() {
-            return Err(wrong("no file, so no log can be in it; move it elsewhere"));
+            return Err(wrong("not a file, so it cannot be the log; move it elsewhere"));
         }
         let mut start = Vec::new();
         let file = File::open(path).map_err(Error::io("open", path))?;
@@ -90,7 +90,7 @@ fn rows<'a>(
 ) -> Result<impl Iterator<Item = Result<(LogRow, Option<RunId>)>> + 'a> {
     let wrong = move |line: usize, text: &str| Error::RunFolder {
         path: path.to_path_buf(),
-        reason: format!("line {line} is no line of a log: {text:?}"),
+        reason: format!("line {line} is not a line of a log: {text:?}"),
     };
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     let mut lines = whole.lines().zip(1..);
@@ -199,7 +199,7 @@ mod tests {
         let table = table() + "3,1,x,,1,1,1,0000000000000007\n";
         let message = read(&table).unwrap_err().to_string();
         assert!(
-            message.ends_with("line 4 is no line of a log: \"3,1,x,,1,1,1,0000000000000007\""),
+            message.ends_with("line 4 is not a line of a log: \"3,1,x,,1,1,1,0000000000000007\""),
             "{message}"
         );
         assert!(read("a,b\n").unwrap_err().to_string().contains("line 1"));

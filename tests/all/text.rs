@@ -232,14 +232,23 @@ fn characters_out_of_order_are_no_vocabulary() {
 }
 
 #[test]
-fn an_unknown_character_is_named_with_its_nearest() {
-    let vocabulary = Vocabulary::from_text("She said \"no\" - twice.");
-    let error = vocabulary.encode("no “no").unwrap_err();
+fn an_unknown_character_is_named_with_those_that_a_writer_may_have_meant() {
+    let message = |known, text| Vocabulary::from_text(known).encode(text).unwrap_err().to_string();
     assert_eq!(
-        error.to_string(),
-        "the model does not know the character '“'; nearest to it are '\"', 'w', 't', 's'; \
-         --skip-unknown leaves unknown characters out"
+        message("She said \"no\" - twice.", "no “no"),
+        "the model does not know the character '“'; nearest to it are '\"'; --skip-unknown leaves \
+         unknown characters out"
     );
+    for (known, unknown, meant) in [
+        ("abcéE", "É", "'E', 'é'"),
+        ("Жж", "жЖя", ""),
+        ("еЕf", "ё", "'Е', 'е'"),
+        ("- a", "–", "'-'"),
+    ] {
+        let message = message(known, unknown);
+        let hint = message.split_once("nearest to it are ").map_or("", |(_, rest)| rest);
+        assert_eq!(hint.split("; ").next().unwrap(), meant, "{message}");
+    }
 }
 
 proptest! {

@@ -35,7 +35,7 @@ pub struct Report {
     /// How many characters of the text to show, counted from its end
     #[arg(long, value_name = "N", default_value_t = 3000)]
     length: usize,
-    /// Leave out characters that the network does not know
+    /// Skip characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
     /// The page to write, which is replaced if it exists; `-` is standard output

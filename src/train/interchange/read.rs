@@ -34,8 +34,8 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
         (None, None) => {
             let v = sizes.vocabulary;
             return Err(format!(
-                "it does not say which {v} characters it predicts; --vocabulary names a text that has \
-                 exactly these, or a file that lists them in the order of their ids"
+                "it does not say which {v} characters it predicts; name a text that has exactly these, or a \
+                 file that lists them in the order of their ids, with --vocabulary"
             ));
         }
     };
@@ -62,8 +62,8 @@ pub fn header_length(start: &[u8]) -> Check<u64> {
     let length = u64::from_le_bytes(*field);
     ensure(length <= MAX_HEADER, || {
         format!(
-            "not a safetensors file, or a damaged one: a header of {length} bytes where {MAX_HEADER} \
-             are the most"
+            "not a safetensors file, or a damaged one: a header of {length} bytes where at most \
+             {MAX_HEADER} are allowed"
         )
     })?;
     Ok(length)
@@ -112,7 +112,7 @@ impl<'a> File<'a> {
     /// shape: the sizes are then bounded by the file's length.
     fn sizes(&self) -> Check<Sizes> {
         let &[vocabulary, hidden] = &self.tensor("decoder.weight")?.shape[..] else {
-            return Err("decoder.weight is no matrix".into());
+            return Err("decoder.weight is not a matrix".into());
         };
         ensure(vocabulary >= 1 && hidden >= 1, || "decoder.weight is empty".into())?;
         let layers = (0..=TrainConfig::MAX_LAYERS)
