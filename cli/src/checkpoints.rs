@@ -1,11 +1,14 @@
 //! `karenina checkpoints`.
 
+use std::fmt::Write;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Args;
+use humantime::format_rfc3339_seconds;
+use indicatif::DecimalBytes;
 use karenina::error::{Error, Result};
 use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
@@ -124,8 +127,8 @@ fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
         plain(format!("{} x {}", s.sizes.layers, s.sizes.hidden)),
         plain(format!("{} x {}", s.config.batch, s.config.unroll)),
         plain(s.sizes.vocabulary),
-        plain(s.modified.map_or("-".into(), |time| date(time)[..16].replace('T', " "))),
-        plain(size(s.bytes)),
+        plain(s.modified.map_or("-".into(), date).replace('T', " ").trim_end_matches('Z')),
+        plain(DecimalBytes(s.bytes)),
         plain(mark),
     ]
 }
@@ -144,65 +147,9 @@ fn state(error: &Error) -> &'static str {
     }
 }
 
-/// Bytes in the unit that leaves at most four digits.
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..10_000 => format!("{bytes} B"),
-        10_000..10_000_000 => format!("{} kB", bytes / 1000),
-        _ => format!("{:.1} MB", bytes as f64 / 1e6),
-    }
-}
-
-/// A date as 2026-11-24T06:51:07Z.
+/// A date as 2026-11-24T06:51:07Z; a dash for one that no file of ours can have.
 fn date(time: SystemTime) -> String {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil_from_days(days);
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
-}
-
-/// The Gregorian date of a day counted from 1970-01-01 (Hinnant, "chrono-compatible low-level date
-/// algorithms": years that begin in March put the leap day last).
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468; // from 0000-03-01
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_date_has_two_digits_for_each_part() {
-        let time = UNIX_EPOCH + Duration::from_secs(1_704_164_645);
-        assert_eq!(date(time), "2024-01-02T03:04:05Z");
-    }
-
-    #[test]
-    fn dates_around_leap_days() {
-        for (days, expected) in [
-            (0, (1970, 1, 1)),
-            (11_016, (2000, 2, 29)),
-            (11_017, (2000, 3, 1)),
-            (19_782, (2024, 2, 29)),
-            (20_781, (2026, 11, 24)),
-        ] {
-            assert_eq!(civil_from_days(days), expected);
-        }
-    }
-
-    #[test]
-    fn sizes_keep_to_four_digits() {
-        assert_eq!(size(812), "812 B");
-        assert_eq!(size(2_663_399), "2663 kB");
-        assert_eq!(size(42_700_000), "42.7 MB");
-    }
+    let mut text = String::new();
+    let is_known = write!(text, "{}", format_rfc3339_seconds(time)).is_ok();
+    if is_known { text } else { "-".into() }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::evaluate::{evaluate, evaluation_bytes};
 use karenina::memory;
 use karenina::text::vocabulary::Vocabulary;
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::input::{ModelArg, TextArgs};
 use super::output::{OutputArgs, output_error, print_json};
-use super::settings::{ThreadsArg, WeightsArg};
+use super::settings::{ThreadsArg, WeightsArg, demand};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -54,13 +54,8 @@ impl Eval {
         };
         let ids = corpus.ids();
         let rows = self.rows.unwrap_or_else(|| (ids.len() / ROW).clamp(1, 100));
-        if rows == 0 || ids.len() <= rows {
-            return Err(Error::Setting {
-                name: "--rows",
-                found: rows.to_string(),
-                expected: format!("at least 1 and fewer than the text's {} characters", ids.len()),
-            });
-        }
+        let expected = format!("at least 1 and fewer than the text's {} characters", ids.len());
+        demand((1..ids.len()).contains(&rows), "--rows", rows, expected)?;
         let bytes = evaluation_bytes::<f32>(checkpoint.parameters.sizes(), rows);
         memory::require(bytes, format!("--rows {rows}"))?;
         let parameters = checkpoint.parameters.rounded(self.weights.weights)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::math::Real;
 use karenina::memory;
 use karenina::model::{Network, Parameters, State};
@@ -16,6 +16,7 @@ use ndarray::ArrayView2;
 use super::input::ModelArg;
 use super::output::note;
 use super::output::write_file;
+use super::settings::demand;
 use super::table::Precision;
 
 /// Most characters of a phrase whose gradients are computed: all time steps are in memory at once.
@@ -60,13 +61,8 @@ fn gradients<R: Real>(
     precision: Precision,
 ) -> Result<Vec<u8>> {
     let length = phrase.chars().count();
-    if !(2..=LONGEST).contains(&length) {
-        return Err(Error::Setting {
-            name: "--gradients",
-            found: format!("with a phrase of {length} characters"),
-            expected: format!("a phrase of 2 to {LONGEST} characters"),
-        });
-    }
+    let (found, expected) = (format!("of {length} characters"), format!("of 2 to {LONGEST}"));
+    demand((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
     let ids = Vocabulary::from_sorted(checkpoint.vocabulary)?.encode(phrase)?;
     let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
     let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)

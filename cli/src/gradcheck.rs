@@ -5,21 +5,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::math::Real;
-use karenina::memory;
-use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::model::{Parameters, Sizes};
 use karenina::study::gradcheck::{
     CurvePoint, Problem, TensorCheck, Verdict, check, curve, default_epsilon,
 };
 use karenina::study::trace::visible;
 use karenina::text::vocabulary::Vocabulary;
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
 
-use super::input::{TextArgs, load};
+use super::input::{TextArgs, load, new_network};
 use super::output::output_error;
 use super::output::read_enough;
+use super::settings::demand;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
@@ -83,12 +81,8 @@ impl Gradcheck {
             }
             None => {
                 let vocabulary = text.vocabulary().clone();
-                let Self { hidden, layers, .. } = self;
-                let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
-                let what = format!("--layers {layers} --hidden {hidden}");
-                memory::require(Parameters::<f64>::bytes(sizes), what)?;
-                let rng = &mut Pcg64::seed_from_u64(self.seed);
-                (vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng))
+                let network = new_network(&vocabulary, self.hidden, self.layers, self.seed)?;
+                (vocabulary, network)
             }
         };
         // Only the batch itself must be known to the network.
@@ -103,8 +97,6 @@ impl Gradcheck {
 
     fn validate(&self) -> Result<()> {
         let sizes = [
-            ("--hidden", self.hidden),
-            ("--layers", self.layers),
             ("--batch", self.batch),
             ("--unroll", self.unroll),
             ("--sample", self.sample.unwrap_or(1)),
@@ -147,13 +139,6 @@ impl Gradcheck {
         read_enough(print().map_err(output_error))?;
         let agree = checks.iter().all(|check| check.verdict() == Verdict::Agrees);
         Ok(if agree { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-}
-
-fn demand(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => Err(Error::Setting { name, found: found.to_string(), expected: expected.into() }),
     }
 }
 

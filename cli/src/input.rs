@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use karenina::error::{Error, Result};
+use karenina::memory;
+use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
 
 use super::output::warn;
+use super::settings::demand;
 
 /// The arguments that name a text.
 #[derive(Args)]
@@ -70,6 +76,23 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
         warn(&format!("{error}; using an older one"));
     }
     Ok(loaded.checkpoint)
+}
+
+/// A network as training starts it, over this `vocabulary`.
+pub fn new_network(
+    vocabulary: &Vocabulary,
+    hidden: usize,
+    layers: usize,
+    seed: u64,
+) -> Result<Parameters<f64>> {
+    for (name, value) in [("--hidden", hidden), ("--layers", layers)] {
+        demand(value > 0, name, value, "at least 1")?;
+    }
+    let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+    let bytes = Parameters::<f64>::bytes(sizes);
+    memory::require(bytes, format!("--layers {layers} --hidden {hidden}"))?;
+    let rng = &mut Pcg64::seed_from_u64(seed);
+    Ok(Parameters::initial(sizes, Initialisation::Glorot, rng))
 }
 
 /// Reads the files `paths` as one text; `-` is standard input, and no path at all the text that is

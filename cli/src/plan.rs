@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use indicatif::BinaryBytes;
 use karenina::error::Result;
 use karenina::study::plan::Plan as Found;
 
@@ -42,7 +43,7 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
     });
     let rate = (plan.batch * plan.unroll) as f64 / plan.step_seconds;
     writeln!(out, "parameters       {}", plan.parameters)?;
-    writeln!(out, "memory           {}{of_machine}", mib(m.total()))?;
+    writeln!(out, "memory           {}{of_machine}", BinaryBytes(m.total()))?;
     for (what, bytes) in [
         ("weights and gradients", m.parameters + m.gradients),
         ("Adam's moments", m.moments),
@@ -51,7 +52,7 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
         ("text", m.text),
         ("writing a sample", m.sampling),
     ] {
-        writeln!(out, "  {what:22} {:>12}", mib(bytes))?;
+        writeln!(out, "  {what:22} {:>12}", BinaryBytes(bytes).to_string())?;
     }
     writeln!(
         out,
@@ -64,12 +65,8 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "an epoch         {batches} steps, about {epoch}")?;
     writeln!(out, "the run          {} steps, about {}", plan.steps, time(plan.run_seconds))?;
     let (count, bytes) = (plan.checkpoints, plan.checkpoint_bytes);
-    writeln!(out, "checkpoints      {count} of up to {}", mib(bytes))?;
+    writeln!(out, "checkpoints      {count} of up to {}", BinaryBytes(bytes))?;
     out.flush()
-}
-
-fn mib(bytes: u64) -> String {
-    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 /// Seconds as people say them: two units.

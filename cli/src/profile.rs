@@ -4,13 +4,13 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::study::profile::{PhaseProfile, Profile as Measured};
 use karenina::train::TrainConfig;
 
 use super::input::TextArgs;
 use super::output::{output_error, print_json};
-use super::settings::{Sizes, ThreadsArg};
+use super::settings::{Sizes, ThreadsArg, demand};
 use super::table::{Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina profile`.
@@ -37,10 +37,7 @@ impl Profile {
     /// Measures and prints.
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.threads.count()?;
-        if self.steps == Some(0) {
-            let (name, found, expected) = ("--steps", "0".into(), "at least 1".into());
-            return Err(Error::Setting { name, found, expected });
-        }
+        demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
         let config = self.sizes.on_top_of(TrainConfig::preset(&self.preset)?);
         let corpus = self.texts.read()?;
         let measured = Measured::measure(&corpus, config, threads, self.steps)?;

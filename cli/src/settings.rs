@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
 use karenina::text::batches::Validation;
@@ -110,6 +110,22 @@ pub struct Settings {
     /// Seed of the initial weights and of dropout
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+}
+
+/// Refuses the setting `name` with the value `found` unless it `holds`.
+pub fn demand(
+    holds: bool,
+    name: &'static str,
+    found: impl ToString,
+    expected: impl ToString,
+) -> Result<()> {
+    match holds {
+        true => Ok(()),
+        false => {
+            let (found, expected) = (found.to_string(), expected.to_string());
+            Err(Error::Setting { name, found, expected })
+        }
+    }
 }
 
 /// A limit, or none.

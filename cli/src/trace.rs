@@ -5,15 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::{Error, Result};
-use karenina::memory;
-use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::error::Result;
+use karenina::model::Parameters;
 use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, to_html, visible};
 use karenina::text::vocabulary::Vocabulary;
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
 
-use super::input::load;
+use super::input::{load, new_network};
 use super::output::output_error;
 use super::output::{print_json, write_file};
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
@@ -99,19 +96,9 @@ impl Trace {
             let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
             return Ok((vocabulary, checkpoint.parameters.cast()));
         }
-        for (name, value) in [("--hidden", self.hidden), ("--layers", self.layers)] {
-            if value == 0 {
-                let (found, expected) = ("0".into(), "at least 1".into());
-                return Err(Error::Setting { name, found, expected });
-            }
-        }
         let vocabulary = Vocabulary::from_text(&self.phrase);
-        let Self { hidden, layers, .. } = *self;
-        let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
-        let what = format!("--layers {layers} --hidden {hidden}");
-        memory::require(Parameters::<f64>::bytes(sizes), what)?;
-        let rng = &mut Pcg64::seed_from_u64(self.seed);
-        Ok((vocabulary, Parameters::initial(sizes, Initialisation::Glorot, rng)))
+        let network = new_network(&vocabulary, self.hidden, self.layers, self.seed)?;
+        Ok((vocabulary, network))
     }
 }
 

@@ -113,5 +113,7 @@ fn an_evaluation_and_a_list_are_json_too() {
     assert_eq!(column("step")[..3], [0, 20, 37]);
     assert_eq!(column("newest")[..3], [false, false, true]);
     assert_eq!(list[2]["sizes"]["hidden"], 4);
+    let date = list[2]["modified"].as_str().unwrap();
+    assert!(date.starts_with("20") && date.ends_with('Z') && date.len() == 20, "{date}");
     assert!(list[3]["error"].as_str().unwrap().contains("i99_l4.ckpt"));
 }

@@ -76,7 +76,7 @@ fn the_start_of_the_weights_is_set_once_and_kept() {
     let folder = folder.path();
     succeed(folder, &format!("{SMALL} --steps 2 --init-sd 0.02 --forget-bias -0.5"));
     let start = load_any(&folder.join("checkpoints/i0_l4.ckpt")).unwrap().checkpoint;
-    let layer = &start.parameters.lstm[0];
+    let layer = start.parameters.lstm(0);
     assert_eq!(layer.b.as_slice().unwrap()[4..8], [-0.5; 4]);
     assert!(layer.w_ih.iter().chain(&layer.w_hh).all(|w| w.abs() <= 0.04), "cut at two sd");
     let end = load_any(&folder.join("checkpoints")).unwrap().checkpoint;
