@@ -16,7 +16,7 @@ use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer};
 
-use super::output::{OutputArgs, output_error, warn};
+use super::output::{OutputArgs, output_error, read_enough, warn};
 use super::progress::{Event, Screen};
 use super::sample::short_sample;
 use super::settings::{Limit, NETWORK, Recipe, TRAINING};
@@ -245,7 +245,7 @@ impl Train {
             }
             if let Some(signal) = signals.received() {
                 let path = run.stop()?;
-                end(&run, &mut screen, "stopped", &path)?;
+                read_enough(end(&run, &mut screen, "stopped", &path))?;
                 self.output.say(&format!(
                     "stopped; {} is saved. To continue: {}",
                     path.display(),

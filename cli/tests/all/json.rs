@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::command::{errors, run, succeed, with_text};
+use crate::command::{errors, karenina, run, succeed, with_text};
 
 const SMALL: &str =
     "train text --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --epochs 1 --save-every 20";
@@ -68,6 +68,19 @@ fn a_reader_that_leaves_does_not_end_the_run() {
     let list = succeed(folder.path(), "checkpoints --json").stdout;
     let list: Value = serde_json::from_slice(&list).unwrap();
     assert_eq!(list.as_array().unwrap().last().unwrap()["step"], 37, "the last step is saved");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_the_json_is_told_when_the_run_is_saved() {
+    let folder = with_text();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let words = format!("{SMALL} --json");
+    let output = karenina(folder.path(), words.split(' ')).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = errors(&output);
+    assert!(told.starts_with("karenina: cannot write to standard output: No space"), "{told}");
+    assert!(folder.path().join("checkpoints/i37_l4.ckpt").is_file());
 }
 
 #[test]
