@@ -14,8 +14,8 @@ fn train_step(c: &mut Criterion) {
     let mut group = c.benchmark_group("train_step");
     group.sample_size(10);
     for [hidden, batch, unroll] in SIZES {
-        let article = TrainConfig::article();
-        let config = TrainConfig { hidden, batch, unroll, epochs: u64::MAX, ..article };
+        let config = TrainConfig::builder().hidden(hidden).batch(batch).unroll(unroll);
+        let config = config.epochs(u64::MAX).build().expect("in range");
         group.throughput(Throughput::Elements((batch * unroll) as u64));
         for threads in [1, 2] {
             let mut trainer = Trainer::new(&corpus, config.clone(), threads).expect("it fits");

@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 fn main() -> Result<()> {
-    let config = TrainConfig { hidden: 64, steps: Some(200), ..TrainConfig::quick() };
+    let config = TrainConfig::quick().into_builder().hidden(64).steps(Some(200)).build()?;
     let mut trainer = Trainer::new(&Corpus::embedded(), config, 2)?;
     for report in trainer.by_ref() {
         let row = report?.row;

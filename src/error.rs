@@ -1,4 +1,4 @@
-//! What can go wrong through no fault of the program, each with its data: which file, what was
+//! What can go wrong through no fault of the program, each cause with its data: which file, what was
 //! found, what would work. A programmer's mistake is an assertion instead.
 
 use std::fmt;
@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 /// The result of everything that may fail through input, files or the machine.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A failure that the user can do something about.
+/// A failure that the user can do something about, by its cause.
+///
+/// Messages name settings as this library does, as in `hidden`; what a command calls them, and what could
+/// be typed instead, is for the command to add.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Error {
     /// The operating system refused an action on a file or stream.
     Io {
@@ -21,31 +25,14 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
-    /// A text is not valid UTF-8.
-    NotUtf8 {
-        /// Where the text came from.
-        path: PathBuf,
-        /// Offset of the first byte that is no UTF-8.
-        offset: usize,
-    },
     /// A text holds bytes that mean nothing in the encoding that it was read in.
     Malformed {
         /// Where the text came from.
         path: PathBuf,
-        /// The encoding's name.
+        /// The encoding's name, as in "UTF-8".
         encoding: &'static str,
         /// Offset of the first byte that has no meaning.
         offset: usize,
-    },
-    /// A folder stands where a text was expected.
-    TextIsFolder {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A text has no characters.
-    EmptyText {
-        /// Where the text came from.
-        path: PathBuf,
     },
     /// A text is too short for the batches it must hold.
     TextTooShort {
@@ -58,18 +45,18 @@ pub enum Error {
         /// Batch and unroll that would fit, if any does.
         fits: Option<(usize, usize)>,
     },
-    /// A hyper-parameter has a value outside its range.
+    /// A setting has a value outside its range.
     Setting {
-        /// Its name as the user writes it.
+        /// Its name in this library, as in "learning_rate".
         name: &'static str,
         /// What was given.
         found: String,
-        /// What would work.
+        /// What would work, as in "at least 1".
         expected: String,
     },
-    /// Something that was asked for needs more memory than there is.
-    TooLarge {
-        /// What needs it, as the user wrote it, as in "--rows 1000000".
+    /// Something needs more memory than there is.
+    NoMemory {
+        /// What needs it: a file, or words such as "a trace of 100 characters".
         what: String,
         /// Bytes that it needs; `u64::MAX` also stands for more.
         needed: u64,
@@ -115,19 +102,44 @@ pub enum Error {
         /// The newest version that this program reads.
         known: u32,
     },
-    /// A checkpoint that is larger than the memory that is free.
-    NoMemory {
-        /// The file.
+    /// A folder holds no checkpoint that can be used.
+    NoCheckpoint {
+        /// The folder.
         path: PathBuf,
-        /// Bytes of it.
-        needed: u64,
-        /// Bytes that the machine can give out.
-        available: u64,
+    },
+    /// A run cannot go on, since its checkpoint was trained on another text.
+    OtherText {
+        /// The checkpoint.
+        path: PathBuf,
+    },
+    /// A run cannot go on from a checkpoint for another reason, such as other sizes.
+    Mismatch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs.
+        reason: String,
+    },
+    /// A new run was to begin in a folder that holds one.
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Another process trains in a folder.
+    Busy {
+        /// The folder.
+        path: PathBuf,
     },
     /// The folder of this run is another's by now.
     OtherRun {
         /// The folder.
         path: PathBuf,
+    },
+    /// What is in a run folder is not what a run leaves.
+    RunFolder {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong with it, and what would work.
+        reason: String,
     },
     /// A run has ended, and its last step could not be saved.
     NotSaved {
@@ -137,25 +149,6 @@ pub enum Error {
         safe: Option<PathBuf>,
         /// Why it was not saved.
         source: Box<Error>,
-    },
-    /// A folder holds no checkpoint that can be used.
-    NoCheckpoint {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A run cannot go on from a checkpoint: another text, other sizes.
-    Mismatch {
-        /// The checkpoint.
-        path: PathBuf,
-        /// What differs.
-        reason: String,
-    },
-    /// A run folder cannot be used as asked.
-    RunFolder {
-        /// The folder.
-        path: PathBuf,
-        /// Why, and what would work.
-        reason: String,
     },
     /// The loss or a gradient is no longer a finite number.
     NotFinite {
@@ -184,9 +177,18 @@ impl Error {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// A mistake in what the user typed, as against a failure of file or machine: exit code 2.
+    /// Whether other settings would have worked, as against a failure of file or machine.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Setting { .. } | Self::TooLarge { .. })
+        matches!(self, Self::Setting { .. } | Self::NoMemory { .. })
+    }
+
+    /// `found` is not what the setting `name` may be.
+    pub(crate) fn setting(
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting { name, found: found.to_string(), expected: expected.into() }
     }
 }
 
@@ -196,29 +198,19 @@ impl fmt::Display for Error {
             Self::Io { action, path, source } => {
                 write!(f, "cannot {action} {}: {source}", path.display())
             }
-            Self::NotUtf8 { path, offset } => write!(
-                f,
-                "{} is not UTF-8: byte {offset} does not belong to any character; \
-                 name its encoding, as in --encoding windows-1251",
-                path.display()
-            ),
             Self::Malformed { path, encoding, offset } => write!(
                 f,
                 "{} is not {encoding}: byte {offset} does not belong to any character",
                 path.display()
             ),
-            Self::TextIsFolder { path } => {
-                write!(f, "{} is a folder; name the text files in it", path.display())
-            }
-            Self::EmptyText { path } => write!(f, "{} holds no text", path.display()),
-            Self::TextTooShort { found, batches, needed, fits } => {
-                write_too_short(f, *found, *batches, *needed, *fits)
+            Self::TextTooShort { found, batches, needed, .. } => {
+                write_too_short(f, *found, *batches, *needed)
             }
             Self::Setting { name, found, expected } => {
-                write!(f, "{name} {found} will not do: it must be {expected}")
+                write!(f, "{name} is {found}, but must be {expected}")
             }
-            Self::TooLarge { what, needed, available } => {
-                write_too_large(f, what, *needed, *available)
+            Self::NoMemory { what, needed, available } => {
+                write_no_memory(f, what, *needed, *available)
             }
             Self::UnknownCharacter { character, nearest } => write_unknown(f, *character, nearest),
             Self::VocabularyOrder { id, before, character } => write!(
@@ -226,36 +218,34 @@ impl fmt::Display for Error {
                 "the characters of a vocabulary must ascend, but number {id} is {character:?} \
                  after {before:?}"
             ),
-            Self::Checkpoint { path, reason } | Self::Damaged { path, reason } => {
-                write!(f, "{}: {reason}", path.display())
-            }
+            Self::Checkpoint { path, reason }
+            | Self::Damaged { path, reason }
+            | Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::Newer { path, found, known } => write!(
                 f,
                 "{}: made by a newer karenina: format version {found}, this program reads up to \
                  {known}",
                 path.display()
             ),
-            Self::NoMemory { path, needed, available } => write!(
-                f,
-                "{}: its {needed} bytes do not fit into this machine's memory, of which {available} \
-                 bytes are free",
-                path.display()
-            ),
+            Self::NoCheckpoint { path } => {
+                write!(f, "{} holds no checkpoint (i*_l*.ckpt)", path.display())
+            }
+            Self::OtherText { path } => {
+                write!(f, "cannot resume from {}: it was trained on another text", path.display())
+            }
+            Self::Mismatch { path, reason } => {
+                write!(f, "cannot resume from {}: {reason}", path.display())
+            }
+            Self::RunExists { path } => write!(f, "{} already holds a run", path.display()),
+            Self::Busy { path } => {
+                write!(f, "{}: another process is training here", path.display())
+            }
             Self::OtherRun { path } => write!(
                 f,
                 "{} belongs to another run now; this run ends, and what is there stays as it is",
                 path.display()
             ),
             Self::NotSaved { step, safe, source } => write_not_saved(f, *step, safe, source),
-            Self::NoCheckpoint { path } => write!(
-                f,
-                "{} holds no checkpoint (i*_l*.ckpt); `karenina train` writes one",
-                path.display()
-            ),
-            Self::Mismatch { path, reason } => {
-                write!(f, "cannot resume from {}: {reason}", path.display())
-            }
-            Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
             Self::NotFinite { step, what, text } => write_not_finite(f, *step, what, text),
         }
     }
@@ -266,21 +256,16 @@ fn write_too_short(
     found: usize,
     batches: usize,
     needed: usize,
-    fits: Option<(usize, usize)>,
 ) -> fmt::Result {
     let s = if found == 1 { "" } else { "s" };
     write!(f, "the text has {found} character{s}, but ")?;
     match batches {
-        1 => write!(f, "one batch needs {needed}; ")?,
-        n => write!(f, "{n} batches (validation included) need {needed}; ")?,
-    }
-    match fits {
-        Some((batch, unroll)) => write!(f, "--batch {batch} --unroll {unroll} would fit"),
-        None => write!(f, "even --batch 1 --unroll 1 would not fit"),
+        1 => write!(f, "one batch needs {needed}"),
+        n => write!(f, "{n} batches (validation included) need {needed}"),
     }
 }
 
-fn write_too_large(
+fn write_no_memory(
     f: &mut fmt::Formatter<'_>,
     what: &str,
     needed: u64,
@@ -291,7 +276,7 @@ fn write_too_large(
     let decimals = if needed.min(available) < 1 << 29 { 3 } else { 1 };
     write!(
         f,
-        "{what} needs {more}{:.decimals$} GiB of memory, but there are {:.decimals$} GiB; ask for less",
+        "{what} needs {more}{:.decimals$} GiB of memory, but only {:.decimals$} GiB is available",
         gib(needed),
         gib(available),
     )
@@ -299,11 +284,11 @@ fn write_too_large(
 
 fn write_unknown(f: &mut fmt::Formatter<'_>, character: char, nearest: &[char]) -> fmt::Result {
     write!(f, "the model does not know the character {character:?}")?;
-    if !nearest.is_empty() {
-        let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
-        write!(f, "; nearest to it are {}", nearest.join(", "))?;
+    if nearest.is_empty() {
+        return Ok(());
     }
-    write!(f, "; --skip-unknown leaves unknown characters out")
+    let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
+    write!(f, "; nearest to it are {}", nearest.join(", "))
 }
 
 fn write_not_saved(
@@ -332,7 +317,7 @@ fn write_not_finite(
     if text.len() > 3 {
         write!(f, " … ({} rows)", text.len())?;
     }
-    write!(f, "; a lower --learning-rate or --clip would help, or --on-nan skip")
+    Ok(())
 }
 
 impl std::error::Error for Error {

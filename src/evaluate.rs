@@ -11,6 +11,7 @@ const UNROLL: usize = 100;
 
 /// The mean loss over a text, and what it means.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Characters predicted: all but the first of each row.
     pub characters: usize,

@@ -1,5 +1,35 @@
 //! Character-level LSTM language models on the CPU, every forward and backward pass written by hand.
 //!
+//! ```
+//! use karenina::rand::SeedableRng;
+//! use karenina::sample::{Generator, Picker};
+//! use karenina::text::corpus::Corpus;
+//! use karenina::train::{TrainConfig, Trainer};
+//!
+//! // Train a small network on a text ...
+//! let corpus = Corpus::from_str(&"Happy families are all alike. ".repeat(20));
+//! let config = TrainConfig::builder().hidden(32).layers(1).batch(4).unroll(30).epochs(30);
+//! let config = config.learning_rate(0.02).keep(1.0).build()?;
+//! let mut trainer = Trainer::new(&corpus, config, 1)?;
+//! for report in trainer.by_ref() {
+//!     assert!(report?.row.loss.is_finite());
+//! }
+//!
+//! // ... and let it write, one character at a time.
+//! let vocabulary = trainer.vocabulary();
+//! let mut generator = Generator::new(trainer.parameters(), 1);
+//! let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+//! generator.read(&vocabulary.encode("Happy ")?);
+//! let mut text = String::new();
+//! for _ in 0..24 {
+//!     let id = Picker::default().pick(generator.logits().row(0), &mut rng);
+//!     text.push(vocabulary.character(id));
+//!     generator.step(&[id]);
+//! }
+//! assert_eq!(text, "families are all alike. ");
+//! # Ok::<(), karenina::error::Error>(())
+//! ```
+//!
 //! # A tour in reading order
 //!
 //! Read [`mod@reference`] first: the whole training step on one page, in plain loops. The rest of the crate computes
@@ -43,6 +73,15 @@
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
 //! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
 //! it so.
+
+//!
+//! # What is stable
+//!
+//! What this documentation shows. Items that it hides, such as the kernels of the matrix products, are public
+//! for this crate's own tests and benchmarks and may change in any release. [`ndarray`] and [`rand`] are
+//! exported, since arrays and generators of random numbers are passed in and out.
+
+pub use {ndarray, rand};
 
 pub mod error;
 pub mod evaluate;

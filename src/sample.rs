@@ -10,6 +10,7 @@ use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Picker {
     /// Only the n most probable characters are drawn; 0 means all. Default 5, the article's.
     pub top_n: usize,
@@ -23,25 +24,41 @@ pub struct Picker {
 
 impl Default for Picker {
     fn default() -> Self {
-        Self { top_n: 5, top_p: 1.0, temperature: 1.0 }
+        Self::ARTICLE
     }
 }
 
 impl Picker {
+    /// The article's choice, which is the default.
+    pub const ARTICLE: Self = Self { top_n: 5, top_p: 1.0, temperature: 1.0 };
+
+    /// This picker with another [`Picker::top_n`].
+    pub const fn with_top_n(self, top_n: usize) -> Self {
+        Self { top_n, ..self }
+    }
+
+    /// This picker with another [`Picker::top_p`].
+    pub const fn with_top_p(self, top_p: f64) -> Self {
+        Self { top_p, ..self }
+    }
+
+    /// This picker with another [`Picker::temperature`].
+    pub const fn with_temperature(self, temperature: f64) -> Self {
+        Self { temperature, ..self }
+    }
+
     /// Checks every value against its range.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value that will not do.
+    /// [`Error::Setting`] for the first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        let check = |holds: bool, name, found: f64, expected: &str| match holds {
+        let check = |holds, name, found: f64, expected| match holds {
             true => Ok(()),
-            false => {
-                Err(Error::Setting { name, found: found.to_string(), expected: expected.into() })
-            }
+            false => Err(Error::setting(name, found, expected)),
         };
         let (p, t) = (self.top_p, self.temperature);
-        check(p > 0.0 && p <= 1.0, "--top-p", p, "above 0 and at most 1")?;
-        check(t >= 0.0 && t.is_finite(), "--temperature", t, "a finite number of at least 0")
+        check(p > 0.0 && p <= 1.0, "top_p", p, "above 0 and at most 1")?;
+        check(t >= 0.0 && t.is_finite(), "temperature", t, "a finite number of at least 0")
     }
 
     /// Draws a character's id: softmax at the temperature, all but the top n set to zero, the rest
@@ -86,6 +103,22 @@ impl Picker {
 ///
 /// It is the training forward pass with T = 1 and no dropout: the same bits. With 16-bit [`Storage`] they are
 /// the bits of the network whose parameters are [rounded](Parameters::rounded).
+///
+/// ```
+/// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::rand::SeedableRng;
+/// use karenina::sample::{Generator, Picker};
+///
+/// let sizes = Sizes { vocabulary: 3, hidden: 8, layers: 2 };
+/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let parameters: Parameters<f32> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+/// let mut generator = Generator::new(&parameters, 1);
+/// generator.read(&[0, 2, 1]); // what the text begins with
+/// for _ in 0..5 {
+///     let next = Picker::default().pick(generator.logits().row(0), &mut rng);
+///     generator.step(&[next]);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Generator<'a, R: Real> {
     parameters: &'a Parameters<R>,

@@ -38,8 +38,7 @@ impl Import {
         let checkpoint = interchange::load(&self.file, vocabulary.as_deref())?;
         let folder = self.run.unwrap_or_else(|| beside(&self.file));
         if folder.is_dir() && !checkpoints_in(&folder)?.is_empty() {
-            let reason = "holds a run already; name another folder with --run";
-            return Err(Error::RunFolder { path: folder, reason: reason.into() });
+            return Err(Error::RunExists { path: folder });
         }
         let mut opened = RunFolder::open(&folder, Mode::New)?;
         opened.warnings.iter().for_each(|warning| warn(warning));
@@ -82,8 +81,9 @@ fn read_utf8(path: &Path) -> Result<String> {
         fs::read(path)
     };
     let bytes = bytes.map_err(Error::io("read", path))?;
-    String::from_utf8(bytes).map_err(|error| Error::NotUtf8 {
+    String::from_utf8(bytes).map_err(|error| Error::Malformed {
         path: path.to_path_buf(),
+        encoding: "UTF-8",
         offset: error.utf8_error().valid_up_to(),
     })
 }

@@ -113,7 +113,7 @@ pub fn read_text(paths: &[PathBuf], encoding: Option<&str>) -> Result<Corpus> {
         corpus.begin_text();
         let name = read_one(path, encoding, &mut corpus)?;
         if corpus.is_at_start() {
-            return Err(Error::EmptyText { path: name.into() });
+            return Err(unreadable(name, ErrorKind::InvalidData, "it holds no text"));
         }
     }
     corpus.finish()
@@ -142,12 +142,17 @@ fn read_one<'a>(
         return Ok(name);
     }
     if path.is_dir() {
-        return Err(Error::TextIsFolder { path: path.into() });
+        let reason = "it is a folder; name the text files in it";
+        return Err(unreadable(path, ErrorKind::IsADirectory, reason));
     }
     let file = File::open(path).map_err(Error::io("read", path))?;
     corpus.expect(file.metadata().map_or(0, |metadata| metadata.len()));
     decode(path, file, encoding, corpus)?;
     Ok(path)
+}
+
+fn unreadable(name: &Path, kind: ErrorKind, reason: &str) -> Error {
+    Error::io("read", name)(io::Error::new(kind, reason))
 }
 
 /// Adds to `corpus` the text that the bytes of `source`, called `name`, hold.
@@ -282,7 +287,7 @@ mod tests {
         let error = read_text(&[], Some("klingon")).unwrap_err();
         assert!(error.is_usage());
         let message = error.to_string();
-        assert!(message.starts_with("--encoding klingon will not do: it must be a label"));
+        assert!(message.starts_with("--encoding is klingon, but must be a label"));
         for label in message.split("such as ").nth(1).unwrap().replace(" or ", ", ").split(", ") {
             find_encoding(label).unwrap();
         }
@@ -310,9 +315,9 @@ mod tests {
         };
         fs::write(folder.path().join("empty"), "").unwrap();
         fs::write(folder.path().join("mark"), "\u{feff}").unwrap();
-        assert_eq!(message(""), "DIR/ is a folder; name the text files in it");
+        assert_eq!(message(""), "cannot read DIR/: it is a folder; name the text files in it");
         assert!(message("none").starts_with("cannot read DIR/none: "));
-        assert_eq!(message("empty"), "DIR/empty holds no text");
-        assert_eq!(message("mark"), "DIR/mark holds no text");
+        assert_eq!(message("empty"), "cannot read DIR/empty: it holds no text");
+        assert_eq!(message("mark"), "cannot read DIR/mark: it holds no text");
     }
 }

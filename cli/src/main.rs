@@ -6,6 +6,7 @@ mod describe;
 mod eval;
 mod export;
 mod gradcheck;
+mod hints;
 mod import;
 mod input;
 mod output;
@@ -85,8 +86,16 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: nothing is wrong.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::warn(&error.to_string());
+            output::warn(&hints::sentence(&error, &subcommand()));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// What clap knows of the subcommand that was typed.
+fn subcommand() -> clap::Command {
+    let mut cli = Cli::command();
+    let typed = cli.get_matches_mut();
+    let name = typed.subcommand_name().expect("one was run");
+    cli.find_subcommand(name).expect("clap has found it").clone()
 }

@@ -95,7 +95,7 @@ impl Screen {
 
     /// Shows a step.
     pub fn step(&mut self, report: &StepReport) {
-        let &StepReport { ref row, characters_per_second } = report;
+        let &StepReport { ref row, characters_per_second, .. } = report;
         self.recent.push_back(row.loss);
         if self.recent.len() > WINDOW {
             self.recent.pop_front();

@@ -67,7 +67,8 @@ pub struct PickerArgs {
 impl PickerArgs {
     fn picker(&self) -> Result<Picker> {
         let Self { top_n, top_p, temperature } = *self;
-        let picker = Picker { top_n, top_p, temperature };
+        let picker = Picker::default();
+        let picker = picker.with_top_n(top_n).with_top_p(top_p).with_temperature(temperature);
         picker.validate()?;
         Ok(picker)
     }
@@ -262,7 +263,7 @@ impl Writer<'_> {
 
 /// Keeps closer to the likeliest characters than `karenina sample` does by default, to show which words the
 /// network has learnt.
-const GLANCE: Picker = Picker { top_n: 5, top_p: 1.0, temperature: 0.5 };
+const GLANCE: Picker = Picker::ARTICLE.with_temperature(0.5);
 
 /// A short text for the training screen: `length` characters after a line break.
 pub fn short_sample(

@@ -156,15 +156,6 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
     Ok(Validation::Share(share))
 }
 
-/// What the user types for `validation`.
-fn validation_form(validation: Validation) -> String {
-    match validation {
-        Validation::None => "none".into(),
-        Validation::Share(share) => share.to_string(),
-        Validation::Batches(batches) => batches.to_string(),
-    }
-}
-
 /// What decides what a run computes: the arguments that training and planning share.
 #[derive(Args)]
 pub struct Recipe {
@@ -204,8 +195,8 @@ pub const NETWORK: [Fixed; 4] = [
     ("--hidden", |c| c.hidden.to_string()),
     ("--layers", |c| c.layers.to_string()),
     ("--init-sd", |c| match c.initialisation {
-        Initialisation::Glorot => "none".into(),
         Initialisation::TruncatedNormal(sd) => sd.to_string(),
+        _ => "none".into(),
     }),
     ("--forget-bias", |c| c.forget_bias.to_string()),
 ];
@@ -215,7 +206,7 @@ pub const TRAINING: [Fixed; 4] = [
     ("--batch", |c| c.batch.to_string()),
     ("--unroll", |c| c.unroll.to_string()),
     ("--seed", |c| c.seed.to_string()),
-    ("--validation", |c| validation_form(c.validation)),
+    ("--validation", |c| c.validation.to_string()),
 ];
 
 impl Settings {

@@ -109,7 +109,7 @@ impl Train {
             (_, true) => Mode::Overwrite,
             _ => Mode::New,
         };
-        let Opened { mut folder, checkpoint, warnings } = RunFolder::open(&self.run, mode)?;
+        let Opened { mut folder, checkpoint, warnings, .. } = RunFolder::open(&self.run, mode)?;
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));
         let trainer = match checkpoint {
@@ -168,12 +168,13 @@ impl Train {
                 model.vocabulary.len()
             )));
         }
-        let config = settings.on_top_of(preset.unwrap_or(model.config));
-        let config = TrainConfig { groups: 0, ..config }; // another batch, other groups
+        let mut config = settings.on_top_of(preset.unwrap_or(model.config));
+        config.groups = 0; // another batch, other groups
         config.validate()?;
         *corpus = take(corpus).in_terms_of(&vocabulary)?; // in place, for nobody shares it yet
-        let start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
-        Ok(Checkpoint { text_sha256: corpus.sha256(), ..start })
+        let mut start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
+        start.text_sha256 = corpus.sha256();
+        Ok(start)
     }
 
     /// The run's checkpoint with the settings that may change.
@@ -186,11 +187,7 @@ impl Train {
     ) -> Result<Checkpoint> {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         if checkpoint.text_sha256 != corpus.sha256() {
-            return Err(mismatch(format!(
-                "it was trained on a text other than {}; name that text, or another folder \
-                 with --run",
-                self.recipe.texts.name()
-            )));
+            return Err(Error::OtherText { path: path.to_path_buf() });
         }
         let settings = &self.recipe.settings;
         for fixed in [&NETWORK[..], &TRAINING] {
@@ -242,6 +239,7 @@ impl Train {
                 RunEvent::Saved(path) => self.show_saved(&run, &mut screen, &path),
                 RunEvent::Skipped(error) => screen.warn(&format!("skipped: {error}")),
                 RunEvent::Warning(warning) => screen.warn(&format!("karenina: {warning}")),
+                _ => {}
             }
             if let Some(signal) = signals.received() {
                 let path = run.stop()?;

@@ -76,7 +76,7 @@ impl<R: Real> PackedLstm<R> {
 }
 
 /// What comes into a layer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Input<'a, R> {
     /// Characters [T, b]: a one-hot row times W_ih is a row of W_ih, which is gathered.
     Characters(&'a Array2<u32>),

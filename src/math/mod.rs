@@ -2,11 +2,16 @@
 
 pub mod activation;
 pub mod init;
+#[doc(hidden)]
 pub mod matmul;
-pub mod random;
-pub mod real;
+pub(crate) mod random;
+mod real;
+#[doc(hidden)]
 pub mod simd;
 pub mod stopwatch;
+#[doc(hidden)]
 pub mod sums;
 
+#[doc(inline)]
+pub use matmul::Storage;
 pub use real::Real;

@@ -45,7 +45,7 @@ pub fn vectorised<T>(work: impl FnOnce() -> T) -> T {
 /// Asks for `row` before it is needed: the hardware follows whole rows by itself, but not parts of rows
 /// that lie far apart.
 #[inline(always)]
-pub fn ask_for<R>(row: &[R]) {
+pub(crate) fn ask_for<R>(row: &[R]) {
     for line in row.chunks(64 / size_of::<R>()) {
         #[cfg(target_arch = "x86_64")]
         {

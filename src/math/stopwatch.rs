@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// The phases of a training step, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Phase {
     /// First layer: the input weight's rows are gathered by character.
     Gather,
@@ -146,10 +147,5 @@ impl Stopwatch {
             nanoseconds: difference(&self.nanoseconds, &before.nanoseconds),
             calls: difference(&self.calls, &before.calls),
         }
-    }
-
-    /// Sets every counter to zero.
-    pub fn reset(&mut self) {
-        *self = Self::default();
     }
 }

@@ -15,7 +15,7 @@ use std::iter;
 use std::ops::Range;
 
 /// Most positions in a piece: their rows of dZ and X wait in the second- and third-level cache.
-pub const LONGEST_PIECE: usize = 1024;
+pub(crate) const LONGEST_PIECE: usize = 1024;
 /// Fewest positions of a group in [`default_groups`]: shorter chains would only be loaded and stored more often.
 const SHORTEST_GROUP: usize = 512;
 /// Most groups in [`default_groups`].

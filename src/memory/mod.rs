@@ -18,34 +18,33 @@ use limits::{kibibytes, room};
 const SMALL: u64 = 1 << 20;
 
 /// Bytes that this process can still get, where the system tells (Linux).
-pub fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     room(Path::new("/")).map(|room| room.available)
 }
 
 /// Bytes that this process can have in all: the machine's, or those of its tightest limit, where the
 /// system tells (Linux).
-pub fn total() -> Option<u64> {
+pub(crate) fn total() -> Option<u64> {
     room(Path::new("/")).map(|room| room.total)
 }
 
 /// The most memory that this process has had at once, in bytes, where the system tells (Linux).
-pub fn peak() -> Option<u64> {
+pub(crate) fn peak() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
-/// Refuses what cannot be had. To be asked before `bytes` are allocated for `what`, which is named as the
-/// user wrote it, as in `--hidden 1000000`.
+/// Refuses what cannot be had. To be asked before `bytes` are allocated for `what`, as in "3 texts at once".
 ///
 /// ```
 /// use karenina::memory::require;
 ///
-/// assert!(require(1 << 20, "--rows 3").is_ok());
-/// let refusal = require(1 << 60, "--rows 1000000000000").unwrap_err();
-/// assert!(refusal.to_string().starts_with("--rows 1000000000000 needs 1073741824.0 GiB of memory"));
+/// assert!(require(1 << 20, "one row").is_ok());
+/// let refusal = require(1 << 60, "a billion rows").unwrap_err();
+/// assert!(refusal.to_string().starts_with("a billion rows needs 1073741824.0 GiB of memory"));
 /// ```
 ///
 /// # Errors
-/// [`Error::TooLarge`] with both figures.
+/// [`Error::NoMemory`] with both figures.
 pub fn require(bytes: u64, what: impl Display) -> Result<()> {
     if bytes < SMALL || bytes <= most() {
         return Ok(());
@@ -56,8 +55,8 @@ pub fn require(bytes: u64, what: impl Display) -> Result<()> {
 /// Makes room for `more` elements in `list`, the memory of `what`.
 ///
 /// # Errors
-/// [`Error::TooLarge`] with both figures, what the list holds already included.
-pub fn reserve<T>(list: &mut Vec<T>, more: usize, what: impl Display) -> Result<()> {
+/// [`Error::NoMemory`] with both figures, what the list holds already included.
+pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize, what: impl Display) -> Result<()> {
     let bytes = |count: usize| (count as u64).saturating_mul(size_of::<T>() as u64);
     require(bytes(more), "").map_err(|_| too_large(bytes(list.len()), bytes(more), &what))?;
     list.try_reserve_exact(more).map_err(|_| too_large(bytes(list.len()), bytes(more), &what))
@@ -70,5 +69,5 @@ fn most() -> u64 {
 
 fn too_large(held: u64, more: u64, what: impl Display) -> Error {
     let [needed, available] = [more, most()].map(|bytes| bytes.saturating_add(held));
-    Error::TooLarge { what: what.to_string(), needed, available }
+    Error::NoMemory { what: what.to_string(), needed, available }
 }

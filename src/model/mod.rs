@@ -15,4 +15,5 @@ mod sums;
 pub use network::{Network, Prepared};
 pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};
+#[doc(hidden)]
 pub use shard::{LayerTape, Shard};

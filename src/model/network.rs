@@ -21,6 +21,25 @@ use crate::model::shard::Shard;
 use crate::model::sums::{ByCharacter, sum_of_losses, sum_over_positions};
 
 /// The memory of a training step, allocated once and reused by every step.
+///
+/// ```
+/// use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+/// use karenina::ndarray::array;
+/// use karenina::rand::SeedableRng;
+///
+/// let sizes = Sizes { vocabulary: 3, hidden: 4, layers: 1 };
+/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+/// let mut gradients = Parameters::zeros(sizes);
+/// let mut state = State::zeros(sizes, 2);
+///
+/// // T = 3 characters and the ones after them, in each of B = 2 rows.
+/// let (inputs, targets) = (array![[0, 1], [1, 2], [2, 0]], array![[1, 2], [2, 0], [0, 1]]);
+/// let mut network = Network::new(sizes, 2, 3, 1);
+/// let (x, y) = (inputs.view(), targets.view());
+/// let loss = network.gradients(&mut gradients, &parameters, x, y, &mut state, None);
+/// assert!((loss - 3_f64.ln()).abs() < 0.5, "as good as guessing among 3");
+/// ```
 #[derive(Clone, Debug)]
 pub struct Network<R: Real> {
     sizes: Sizes,
@@ -50,7 +69,7 @@ impl<R: Real> Network<R> {
     ///
     /// # Panics
     /// Without rows, steps or layers, and unless each group has a row.
-    pub fn with_groups(
+    pub(crate) fn with_groups(
         sizes: Sizes,
         (batch, unroll): (usize, usize),
         groups: usize,
@@ -76,11 +95,12 @@ impl<R: Real> Network<R> {
     }
 
     /// The shards with all intermediate values of the last pass, for those who study them.
+    #[doc(hidden)]
     pub fn shards(&self) -> &[Shard<R>] {
         &self.shards
     }
 
-    /// Seconds by phase, summed over the shards, since the last [`Network::reset_watch`].
+    /// Seconds by phase, summed over the shards, since the network was made.
     pub fn watch(&self) -> Stopwatch {
         let mut sum = self.watch.clone();
         for shard in &self.shards {
@@ -89,21 +109,13 @@ impl<R: Real> Network<R> {
         sum
     }
 
-    /// Sets all phase counters to zero.
-    pub fn reset_watch(&mut self) {
-        self.watch.reset();
-        for shard in &mut self.shards {
-            shard.watch.reset();
-        }
-    }
-
     /// Runs `work` and adds its time to `phase`: for the parts of a step outside the network.
-    pub fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
         self.watch.measure(phase, work)
     }
 
     /// Adds time in which `shards` shards waited for their threads to wake up.
-    pub fn add_waiting(&mut self, time: Duration, shards: usize) {
+    pub(crate) fn add_waiting(&mut self, time: Duration, shards: usize) {
         self.watch.add_time(Phase::Waiting, time * shards as u32);
     }
 

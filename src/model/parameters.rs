@@ -91,6 +91,7 @@ pub struct Tensor {
 
 /// How the LSTM kernels start; the projection is truncated normal with sd 0.1 in either case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Initialisation {
     /// Glorot uniform over the joint kernel [D+H, 4H], as TensorFlow's `BasicLSTMCell`.
     #[default]

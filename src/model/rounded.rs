@@ -36,13 +36,10 @@ impl Parameters<f32> {
             if let Some(weight) = self.numbers()[range].iter().find(beyond) {
                 let wider = if storage == Storage::F16 { "f32 or bf16" } else { "f32" };
                 let largest = storage.largest();
-                return Err(Error::Setting {
-                    name: "--weights",
-                    found: storage.to_string(),
-                    expected: format!(
-                        "{wider}, since {name} has a weight of {weight:?} and {storage} ends at {largest:?}"
-                    ),
-                });
+                let expected = format!(
+                    "{wider}, since {name} has a weight of {weight:?} and {storage} ends at {largest:?}"
+                );
+                return Err(Error::setting("weights", storage, expected));
             }
         }
         Ok(())

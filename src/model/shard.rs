@@ -63,7 +63,7 @@ pub struct Shard<R> {
 
 impl<R: Real> Shard<R> {
     /// Memory for `range` of B = `batch` rows over `unroll` steps.
-    pub fn new(sizes: Sizes, range: Range<usize>, batch: usize, unroll: usize) -> Self {
+    pub(crate) fn new(sizes: Sizes, range: Range<usize>, batch: usize, unroll: usize) -> Self {
         let (rows, hidden) = (range.len(), sizes.hidden);
         let layer = LayerTape {
             lstm: LstmTape::zeros(unroll, rows, hidden),
@@ -86,7 +86,12 @@ impl<R: Real> Shard<R> {
     }
 
     /// Takes this shard's rows of a batch (`inputs`, `targets` [T, B]) and of the state.
-    pub fn load(&mut self, inputs: ArrayView2<u32>, targets: ArrayView2<u32>, state: &State<R>) {
+    pub(crate) fn load(
+        &mut self,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &State<R>,
+    ) {
         let rows = self.range.clone();
         self.inputs.assign(&inputs.slice(s![.., rows.clone()]));
         self.targets.assign(&targets.slice(s![.., rows.clone()]));
@@ -97,7 +102,7 @@ impl<R: Real> Shard<R> {
     }
 
     /// Gives back the state after the last step.
-    pub fn store_state(&self, state: &mut State<R>) {
+    pub(crate) fn store_state(&self, state: &mut State<R>) {
         let rows = self.range.clone();
         for (l, layer) in self.layers.iter().enumerate() {
             let last = layer.lstm.h.len_of(Axis(0)) - 1;

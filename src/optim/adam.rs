@@ -11,6 +11,7 @@ use crate::model::{Parameters, Sizes};
 /// The optimiser's constants. Defaults: Kingma and Ba, "Adam" (ICLR 2015), Algorithm 1, which are
 /// the article's too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct AdamConfig {
     /// α, the step size. Default 1e-3.
     pub learning_rate: f64,

@@ -15,6 +15,7 @@ use crate::math::simd::vectorised;
 
 /// Speed of reading, all threads together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Bandwidth {
     /// Bytes of the last-level cache as the system tells (Linux), else a guess of 32 MiB.
     pub cache_bytes: usize,
@@ -26,12 +27,12 @@ pub struct Bandwidth {
 
 impl Bandwidth {
     /// Bytes of memory that are read, all threads together.
-    pub fn bytes() -> u64 {
+    pub(crate) fn bytes() -> u64 {
         4 * cache_bytes() as u64
     }
 
     /// Measures it on `threads` threads in about a second.
-    pub fn measure(threads: usize) -> Self {
+    pub(crate) fn measure(threads: usize) -> Self {
         let cache_bytes = cache_bytes();
         Self {
             cache_bytes,
@@ -42,7 +43,7 @@ impl Bandwidth {
 }
 
 /// As many threads as can run at once: at most one for each processor.
-pub fn threads_at_once(threads: usize) -> usize {
+pub(crate) fn threads_at_once(threads: usize) -> usize {
     threads.min(thread::available_parallelism().map_or(1, usize::from))
 }
 

@@ -26,6 +26,7 @@ const GUESS: f64 = 0.7;
 
 /// What [`Plan::new`] finds. A step that is expected to take long is tried out on fewer time steps.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Plan {
     /// Threads that were asked for.
     pub threads: usize,

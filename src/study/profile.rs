@@ -29,6 +29,7 @@ const FEWEST_STEPS: usize = 5;
 
 /// What [`Profile::measure`] finds. Seconds are wall time; GFLOP are 10⁹ operations.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Profile {
     /// The instruction set of the matmul kernel in use.
     pub kernel: &'static str,
@@ -120,7 +121,7 @@ impl Profile {
         timed_step(&mut trainer)?; // the first one allocates
         require_the_rest(trainer.sizes())?;
         if let Some(steps) = steps {
-            memory::reserve(&mut measured, steps, format_args!("--steps {steps}"))?;
+            memory::reserve(&mut measured, steps, format_args!("timing {steps} steps"))?;
         }
         while match steps {
             Some(steps) => measured.len() < steps,
@@ -182,7 +183,7 @@ impl Profile {
 /// Asks for what is allocated after the steps: the three that write, then the arrays that are read.
 fn require_the_rest(sizes: Sizes) -> Result<()> {
     let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Storage::ALL.len() as u64);
-    let what = format!("the profile of --layers {} --hidden {}", sizes.layers, sizes.hidden);
+    let what = format!("the profile of {} x {} cells", sizes.layers, sizes.hidden);
     memory::require(writers.max(Bandwidth::bytes()), what)
 }
 

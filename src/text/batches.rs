@@ -17,6 +17,7 @@
 //! back for validation. Where the text itself ends no next character exists: there its first one
 //! stands in, as it would in a ring.
 
+use std::fmt;
 use std::ops::Range;
 
 use ndarray::Array2;
@@ -27,6 +28,7 @@ use crate::text::ids::Ids;
 
 /// How much of a text's end is held back from training, to validate with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Validation {
     /// Nothing, as in the article.
     #[default]
@@ -36,6 +38,16 @@ pub enum Validation {
     Share(f64),
     /// So many batches.
     Batches(usize),
+}
+
+impl fmt::Display for Validation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => write!(f, "none"),
+            Self::Share(share) => write!(f, "{share}"),
+            Self::Batches(count) => write!(f, "{count}"),
+        }
+    }
 }
 
 /// A run of characters that is cut into batches.
@@ -77,9 +89,9 @@ impl Batches {
     ///   whatever the share
     /// * [`Error::Setting`] if `batch` or `unroll` is 0, or another `validation` would do
     pub fn new(ids: Ids, batch: usize, unroll: usize, validation: Validation) -> Result<Self> {
-        for (name, value) in [("--batch", batch), ("--unroll", unroll)] {
+        for (name, value) in [("batch", batch), ("unroll", unroll)] {
             if value == 0 {
-                return Err(setting(name, value, "at least 1".into()));
+                return Err(Error::setting(name, value, "at least 1"));
             }
         }
         let size = Size { characters: ids.len(), batch, unroll };
@@ -205,7 +217,7 @@ impl Size {
     fn tail_of_share(self, share: f64) -> Result<usize> {
         if !(share > 0.0 && share < 1.0) {
             let expected = "a share above 0 and below 1, or a number of batches";
-            return Err(setting("--validation", share, expected.into()));
+            return Err(Error::setting("validation", share, expected));
         }
         let tail = self.share(share);
         self.require(2, tail.min(self.characters - tail))?;
@@ -218,7 +230,7 @@ impl Size {
             true => format!("at least {least}, to hold one batch of {one} characters"),
             false => format!("at most {most}, to leave one batch of {one} characters"),
         };
-        Err(setting("--validation", share, expected))
+        Err(Error::setting("validation", share, expected))
     }
 
     /// Characters in `share` of the text.
@@ -243,14 +255,10 @@ impl Size {
                  must be left to train on",
                 held - 1
             );
-            return Err(setting("--validation", count, expected));
+            return Err(Error::setting("validation", count, expected));
         }
         let batches = count.saturating_add(1);
         self.require(batches, self.characters / batches)?;
         Ok(count * self.one())
     }
-}
-
-fn setting(name: &'static str, found: impl ToString, expected: String) -> Error {
-    Error::Setting { name, found: found.to_string(), expected }
 }

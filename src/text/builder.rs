@@ -29,6 +29,7 @@ const CHUNK: usize = 1 << 17;
 /// assert_eq!(pieces.finish()?, Corpus::from_str("one\ntwo"));
 /// # Ok::<(), karenina::error::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Builder {
     hash: Sha256,
     numbers: Numbers,
@@ -106,9 +107,9 @@ impl Builder {
     /// Reads all of `source`, which is called `name` in messages, as UTF-8.
     ///
     /// # Errors
-    /// * [`Error::NotUtf8`] with the offset of the first byte that is no UTF-8
+    /// * [`Error::Malformed`] with the offset of the first byte that is no UTF-8
     /// * [`Error::Io`] if it cannot be read
-    /// * [`Error::TooLarge`] if there is no memory for the ids
+    /// * [`Error::NoMemory`] if there is no memory for the ids
     pub fn read(&mut self, name: &Path, mut source: impl Read) -> Result<()> {
         let mut buffer = vec![0; CHUNK];
         // Bytes of a character that the end of a chunk has cut off, and those read before them.
@@ -124,7 +125,8 @@ impl Builder {
                 Err(error) if error.error_len().is_none() && count > 0 => error.valid_up_to(),
                 Err(error) => {
                     let offset = offset + error.valid_up_to();
-                    return Err(Error::NotUtf8 { path: name.to_path_buf(), offset });
+                    let path = name.to_path_buf();
+                    return Err(Error::Malformed { path, encoding: "UTF-8", offset });
                 }
             };
             self.push_str(str::from_utf8(&bytes[..valid]).expect("as much is valid"))?;
@@ -139,7 +141,7 @@ impl Builder {
     /// Goes on with `text`, of any length.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if there is no memory for its ids.
+    /// [`Error::NoMemory`] if there is no memory for its ids.
     pub fn push_str(&mut self, mut text: &str) -> Result<()> {
         if self.is_at_start {
             text = text.trim_start_matches('\u{feff}');
@@ -164,7 +166,7 @@ impl Builder {
     /// The corpus of all that was read.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if there is no memory for it.
+    /// [`Error::NoMemory`] if there is no memory for it.
     pub fn finish(mut self) -> Result<Corpus> {
         self.take_returns()?;
         let (vocabulary, table) = self.seen.sort();
@@ -195,6 +197,7 @@ impl Builder {
 }
 
 /// Characters numbered by their first appearance.
+#[derive(Debug)]
 struct Seen {
     /// The numbers of the first 2¹⁶ code points, where nearly all characters are.
     low: Vec<u32>,

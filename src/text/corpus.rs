@@ -70,7 +70,7 @@ impl Corpus {
     /// # Errors
     /// * [`Error::UnknownCharacter`](crate::error::Error::UnknownCharacter) with the first character that
     ///   the vocabulary lacks
-    /// * [`Error::TooLarge`](crate::error::Error::TooLarge) if there is no memory for a copy
+    /// * [`Error::NoMemory`](crate::error::Error::NoMemory) if there is no memory for a copy
     pub fn in_terms_of(self, vocabulary: &Vocabulary) -> Result<Self> {
         if let Some(unknown) = self.first_unknown(vocabulary) {
             return Err(vocabulary.unknown(unknown));
@@ -82,7 +82,7 @@ impl Corpus {
     /// whole text.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::error::Error::TooLarge) if there is no memory for a copy.
+    /// [`Error::NoMemory`](crate::error::Error::NoMemory) if there is no memory for a copy.
     pub fn known_to(self, vocabulary: &Vocabulary) -> Result<Self> {
         if self.vocabulary == *vocabulary {
             return Ok(self);

@@ -11,9 +11,10 @@ use crate::text::batches::Validation;
 /// Everything that decides what a run computes. The number of threads is not among it: it changes
 /// no bit.
 ///
-/// [`Default`] is the article's setting, [`TrainConfig::article`].
+/// [`Default`] is the article's setting, [`TrainConfig::article`]; [`TrainConfig::builder`] starts from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct TrainConfig {
     /// H, LSTM cells in a layer. Default 512.
     pub hidden: usize,
@@ -102,16 +103,34 @@ impl TrainConfig {
         }
     }
 
+    /// A builder that starts from the article's setting.
+    ///
+    /// ```
+    /// use karenina::train::TrainConfig;
+    ///
+    /// let config = TrainConfig::builder().hidden(64).learning_rate(3e-3).steps(Some(200)).build()?;
+    /// assert_eq!((config.hidden, config.layers, config.adam.learning_rate), (64, 2, 3e-3));
+    /// assert!(TrainConfig::builder().keep(0.0).build().is_err(), "it would drop everything");
+    /// # Ok::<(), karenina::error::Error>(())
+    /// ```
+    pub fn builder() -> TrainConfigBuilder {
+        Self::article().into_builder()
+    }
+
+    /// A builder that starts from this configuration, as in `TrainConfig::quick().into_builder()`.
+    pub fn into_builder(self) -> TrainConfigBuilder {
+        TrainConfigBuilder(self)
+    }
+
     /// The preset called `name`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is none.
     pub fn preset(name: &str) -> Result<Self> {
         match name {
             "article" => Ok(Self::article()),
             "quick" => Ok(Self::quick()),
-            _ => Err(Error::Setting {
-                name: "--preset",
-                found: name.into(),
-                expected: Self::PRESETS.join(" or "),
-            }),
+            _ => Err(Error::setting("preset", name, Self::PRESETS.join(" or "))),
         }
     }
 
@@ -131,65 +150,111 @@ impl TrainConfig {
     /// Checks every value against its range.
     ///
     /// # Errors
-    /// [`Error::Setting`] for the first value that will not do.
+    /// [`Error::Setting`] for the first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        let at_least_one = "a whole number of at least 1";
+        let at_least_one = "at least 1";
         let positive = "a finite number above 0";
         let whole = [
-            ("--hidden", self.hidden as u64),
-            ("--layers", self.layers as u64),
-            ("--batch", self.batch as u64),
-            ("--unroll", self.unroll as u64),
-            ("--epochs", self.epochs),
-            ("--save-every", self.save_every),
-            ("--steps", self.steps.unwrap_or(1)),
+            ("hidden", self.hidden as u64),
+            ("layers", self.layers as u64),
+            ("batch", self.batch as u64),
+            ("unroll", self.unroll as u64),
+            ("epochs", self.epochs),
+            ("save_every", self.save_every),
+            ("steps", self.steps.unwrap_or(1)),
         ];
         for (name, value) in whole {
             check(value >= 1, name, value, at_least_one)?;
         }
-        check(self.groups <= self.batch, "the number of groups", self.groups, "at most --batch")?;
-        check(self.layers <= Self::MAX_LAYERS, "--layers", self.layers, "at most 1024")?;
+        let at_most_batch = format!("at most {}, the batch's rows", self.batch);
+        check(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
+        check(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
         // good and hours go by for nothing, or the weights leave the range of f32.
         check(
             learning_rate > 0.0 && learning_rate <= 1e3,
-            "--learning-rate",
+            "learning_rate",
             learning_rate,
             "above 0 and at most 1000",
         )?;
-        for (name, beta) in [("Adam's beta1", beta1), ("Adam's beta2", beta2)] {
+        for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
             check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
         }
         check(
             epsilon.is_finite() && epsilon >= 0.0,
-            "Adam's epsilon",
+            "epsilon",
             epsilon,
             "a finite number of at least 0",
         )?;
-        check(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
-        check(self.clip > 0.0, "--clip", self.clip, "above 0 (inf turns clipping off)")?;
+        check(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
+        check(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
         if let Some(minutes) = self.save_minutes {
             let holds = minutes.is_finite() && minutes > 0.0;
-            check(holds, "--save-minutes", minutes, positive)?;
+            check(holds, "save_minutes", minutes, positive)?;
         }
         if let Validation::Share(share) = self.validation {
-            check(share > 0.0 && share < 1.0, "--validation", share, "above 0 and below 1")?;
+            check(share > 0.0 && share < 1.0, "validation", share, "above 0 and below 1")?;
         }
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {
-            check(sd.is_finite() && sd > 0.0, "--init-sd", sd, positive)?;
+            check(sd.is_finite() && sd > 0.0, "init_sd", sd, positive)?;
         }
         let bias = self.forget_bias;
-        check((bias as f32).is_finite(), "--forget-bias", bias, "a finite number")?;
+        check((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;
         Ok(())
     }
 }
 
-fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
-    if holds {
-        return Ok(());
+/// Makes a [`TrainConfig`]; see [`TrainConfig::builder`].
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "`build` makes the configuration"]
+pub struct TrainConfigBuilder(TrainConfig);
+
+/// A method for each setting, of its name and type, and the field that it sets.
+macro_rules! setters {
+    ($($name:ident: $type:ty => $($field:ident).+,)*) => {$(
+        #[doc = concat!("Sets `", stringify!($($field).+), "` of [`TrainConfig`].")]
+        pub fn $name(mut self, $name: $type) -> Self {
+            self.0.$($field).+ = $name;
+            self
+        }
+    )*};
+}
+
+impl TrainConfigBuilder {
+    setters! {
+        hidden: usize => hidden,
+        layers: usize => layers,
+        initialisation: Initialisation => initialisation,
+        forget_bias: f64 => forget_bias,
+        batch: usize => batch,
+        unroll: usize => unroll,
+        groups: usize => groups,
+        epochs: u64 => epochs,
+        steps: Option<u64> => steps,
+        learning_rate: f64 => adam.learning_rate,
+        beta1: f64 => adam.beta1,
+        beta2: f64 => adam.beta2,
+        epsilon: f64 => adam.epsilon,
+        keep: f64 => keep,
+        clip: f64 => clip,
+        save_every: u64 => save_every,
+        save_minutes: Option<f64> => save_minutes,
+        validation: Validation => validation,
+        seed: u64 => seed,
     }
-    Err(Error::Setting { name, found: found.to_string(), expected: expected.into() })
+
+    /// The configuration.
+    ///
+    /// # Errors
+    /// Those of [`TrainConfig::validate`].
+    pub fn build(self) -> Result<TrainConfig> {
+        self.0.validate().map(|()| self.0)
+    }
+}
+
+fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::setting(name, found, expected)) }
 }
 
 /// JSON has no infinity: it is written as null.

@@ -217,7 +217,7 @@ pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) 
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
     let available = available().unwrap_or(LARGEST);
     if count > available || !fits(bytes) || !fits(&mut Vec::new()) {
-        return Err(Error::NoMemory { path: path.to_path_buf(), needed: count, available });
+        return Err(Error::NoMemory { what: path.display().to_string(), needed: count, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
     if read < room { wrong(path, "it became shorter while it was read") } else { Ok(()) }

@@ -26,7 +26,7 @@ impl RunId {
     ///
     /// # Errors
     /// If the system has no random numbers.
-    pub fn random() -> Result<Self> {
+    pub(crate) fn random() -> Result<Self> {
         loop {
             let number = OsRng.try_next_u64().map_err(|error| Error::Io {
                 action: "draw a random number from",

@@ -15,7 +15,8 @@ use crate::train::RunId;
 ///
 /// Displayed as a line of `log.csv` without the run and the line's end. Each number is the shortest that reads back as
 /// itself, so equal rows are equal bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LogRow {
     /// Steps made so far, this one included.
     pub step: u64,

@@ -10,6 +10,7 @@ use crate::train::TrainConfig;
 
 /// Bytes that a training run takes, by what they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Memory {
     /// The weights.
     pub parameters: u64,
@@ -56,10 +57,12 @@ impl Memory {
     /// Refuses what there is no memory for, all but the text, which has been read.
     ///
     /// # Errors
-    /// [`Error::TooLarge`](crate::error::Error::TooLarge) with both figures.
+    /// [`Error::NoMemory`](crate::error::Error::NoMemory) with both figures.
     pub fn require(&self, config: &TrainConfig) -> Result<()> {
         let TrainConfig { layers, hidden, batch, unroll, .. } = *config;
-        let what = format!("--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll}");
+        let what = format!(
+            "training {layers} x {hidden} cells on batches of {batch} x {unroll} characters"
+        );
         memory::require(self.total().saturating_sub(self.text), what)
     }
 }

@@ -12,7 +12,8 @@ pub mod run;
 mod threads;
 mod trainer;
 
-pub use config::TrainConfig;
+pub use config::{TrainConfig, TrainConfigBuilder};
+#[doc(hidden)]
 pub use files::replace;
 pub use identity::RunId;
 pub use log::LogRow;

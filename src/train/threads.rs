@@ -31,5 +31,5 @@ pub fn thread_pool(threads: usize) -> Result<ThreadPool> {
 }
 
 fn refused(threads: usize, expected: String) -> Error {
-    Error::Setting { name: "--threads", found: threads.to_string(), expected }
+    Error::setting("threads", threads, expected)
 }

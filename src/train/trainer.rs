@@ -1,5 +1,6 @@
 //! The training loop, as an iterator of step reports.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use ndarray::Array2;
@@ -32,6 +33,7 @@ fn is_usable(loss: f64, norm: f64, clip: f64) -> bool {
 
 /// What [`Trainer`] yields for each step.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StepReport {
     /// The log's line.
     pub row: LogRow,
@@ -45,6 +47,22 @@ const ROWS_AHEAD: u64 = 1 << 14;
 /// A network in training.
 ///
 /// As an iterator it makes one update per item, until the last step that its configuration names.
+///
+/// ```
+/// use karenina::text::corpus::Corpus;
+/// use karenina::train::{TrainConfig, Trainer};
+///
+/// let corpus = Corpus::from_str(&"to and fro ".repeat(10));
+/// let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(3)).build()?;
+/// let mut trainer = Trainer::new(&corpus, config, 1)?;
+/// for report in trainer.by_ref() {
+///     let row = report?.row;
+///     println!("step {}: loss {:.3}", row.step, row.loss);
+/// }
+/// assert_eq!((trainer.step(), trainer.history().len()), (3, 3));
+/// # Ok::<(), karenina::error::Error>(())
+/// ```
+#[derive(Debug)]
 pub struct Trainer {
     /// Where the run stands: all that is saved, and nothing else here is needed to go on.
     run: Checkpoint,
@@ -93,16 +111,16 @@ impl Trainer {
     /// Goes on where `checkpoint` stopped: the same bits as if it had never stopped.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] if `corpus` is not the text that the checkpoint was trained on or its place in
-    /// it does not exist; a text too short for one batch.
+    /// [`Error::OtherText`] if `corpus` is not the text that the checkpoint was trained on,
+    /// [`Error::Mismatch`] if its place in it does not exist; a text too short for one batch.
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
         corpus: &Corpus,
         threads: usize,
     ) -> Result<Self> {
-        let mismatch = |reason| Error::Mismatch { path: "the checkpoint".into(), reason };
+        let path = || PathBuf::from("the checkpoint");
         if checkpoint.text_sha256 != corpus.sha256() {
-            return Err(mismatch("it was trained on another text".into()));
+            return Err(Error::OtherText { path: path() });
         }
         let config = &checkpoint.config;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
@@ -113,8 +131,8 @@ impl Trainer {
         let count = batches.len();
         let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));
         if batch >= count || behind != Some(step) {
-            let place = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
-            return Err(mismatch(place));
+            let reason = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
+            return Err(Error::Mismatch { path: path(), reason });
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
@@ -146,7 +164,7 @@ impl Trainer {
     }
 
     /// Makes this the trainer of `run`: every checkpoint says so from now on.
-    pub fn belong_to(&mut self, run: RunId) {
+    pub(crate) fn belong_to(&mut self, run: RunId) {
         self.run.run = Some(run);
     }
 
@@ -299,12 +317,12 @@ impl Trainer {
     }
 
     /// How many of the network's shards run side by side.
-    pub fn shards_at_once(&self) -> usize {
+    pub(crate) fn shards_at_once(&self) -> usize {
         self.network.shards().len().min(self.pool.current_num_threads())
     }
 
     /// Seconds by phase; see [`Network::watch`].
-    pub fn watch(&self) -> Stopwatch {
+    pub(crate) fn watch(&self) -> Stopwatch {
         self.network.watch()
     }
 }

@@ -138,40 +138,40 @@ const LOGITS: [f64; 7] = [0.3, 2.0, -1.0, 1.1, 0.4, -0.2, 1.9];
 
 #[test]
 fn the_top_n_are_drawn_in_proportion() {
-    let picker = Picker { top_n: 3, ..Picker::default() };
+    let picker = Picker::default().with_top_n(3);
     assert_distribution(&counts(picker, &LOGITS), &softmax(&LOGITS, 1.0, &[1, 6, 3]));
 }
 
 #[test]
 fn top_0_draws_from_all() {
-    let picker = Picker { top_n: 0, ..Picker::default() };
+    let picker = Picker::default().with_top_n(0);
     let all: Vec<usize> = (0..7).collect();
     assert_distribution(&counts(picker, &LOGITS), &softmax(&LOGITS, 1.0, &all));
 }
 
 #[test]
 fn temperature_divides_the_logits() {
-    let picker = Picker { top_n: 4, temperature: 0.5, top_p: 1.0 };
+    let picker = Picker::default().with_top_n(4).with_temperature(0.5);
     assert_distribution(&counts(picker, &LOGITS), &softmax(&LOGITS, 0.5, &[1, 6, 3, 4]));
 }
 
 #[test]
 fn top_p_keeps_the_smallest_set_that_reaches_it() {
     // p = 0.33, 0.30, 0.13, …: two characters reach 0.6, three 0.7.
-    let picker = |top_p| Picker { top_n: 0, top_p, temperature: 1.0 };
+    let picker = |top_p| Picker::default().with_top_n(0).with_top_p(top_p);
     assert_distribution(&counts(picker(0.6), &LOGITS), &softmax(&LOGITS, 1.0, &[1, 6]));
     assert_distribution(&counts(picker(0.7), &LOGITS), &softmax(&LOGITS, 1.0, &[1, 6, 3]));
 }
 
 #[test]
 fn top_1_is_the_most_probable_character() {
-    let picker = Picker { top_n: 1, ..Picker::default() };
+    let picker = Picker::default().with_top_n(1);
     assert_eq!(counts(picker, &LOGITS)[1], 100_000.0);
 }
 
 #[test]
 fn temperature_0_takes_the_most_probable_character_of_equals_the_first_without_drawing() {
-    let picker = Picker { top_n: 0, temperature: 0.0, top_p: 1.0 };
+    let picker = Picker::default().with_top_n(0).with_temperature(0.0);
     picker.validate().unwrap();
     let mut rng = Pcg64::seed_from_u64(4);
     let untouched = rng.clone();

@@ -164,21 +164,21 @@ fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
     let cases: [(usize, &[u8], &str); 24] = [
         (36, &0_u64.to_le_bytes(), "a choice that does not exist"),
-        (36, &4_u64.to_le_bytes(), "the number of groups 4"),
-        (44, &nan, "--save-minutes"),
-        (44, &(-1.0_f64).to_le_bytes(), "--save-minutes"),
-        (52, &nan, "--forget-bias"),
+        (36, &4_u64.to_le_bytes(), "groups is 4"),
+        (44, &nan, "save_minutes"),
+        (44, &(-1.0_f64).to_le_bytes(), "save_minutes"),
+        (52, &nan, "forget_bias"),
         (76, &0_u64.to_le_bytes(), "a size is zero"),
         (76, &4_u64.to_le_bytes(), "28 tensors where 50 were expected"),
         (76, &2_000_u64.to_le_bytes(), "at most 1024"),
         (84, &9_u64.to_le_bytes(), "a choice that does not exist"),
-        (132, &nan, "--learning-rate"),
+        (132, &nan, "learning_rate"),
         (140, &nan, "beta1"),
         (292, &nan, "a constant of Adam"),
-        (164, &2.0_f64.to_le_bytes(), "--keep 2"),
-        (172, &nan, "--clip"),
-        (180, &0_u64.to_le_bytes(), "--save-every"),
-        (196, &nan, "--validation"),
+        (164, &2.0_f64.to_le_bytes(), "keep is 2"),
+        (172, &nan, "clip"),
+        (180, &0_u64.to_le_bytes(), "save_every"),
+        (196, &nan, "validation is"),
         (260, &3_u64.to_le_bytes(), "contradict"),
         (268, &3_u64.to_le_bytes(), "contradict"), // of the 2 batches that a pass would have
         (276, &9_u64.to_le_bytes(), "contradict"),
@@ -273,7 +273,7 @@ fn a_huge_file_with_holes_is_refused_before_it_is_read() {
     File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
     let error = Checkpoint::load(&path).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("do not fit into this machine's memory"), "{message}");
+    assert!(message.contains(" needs 4096.0 GiB of memory, but only "), "{message}");
     assert!(matches!(error, Error::NoMemory { needed, .. } if needed == length - HEADER as u64));
 }
 

@@ -17,23 +17,15 @@ fn a_small_net_overfits_a_short_text_and_reproduces_it() {
     let text: String = TEXT.chars().take(200).collect();
     let corpus = Corpus::from_str(&text);
     assert_eq!(corpus.len(), 200);
-    let config = TrainConfig {
-        hidden: 32,
-        layers: 2,
-        batch: 1,
-        unroll: 200,
-        epochs: 1500,
-        keep: 1.0,
-        adam: karenina::optim::adam::AdamConfig { learning_rate: 1e-2, ..Default::default() },
-        ..TrainConfig::article()
-    };
+    let config = TrainConfig::builder().hidden(32).layers(2).batch(1).unroll(200);
+    let config = config.epochs(1500).keep(1.0).learning_rate(1e-2).build().unwrap();
     let mut trainer = Trainer::new(&corpus, config, 1).unwrap();
     let learnt = trainer.by_ref().map(|report| report.unwrap().row.loss).find(|&loss| loss < 0.02);
     assert!(learnt.is_some(), "no loss below 0.02 within 1,500 steps");
 
     let vocabulary = Vocabulary::from_text(&text);
     let mut generator = Generator::new(trainer.parameters(), 1);
-    let picker = Picker { top_n: 1, ..Picker::default() };
+    let picker = Picker::default().with_top_n(1);
     let mut rng = Pcg64::seed_from_u64(0);
     let mut id = vocabulary.encode(&text[..1]).unwrap()[0];
     let mut written = text[..1].to_string();

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use karenina::model::{Network, Parameters, Sizes, State};
-use karenina::optim::adam::{Adam, AdamConfig};
+use karenina::optim::adam::Adam;
 use karenina::optim::clip::clip_by_global_norm;
+use karenina::train::TrainConfig;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde_json::Value;
 
@@ -42,7 +43,8 @@ fn compare(path: &Path) {
         c: layers(&fixture["initial_c"], sizes.layers, batch),
     };
     let learning_rate = config["lr"].as_f64().unwrap();
-    let mut adam = Adam::new(AdamConfig { learning_rate, ..AdamConfig::default() }, sizes);
+    let training = TrainConfig::builder().learning_rate(learning_rate).build().unwrap();
+    let mut adam = Adam::new(training.adam, sizes);
     let mut network = Network::new(sizes, batch, unroll, 2);
     let mut gradients = Parameters::zeros(sizes);
 

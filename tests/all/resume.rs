@@ -44,7 +44,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[test]
 fn wherever_it_is_stopped_on_any_number_of_layers_and_threads() {
     for layers in 1..=3 {
-        let config = TrainConfig { layers, ..config() };
+        let config = config().into_builder().layers(layers).build().unwrap();
         let whole = tempfile::tempdir().unwrap();
         go_on(whole.path(), &config, 1, 0);
         let expected = end(whole.path());
@@ -75,16 +75,8 @@ fn text() -> Corpus {
 }
 
 fn config() -> TrainConfig {
-    TrainConfig {
-        hidden: 6,
-        batch: 4,
-        unroll: 16,
-        keep: 0.8,
-        steps: Some(LAST),
-        save_every: 7,
-        validation: Validation::Batches(1),
-        ..TrainConfig::article()
-    }
+    let config = TrainConfig::builder().hidden(6).batch(4).unroll(16).keep(0.8).save_every(7);
+    config.steps(Some(LAST)).validation(Validation::Batches(1)).build().unwrap()
 }
 
 /// The numbers at a run's end if `change` is done to its checkpoint after five steps, or why it cannot

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{row, tiny};
 use karenina::error::{Error, Result};
+use karenina::train::RunId;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{Mode, Opened, RunFolder, checkpoints_in, load_any};
-use karenina::train::{LogRow, RunId};
 
 /// [`tiny`] at another step, its history with these validation losses at their steps.
 fn at_step(step: u64, validations: &[(u64, f64)]) -> Checkpoint {
     let mut checkpoint = tiny();
-    checkpoint.history =
-        (1..=step).map(|step| LogRow { validation: None, ..row(step, 1) }).collect();
+    checkpoint.history = (1..=step).map(|step| row(step, 1)).collect();
+    checkpoint.history.iter_mut().for_each(|row| row.validation = None);
     for &(step, validation) in validations {
         checkpoint.history[step as usize - 1].validation = Some(validation);
     }
@@ -22,14 +22,20 @@ fn at_step(step: u64, validations: &[(u64, f64)]) -> Checkpoint {
     checkpoint
 }
 
+/// `checkpoint` as one of `run`.
+fn of(run: RunId, mut checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.run = Some(run);
+    checkpoint
+}
+
 /// Saves `checkpoint` as one of the folder's run.
 fn save(folder: &mut RunFolder, checkpoint: Checkpoint) -> Result<PathBuf> {
-    folder.save(&Checkpoint { run: Some(folder.run()), ..checkpoint })
+    folder.save(&of(folder.run(), checkpoint))
 }
 
 /// [`at_step`] of the folder's run, begun there.
 fn begin(folder: &mut RunFolder, start: Checkpoint) {
-    folder.begin(&Checkpoint { run: Some(folder.run()), ..start }).unwrap();
+    folder.begin(&of(folder.run(), start)).unwrap();
 }
 
 fn open(path: &Path, mode: Mode) -> Opened {
@@ -74,8 +80,8 @@ fn a_folder_that_holds_a_run_is_refused_without_resume_or_overwrite() {
     for name in ["i5_l2.ckpt", "log.csv"] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(name), "").unwrap();
-        let error = RunFolder::open(folder.path(), Mode::New).unwrap_err().to_string();
-        assert!(error.contains("--resume") && error.contains("--overwrite"), "{error}");
+        let error = RunFolder::open(folder.path(), Mode::New).unwrap_err();
+        assert!(matches!(error, Error::RunExists { .. }), "{error}");
     }
 }
 
@@ -103,8 +109,7 @@ fn resuming_passes_over_damaged_checkpoints_and_keeps_each_under_another_name() 
     fs::write(folder.path().join("i9_l2.ckpt"), "PK\x03\x04").unwrap();
 
     let mut opened = open(folder.path(), Mode::Resume);
-    let run = Some(opened.folder.run());
-    assert_eq!(opened.checkpoint, Some(Checkpoint { run, ..at_step(2, &[]) }));
+    assert_eq!(opened.checkpoint, Some(of(opened.folder.run(), at_step(2, &[]))));
     assert_eq!(opened.folder.newest().unwrap().0, 2);
     let bytes: Vec<_> = [9, 4, 3].map(|step| bytes_of(folder.path(), step)).into();
     let told = opened.folder.begin(&opened.checkpoint.unwrap()).unwrap();
@@ -206,7 +211,7 @@ fn a_log_without_a_checkpoint_stops_a_resume() {
     for step in [2, 3] {
         fs::remove_file(folder.path().join(format!("i{step}_l2.ckpt"))).unwrap();
     }
-    refused(folder.path(), "holds parts of a run, but no checkpoint to continue");
+    refused(folder.path(), "holds no checkpoint");
 }
 
 #[test]
@@ -328,7 +333,7 @@ fn a_run_whose_folder_is_taken_before_it_begins_touches_nothing_there() {
         begin(&mut second, at_step(1, &[]));
         fs::write(path.join(".i2_l2.ckpt.Ab3dEf.tmp"), "half of it").unwrap();
         let before = all_of(&path);
-        let start = Checkpoint { run: Some(first.run()), ..at_step(0, &[]) };
+        let start = of(first.run(), at_step(0, &[]));
         let error = first.begin(&start).unwrap_err();
         assert!(matches!(error, Error::OtherRun { .. }), "{error}");
         assert!(all_of(&path) == before, "the folder was changed");
@@ -423,7 +428,7 @@ fn an_overwritten_run_is_deleted_when_the_new_one_is_safe() {
 fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() {
     let begin_in_vain = |folder: &Path| {
         let mut new = open(folder, Mode::Overwrite).folder;
-        let checkpoint = Checkpoint { run: Some(new.run()), ..at_step(3, &[]) };
+        let checkpoint = of(new.run(), at_step(3, &[]));
         let mut wrong = checkpoint.clone();
         wrong.parameters.projection_mut().b[0] = f32::NAN;
         new.begin(&wrong).unwrap_err(); // all is moved, and the first save fails
@@ -433,7 +438,7 @@ fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() 
     begin_in_vain(folder.path());
     let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err().to_string();
     let aside = replaced(folder.path()).unwrap();
-    assert!(error.contains("an --overwrite was interrupted here; repeat it, or"), "{error}");
+    assert!(error.contains("when it was interrupted; replace it again, or"), "{error}");
     assert!(
         error.contains(aside.to_str().unwrap()) && error.ends_with("delete run.lock"),
         "{error}"

@@ -73,3 +73,12 @@ fn losses_of_very_different_sizes_are_added_in_one_order() {
         }
     }
 }
+
+#[test]
+fn errors_and_trainers_may_cross_threads() {
+    fn crosses<T: Send + Sync>() {}
+    crosses::<karenina::error::Error>();
+    crosses::<karenina::train::Trainer>();
+    crosses::<karenina::train::run::Run>();
+    crosses::<karenina::sample::Generator<f32>>();
+}

@@ -278,12 +278,13 @@ fn what_does_not_exist_is_named() {
     let message =
         |view, ids: &[u32]| trace(&parameters(), &VOCABULARY, ids, view).unwrap_err().to_string();
     let view = View { unit: Some(5), ..View::default() };
-    assert!(message(view, &IDS).starts_with("--unit 5 will not do: it must be at most 4"));
+    assert!(message(view, &IDS).starts_with("unit is 5, but must be at most 4"));
     let spot = Some(Spot { step: 8, layer: 0, unit: 0 });
-    assert!(message(View { spot, ..View::default() }, &IDS).starts_with("--step 8 will not do"));
+    assert!(message(View { spot, ..View::default() }, &IDS).starts_with("step is 8, but must be"));
     let spot = Some(Spot { step: 0, layer: 2, unit: 0 });
-    assert!(message(View { spot, ..View::default() }, &IDS).starts_with("--layer 2 will not do"));
-    assert!(message(View::default(), &IDS[..1]).contains("at least two characters"));
+    assert!(message(View { spot, ..View::default() }, &IDS).starts_with("layer is 2, but must be"));
+    let start = "the text's length is 1, but must be at least 2";
+    assert!(message(View::default(), &IDS[..1]).starts_with(start));
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
     assert!(refused.is_usage());
     assert_eq!(
         refused.to_string(),
-        "--weights f16 will not do: it must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
+        "weights is f16, but must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
          and f16 ends at 65504.0"
     );
     assert!(matches!(parameters.clone().rounded(Storage::F16), Err(Error::Setting { .. })));
@@ -136,6 +136,6 @@ fn names_are_read_back() {
     }
     assert_eq!(
         "f8".parse::<Storage>().unwrap_err().to_string(),
-        "--weights f8 will not do: it must be f32, f16 or bf16"
+        "weights is f8, but must be f32, f16 or bf16"
     );
 }

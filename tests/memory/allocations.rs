@@ -70,8 +70,7 @@ fn fewest_in_a_round(mut round: impl FnMut()) -> usize {
 /// Work that comes into a pool from outside goes through rayon's queue, which takes a block of memory
 /// for every 63 tasks and gives an old one back.
 fn a_trainer_allocates_nothing_but_its_pool_a_queue_block() {
-    let config =
-        TrainConfig { hidden: 40, layers: 2, batch: 8, unroll: 10, ..TrainConfig::article() };
+    let config = TrainConfig::builder().hidden(40).batch(8).unroll(10).build().unwrap();
     let mut trainer = Trainer::new(&Corpus::embedded(), config, 2).unwrap();
     let count = fewest_in_a_round(|| {
         trainer.by_ref().take(STEPS).for_each(|step| assert!(step.is_ok()));

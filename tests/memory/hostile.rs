@@ -5,10 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-use karenina::model::{Parameters, State};
-use karenina::optim::adam::Adam;
-use karenina::train::TrainConfig;
+use karenina::model::Parameters;
 use karenina::train::checkpoint::{Checkpoint, Summary};
+use karenina::train::{TrainConfig, TrainConfigBuilder};
 
 use crate::support::{row, tiny};
 use crate::{LIVE, PEAK, TURN};
@@ -67,40 +66,31 @@ fn a_wrong_checksum_takes_no_more_than_its_file() {
 
 fn large(config: TrainConfig, rows: u64) -> Vec<u8> {
     let sizes = config.sizes(3);
-    let mut adam = Adam::new(config.adam, sizes);
-    adam.updates = rows;
-    let checkpoint = Checkpoint {
-        parameters: Parameters::zeros(sizes),
-        adam,
-        state: State::zeros(sizes, config.batch),
-        step: rows,
-        epoch: 0,
-        batch: rows as usize,
-        history: (1..=rows).map(|step| row(step, 1)).collect(),
-        config,
-        ..tiny()
-    };
-    checkpoint.encode()
+    let parameters = Parameters::zeros(sizes);
+    let mut large = Checkpoint::without_history(config, tiny().vocabulary, parameters);
+    large.text_sha256 = tiny().text_sha256;
+    large.adam.updates = rows;
+    (large.step, large.batch) = (rows, rows as usize);
+    large.history = (1..=rows).map(|step| row(step, 1)).collect();
+    large.encode()
 }
 
 #[test]
 fn an_honest_file_of_any_proportions_loads_in_twice_its_length() {
     let _turn = TURN.lock();
-    let base = tiny().config;
-    let wide = TrainConfig { hidden: 1_200, ..base.clone() };
-    assert_bounded("a wide network", large(wide, 3), true);
-    let deep = TrainConfig { hidden: 1, layers: 1_024, ..base.clone() };
-    assert_bounded("a deep network", large(deep, 3), true);
-    let rows = TrainConfig { hidden: 4, batch: 1_000_000, ..base.clone() };
-    assert_bounded("many rows of state", large(rows, 3), true);
-    assert_bounded("a long history", large(base, 2_000_000), true);
+    let of = |config: TrainConfigBuilder, rows| large(config.build().unwrap(), rows);
+    let base = tiny().config.into_builder();
+    assert_bounded("a wide network", of(base.clone().hidden(1_200), 3), true);
+    assert_bounded("a deep network", of(base.clone().hidden(1).layers(1_024), 3), true);
+    assert_bounded("many rows of state", of(base.clone().hidden(4).batch(1_000_000), 3), true);
+    assert_bounded("a long history", of(base, 2_000_000), true);
     assert!(Checkpoint::decode(Path::new("tiny"), &tiny().encode()).is_ok());
 }
 
 #[test]
 fn a_save_takes_a_buffer_however_large_the_network() {
     let _turn = TURN.lock();
-    let config = TrainConfig { hidden: 300, ..tiny().config };
+    let config = tiny().config.into_builder().hidden(300).build().unwrap();
     let checkpoint = Checkpoint::decode(Path::new("wide"), &large(config, 3)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("i3_l300.ckpt");
@@ -169,9 +159,9 @@ fn an_honest_model_of_any_proportions_is_imported_in_four_times_its_length() {
     use karenina::train::interchange::{Precision, export};
 
     let _turn = TURN.lock();
-    let base = TrainConfig { batch: 1, groups: 1, ..tiny().config };
+    let base = tiny().config.into_builder().batch(1).groups(1);
     for (what, hidden, layers) in [("a wide network", 1_200, 2), ("a deep network", 1, 1_024)] {
-        let config = TrainConfig { hidden, layers, ..base.clone() };
+        let config = base.clone().hidden(hidden).layers(layers).build().unwrap();
         let parameters = Parameters::zeros(config.sizes(3));
         let model = Checkpoint::without_history(config, tiny().vocabulary, parameters);
         let bytes = export(&model, Precision::F32);

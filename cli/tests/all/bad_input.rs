@@ -1,7 +1,7 @@
 //! What a user can get wrong, and what the command says to it. Every case is run for real; its exit code
 //! and message stand in `cli/tests/snapshots/bad_input.txt`, to be read by people.
 //!
-//! After a change that is meant: `KARENINA_BLESS=1 cargo test -p karenina-cli bad_input`, and read the difference.
+//! After a change that is meant: `KARENINA_UPDATE=1 cargo test -p karenina-cli bad_input`, and read the difference.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -130,7 +130,7 @@ fn every_mistake_has_its_message() {
     });
     let found: Vec<_> = texts().into_iter().map(text_case).chain(words).collect();
     let found = found.join("\n");
-    if std::env::var_os("KARENINA_BLESS").is_some() {
+    if std::env::var_os("KARENINA_UPDATE").is_some() {
         fs::write(SNAPSHOT, &found).unwrap();
     }
     let expected = fs::read_to_string(SNAPSHOT).unwrap();
@@ -144,8 +144,7 @@ fn every_mistake_has_its_message() {
 fn diverged() -> tempfile::TempDir {
     let folder = with_text();
     let text = Corpus::from_str(&fs::read_to_string(folder.path().join("text")).unwrap());
-    let config =
-        TrainConfig { hidden: 4, layers: 1, batch: 2, unroll: 8, ..TrainConfig::article() };
+    let config = TrainConfig::builder().hidden(4).layers(1).batch(2).unroll(8).build().unwrap();
     let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint().clone();
     checkpoint.parameters.projection_mut().w.fill(f32::MAX);
     checkpoint.parameters.projection_mut().b.fill(f32::MAX);
@@ -209,7 +208,7 @@ fn a_closed_standard_input_is_no_text() {
     let mut command = std::process::Command::new("sh");
     let output = command.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(errors(&output).starts_with("karenina: standard input holds no text"));
+    assert!(errors(&output).starts_with("karenina: cannot read standard input: it holds no text"));
 }
 
 #[cfg(target_os = "linux")]

@@ -47,7 +47,7 @@ fn sorted_characters(text: &str) -> Vec<char> {
 fn save_checkpoint(path: &Path, hidden: usize) {
     let vocabulary = sorted_characters(TEXT);
     let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers: 2 };
-    let config = TrainConfig { batch: 2, ..TrainConfig::quick() };
+    let config = TrainConfig::quick().into_builder().batch(2).build().unwrap();
     let checkpoint = Checkpoint::without_history(config, vocabulary, parameters(sizes));
     fs::write(path, checkpoint.encode()).unwrap();
 }
@@ -101,14 +101,14 @@ fn a_checkpoint_is_checked_by_a_sample() {
 fn mistakes_in_the_arguments_have_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, message) in [
-        (&["gradcheck", "--hidden", "0"][..], "--hidden 0 will not do: it must be at least 1"),
-        (&["gradcheck", "--keep", "0"], "--keep 0 will not do"),
-        (&["gradcheck", "--epsilon", "-1"], "--epsilon -1 will not do"),
-        (&["gradcheck", "--sample", "0"], "--sample 0 will not do"),
+        (&["gradcheck", "--hidden", "0"][..], "--hidden is 0, but must be at least 1"),
+        (&["gradcheck", "--keep", "0"], "--keep is 0, but must be"),
+        (&["gradcheck", "--epsilon", "-1"], "--epsilon is -1, but must be"),
+        (&["gradcheck", "--sample", "0"], "--sample is 0, but must be"),
         (&["trace", "a"], "at least two characters"),
-        (&["trace", "abc", "--unit", "8"], "--unit 8 will not do: it must be at most 7"),
-        (&["trace", "abc", "--numbers", "--step", "2"], "--step 2 will not do"),
-        (&["trace", "abc", "--layers", "0"], "--layers 0 will not do"),
+        (&["trace", "abc", "--unit", "8"], "--unit is 8, but must be at most 7"),
+        (&["trace", "abc", "--numbers", "--step", "2"], "--step is 2, but must be"),
+        (&["trace", "abc", "--layers", "0"], "--layers is 0, but must be"),
     ] {
         let output = karenina(folder.path(), arguments);
         let error = String::from_utf8(output.stderr).unwrap();

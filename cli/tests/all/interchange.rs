@@ -28,7 +28,7 @@ fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
         Checkpoint::load(&path("checkpoints/i3_l4.ckpt")).unwrap().parameters
     );
 
-    bad("import model.safetensors", "model: holds a run already");
+    bad("import model.safetensors", "model already holds a run");
     bad("import gradients.safetensors", "gradients of a loss");
     bad("train third.txt --run model --resume", "does not know the character 'd'");
     bad("train second.txt --run model --resume --hidden 5", "--hidden 5 was asked for");

@@ -88,7 +88,7 @@ fn a_number_that_no_machine_has_memory_for_is_refused_with_the_figure() {
         let output = run(folder.path(), words);
         let message = errors(&output);
         assert_eq!(output.status.code(), Some(2), "{words}: {message}");
-        assert!(message.contains(" GiB of memory, but there are "), "{words}: {message}");
+        assert!(message.contains(" GiB of memory, but only "), "{words}: {message}");
         assert_eq!(message.lines().count(), 1, "{words}: {message}");
     }
     assert!(!folder.path().join("new").exists());

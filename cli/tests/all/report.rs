@@ -90,7 +90,7 @@ fn a_text_too_short_to_predict_is_refused() {
         let output = report(folder.path()).args(["--length", length]).output().unwrap();
         assert_eq!(output.status.code(), Some(2));
         let message = String::from_utf8(output.stderr).unwrap();
-        assert!(message.contains(&format!("--length {length} will not do")), "{message}");
+        assert!(message.contains(&format!("--length is {length}, but must be")), "{message}");
     }
 }
 

@@ -78,7 +78,7 @@ fn the_start_of_the_weights_is_set_once_and_kept() {
     let start = load_any(&folder.join("checkpoints/i0_l4.ckpt")).unwrap().checkpoint;
     let layer = start.parameters.lstm(0);
     assert_eq!(layer.b.as_slice().unwrap()[4..8], [-0.5; 4]);
-    assert!(layer.w_ih.iter().chain(&layer.w_hh).all(|w| w.abs() <= 0.04), "cut at two sd");
+    assert!(layer.w_ih.iter().chain(layer.w_hh).all(|w| w.abs() <= 0.04), "cut at two sd");
     let end = load_any(&folder.join("checkpoints")).unwrap().checkpoint;
     assert_eq!((end.step, end.config.forget_bias), (2, -0.5));
     assert_eq!(end.config.initialisation, Initialisation::TruncatedNormal(0.02));
@@ -115,7 +115,7 @@ fn minutes_between_saves_must_be_above_zero_and_can_be_forgotten() {
     let folder = with_text();
     let output = run(folder.path(), &format!("{SMALL} --save-minutes 0"));
     assert_eq!(output.status.code(), Some(2));
-    assert!(errors(&output).contains("--save-minutes 0 will not do"), "{}", errors(&output));
+    assert!(errors(&output).contains("--save-minutes is 0, but must be"), "{}", errors(&output));
     succeed(folder.path(), &format!("{SMALL} --steps 3 --save-minutes 1e-9"));
     assert_eq!(steps_in(folder.path()), [0, 1, 2, 3]);
     succeed(folder.path(), "train text --resume --threads 1 --steps 6 --save-minutes none");

@@ -33,7 +33,7 @@
 //! # The departures
 //!
 //! Figures are GFLOP/s of one core of an AMD Zen 5 with AVX-512, by processor time, where nothing else
-//! is said. The register peak ([`fma_peak_gflops`]) was 275 to 290 from run to run, 138 with AVX2.
+//! is said. The register peak ([`Kernel::peak_gflops`]) was 275 to 290 from run to run, 138 with AVX2.
 //! The machine was busy with other work, which takes cache and memory: products that fit the cache
 //! repeat to 2 %, the large ones do not (5000x512x2048 made 60 to 265). What a departure bought is the
 //! best of four runs with and without it, in turns; where no figure stands, none was measured.
@@ -98,6 +98,6 @@ pub use element::{Element, accumulate_transposed, accumulate_transposed_with};
 pub use kernel::Kernel;
 pub use kernels::kernel_name;
 pub use packed::Packed;
-pub use peak::{fma_peak_gflops, fma_peak_gflops_on};
+pub(crate) use peak::fma_peak_gflops_on;
 pub use rows::Rows;
 pub use stored::Storage;

@@ -8,14 +8,9 @@ use std::time::Instant;
 use super::kernel::Kernel;
 use super::tile::CHAINS;
 
-/// GFLOP/s of one thread at the peak: see [`fma_peak_gflops_on`].
-pub fn fma_peak_gflops() -> f64 {
-    fma_peak_gflops_on(1)
-}
-
 /// GFLOP/s that `threads` threads reach together with fused multiply-adds in registers alone, by
 /// the kernel in use; the best of some runs. Takes about a tenth of a second.
-pub fn fma_peak_gflops_on(threads: usize) -> f64 {
+pub(crate) fn fma_peak_gflops_on(threads: usize) -> f64 {
     Kernel::best().peak_gflops(threads)
 }
 

@@ -1,5 +1,7 @@
 //! A matrix whose rows lie in several arrays.
 
+use std::fmt;
+
 use crate::math::sums::{LONGEST_PIECE, Pieces};
 
 /// A matrix [T·B, N] of one row for each position: time step t and row of the batch.
@@ -15,6 +17,13 @@ pub struct Rows<'a, R> {
     height: usize,
     width: usize,
     array: &'a (dyn Fn(usize) -> &'a [R] + Sync),
+}
+
+impl<R> fmt::Debug for Rows<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { unroll, batch, height, width, .. } = self;
+        write!(f, "Rows [{unroll}·{batch}, {width}] in shards of {height}")
+    }
 }
 
 impl<'a, R> Rows<'a, R> {

@@ -13,6 +13,7 @@ use crate::error::Error;
 /// Writing one text is bound by reading every weight for each character, so half the bytes are up to
 /// twice the speed. 16 bits are rounded to nearest even; the arithmetic stays `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Storage {
     /// As they were trained: 24 significant bits.
     #[default]
@@ -28,7 +29,7 @@ impl Storage {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
 
-    /// The type's name, as `--weights` takes it.
+    /// The type's name, as [`FromStr`] takes it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -66,11 +67,8 @@ impl FromStr for Storage {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|storage| storage.name() == name).ok_or_else(|| Error::Setting {
-            name: "--weights",
-            found: name.into(),
-            expected: "f32, f16 or bf16".into(),
-        })
+        let named = Self::ALL.into_iter().find(|storage| storage.name() == name);
+        named.ok_or_else(|| Error::setting("weights", name, "f32, f16 or bf16"))
     }
 }
 

@@ -43,7 +43,7 @@ impl<R: Real> Problem<R> {
     ///
     /// # Errors
     /// * [`Error::TextTooShort`] if `ids` has fewer than B·T + 1 characters
-    /// * [`Error::TooLarge`] if there is no memory for the check
+    /// * [`Error::NoMemory`] if there is no memory for the check
     pub fn on_text(
         parameters: Parameters<R>,
         ids: &[u32],
@@ -86,7 +86,7 @@ fn require_memory<R: Real>(
     let Sizes { hidden, layers, .. } = sizes;
     memory::require(
         parts.into_iter().fold(0, u64::saturating_add),
-        format!("--layers {layers} --hidden {hidden} --batch {batch} --unroll {unroll}"),
+        format!("checking {layers} x {hidden} cells on {batch} x {unroll} characters"),
     )
 }
 

@@ -31,6 +31,7 @@ use crate::train::{LogRow, TrainConfig};
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReportConfig {
     /// Points of each learning curve. Default 400.
     pub points: usize,
@@ -64,6 +65,7 @@ impl Default for ReportConfig {
 
 /// A trained network at a glance.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// V, H and L.
     pub sizes: Sizes,
@@ -108,13 +110,10 @@ pub fn report(
     let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
     let ids = vocabulary.encode(text)?;
     if ids.len() < 2 {
-        return Err(Error::Setting {
-            name: "--length",
-            found: ids.len().to_string(),
-            expected: "at least 2 characters: one to read and one to predict".into(),
-        });
+        let expected = "at least 2: one character to read and one to predict";
+        return Err(Error::setting("length", ids.len(), expected));
     }
-    let what = format!("--length {}", ids.len());
+    let what = format!("a report on {} characters", ids.len());
     memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
     let (samples, broken) = match folder {
         Some(folder) => samples(folder, config.samples, config.sample_length, config.seed)?,

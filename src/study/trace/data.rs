@@ -7,6 +7,7 @@ use crate::study::trace::numbers::Equation;
 
 /// A short text on its way through the network and back.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Trace {
     /// V, H and L.
     pub sizes: Sizes,
@@ -30,6 +31,7 @@ pub struct Trace {
 
 /// One time step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Step {
     /// The character that was read.
     pub character: char,
@@ -56,6 +58,7 @@ pub struct Guess {
 
 /// One layer at one time step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct LayerStep {
     /// Input gate over the units.
     pub i: Spread,
@@ -92,6 +95,7 @@ pub struct Spread {
 
 /// One unit at one time step.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct UnitStep {
     /// Input gate.
     pub i: f64,
@@ -115,6 +119,7 @@ pub struct UnitStep {
 
 /// The gradient of one parameter tensor.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TensorGradient {
     /// Its name, as in `w_hh_l1`.
     pub name: String,
@@ -128,6 +133,7 @@ pub struct TensorGradient {
 
 /// The last step's loss seen from k steps before.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Reach {
     /// k.
     pub lag: usize,

@@ -47,7 +47,7 @@ impl Default for View {
 ///
 /// # Errors
 /// * [`Error::Setting`] for fewer than two characters, and for a unit, layer or step that does not exist
-/// * [`Error::TooLarge`] if there is no memory for all that is kept
+/// * [`Error::NoMemory`] if there is no memory for all that is kept
 ///
 /// # Panics
 /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
@@ -73,17 +73,14 @@ pub fn trace<R: Real>(
     let sizes = parameters.sizes();
     assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
     if ids.len() < 2 {
-        return Err(Error::Setting {
-            name: "the text",
-            found: format!("of length {}", ids.len()),
-            expected: "at least two characters long: one to read and one to predict".into(),
-        });
+        let expected = "at least 2: one character to read and one to predict";
+        return Err(Error::setting("the text's length", ids.len(), expected));
     }
     let unroll = ids.len() - 1;
-    exists("--unit", view.unit, sizes.hidden)?;
-    exists("--unit", view.spot.map(|spot| spot.unit), sizes.hidden)?;
-    exists("--layer", view.spot.map(|spot| spot.layer), sizes.layers)?;
-    exists("--step", view.spot.map(|spot| spot.step), unroll)?;
+    exists("unit", view.unit, sizes.hidden)?;
+    exists("unit", view.spot.map(|spot| spot.unit), sizes.hidden)?;
+    exists("layer", view.spot.map(|spot| spot.layer), sizes.layers)?;
+    exists("step", view.spot.map(|spot| spot.step), unroll)?;
 
     let what = format!("a trace of {} characters", ids.len());
     memory::require(pass::bytes::<R>(sizes, unroll), what)?;
@@ -121,11 +118,9 @@ pub fn reach<R: Real>(parameters: &Parameters<R>, vocabulary: &[char], ids: &[u3
 
 fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
     match asked {
-        Some(found) if found >= count => Err(Error::Setting {
-            name,
-            found: found.to_string(),
-            expected: format!("at most {}: they are counted from 0", count - 1),
-        }),
+        Some(found) if found >= count => {
+            Err(Error::setting(name, found, format!("at most {}, counted from 0", count - 1)))
+        }
         _ => Ok(()),
     }
 }

@@ -28,7 +28,27 @@ use crate::train::{RunId, TrainConfig};
 
 /// A run between two steps. Nothing else is needed to go on: dropout masks and the order of batches
 /// are functions of what stands here.
+///
+/// ```
+/// use karenina::text::corpus::Corpus;
+/// use karenina::train::checkpoint::Checkpoint;
+/// use karenina::train::{TrainConfig, Trainer};
+///
+/// let corpus = Corpus::from_str(&"to and fro ".repeat(10));
+/// let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(4)).build()?;
+/// let mut trainer = Trainer::new(&corpus, config, 1)?;
+/// trainer.nth(1).unwrap()?; // two steps
+///
+/// // Save, load and go on: the same numbers as if it had never stopped.
+/// let path = std::env::temp_dir().join(format!("karenina-{}.ckpt", std::process::id()));
+/// trainer.checkpoint().save(&path)?;
+/// let mut resumed = Trainer::from_checkpoint(Checkpoint::load(&path)?, &corpus, 1)?;
+/// assert_eq!(resumed.next().unwrap()?.row.loss, trainer.next().unwrap()?.row.loss);
+/// # std::fs::remove_file(path).unwrap();
+/// # Ok::<(), karenina::error::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Checkpoint {
     /// The run it belongs to; none for a model that came from elsewhere, or a file of version 1.
     pub run: Option<RunId>,

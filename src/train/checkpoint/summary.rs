@@ -14,6 +14,7 @@ use crate::train::{RunId, TrainConfig, files};
 /// Reading one costs some hundred kilobytes at most, however large the network. Damage further on in
 /// the file does not show here; [`Checkpoint::load`](super::Checkpoint::load) finds it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// The run it belongs to; none for an imported model and for files of version 1.
     pub run: Option<RunId>,

@@ -28,7 +28,7 @@ pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
     let vocabulary = corpus.vocabulary();
     ensure(vocabulary.len() == count, || {
         let found = vocabulary.len();
-        format!("it predicts {count} characters, but the text of --vocabulary has {found}")
+        format!("it predicts {count} characters, but the vocabulary that is given has {found}")
     })?;
     Ok(vocabulary.characters().to_vec())
 }

@@ -17,6 +17,19 @@
 //! file's metadata: a single key, for several have no fixed order, and the same model shall give the
 //! same bytes. `docs/interchange.md` shows both ways from Python.
 //!
+//! ```
+//! use karenina::model::{Parameters, Sizes};
+//! use karenina::train::TrainConfig;
+//! use karenina::train::checkpoint::Checkpoint;
+//! use karenina::train::interchange::{Precision, export, import};
+//!
+//! let parameters = Parameters::zeros(Sizes { vocabulary: 2, hidden: 4, layers: 1 });
+//! let model = Checkpoint::without_history(TrainConfig::article(), vec!['a', 'b'], parameters);
+//! let bytes = export(&model, Precision::F32);
+//! assert_eq!(import("model.safetensors".as_ref(), &bytes, None)?, model);
+//! # Ok::<(), karenina::error::Error>(())
+//! ```
+//!
 //! A file is proven before memory is given to it: its header is short, and sizes, names and shapes
 //! agree with the bytes that are there. Reading takes at most four times the file's length and 64 MiB.
 
@@ -42,6 +55,7 @@ const VERSION: u32 = 1;
 
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Precision {
     /// In four bytes each, as in a checkpoint.
     #[default]

@@ -34,8 +34,8 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
         (None, None) => {
             let v = sizes.vocabulary;
             return Err(format!(
-                "it does not say which {v} characters it predicts; name a text that has exactly these, or a \
-                 file that lists them in the order of their ids, with --vocabulary"
+                "it does not say which {v} characters it predicts; its vocabulary must be given, as a text \
+                 that has exactly these, or as a list of them in the order of their ids"
             ));
         }
     };

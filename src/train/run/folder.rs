@@ -16,6 +16,7 @@ use crate::train::log::LogRow;
 
 /// What to do with a run that is in the folder already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mode {
     /// Refuse.
     New,
@@ -27,6 +28,7 @@ pub enum Mode {
 
 /// What [`RunFolder::open`] gives.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Opened {
     /// The folder, locked.
     pub folder: RunFolder,
@@ -74,7 +76,7 @@ impl RunFolder {
     /// changed before [`RunFolder::begin`].
     ///
     /// # Errors
-    /// [`Error::RunFolder`] if another process trains here or, in [`Mode::New`], a run is here already.
+    /// [`Error::Busy`] if another process trains here; in [`Mode::New`] [`Error::RunExists`].
     /// In [`Mode::Resume`] whatever keeps the newest checkpoint from being read, unless that is damaged and
     /// an older one is not; and a folder that holds more than one run.
     pub fn open(path: &Path, mode: Mode) -> Result<Opened> {

@@ -16,6 +16,7 @@ pub(super) fn refused(path: &Path, reason: &str) -> Error {
 
 /// A file whose name is a checkpoint's, `i{step}_l{hidden}.ckpt`; what is in it has not been looked at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Entry {
     /// The step in its name.
     pub step: u64,
@@ -52,6 +53,7 @@ pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
 
 /// What [`load_any`] loaded.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Loaded {
     /// The file it came from.
     pub path: PathBuf,

@@ -15,7 +15,7 @@ use crate::train::checkpoint::Summary;
 const MOST: u64 = 64;
 /// How often a lock is taken that turns out to be no longer the folder's.
 const TRIES: u32 = 20;
-/// Third word of the lock while `--overwrite` is at work.
+/// Third word of the lock while a run is being replaced.
 const REPLACING: &str = "replacing";
 
 /// What stands in the file: two names and a mark, always of the same length, so that one write over an
@@ -75,18 +75,15 @@ impl Lock {
     /// Locks `folder` for this process, or not at all where the file system has no locks. Writes nothing.
     ///
     /// # Errors
-    /// [`Error::RunFolder`] if another process has locked it, or something else stands in its place.
+    /// [`Error::Busy`] if another process has locked it, [`Error::RunFolder`] if something else stands in
+    /// its place.
     pub fn take(folder: &Path, warnings: &mut Vec<String>) -> Result<Self> {
         let path = folder.join(Self::NAME);
         for _ in 0..TRIES {
             let (file, handle) = open(&path)?;
             match attempt(&file) {
                 Attempt::Locked => {}
-                Attempt::Held => {
-                    let reason = "another process is training here; wait for it, or name another \
-                                  folder with --run";
-                    return Err(refused(folder, reason));
-                }
+                Attempt::Held => return Err(Error::Busy { path: folder.to_path_buf() }),
                 Attempt::Impossible(why) => {
                     let path = path.display();
                     warnings.push(format!(

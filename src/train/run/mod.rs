@@ -25,6 +25,7 @@ use crate::train::trainer::{StepReport, Trainer};
 
 /// What [`Run`] yields.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RunEvent {
     /// A step was made; its row is in the log.
     Step(StepReport),
@@ -42,6 +43,7 @@ pub enum RunEvent {
 /// [`save_every`](crate::train::TrainConfig::save_every) steps and after the last it validates and
 /// saves, and after [`save_minutes`](crate::train::TrainConfig::save_minutes) it saves. Nothing follows an
 /// error.
+#[derive(Debug)]
 pub struct Run {
     trainer: Trainer,
     folder: RunFolder,

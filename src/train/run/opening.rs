@@ -25,14 +25,12 @@ pub struct Found {
 /// Refuses a folder that holds anything of a run.
 ///
 /// # Errors
-/// [`Error::RunFolder`].
+/// [`Error::RunExists`].
 pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
     if contents.is_empty() {
         return Ok(());
     }
-    let reason = "holds a run already; pass --resume to continue it or --overwrite to replace it, or name \
-                  another folder with --run";
-    Err(refused(folder, reason))
+    Err(Error::RunExists { path: folder.to_path_buf() })
 }
 
 /// The checkpoint to go on from; none in a folder that holds nothing of a run.
@@ -40,8 +38,9 @@ pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
 /// * `claim`: what the folder's lock says.
 ///
 /// # Errors
-/// Everything about a checkpoint but damage; [`Error::RunFolder`] if no checkpoint is sound, if what is
-/// here belongs to different runs, or if an older run was being replaced.
+/// Everything about a checkpoint but damage; [`Error::NoCheckpoint`] if only other files of a run are
+/// here; [`Error::RunFolder`] if all checkpoints are damaged, if what is here belongs to different runs,
+/// or if an older run was being replaced.
 pub fn find(
     folder: &Path,
     claim: Option<Claim>,
@@ -79,8 +78,8 @@ fn interrupted(contents: &Contents) -> String {
         }
     };
     format!(
-        "an --overwrite was interrupted here; repeat it, or, to have the old run back, {back}delete \
-         {}",
+        "a new run was replacing the old one here when it was interrupted; replace it again, or, to \
+         have the old run back, {back}delete {}",
         Lock::NAME
     )
 }
@@ -101,9 +100,7 @@ fn fresh_start(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Found>> {
     if !contents.is_empty() {
-        let reason = "holds parts of a run, but no checkpoint to continue; pass --overwrite to begin a \
-                      new run here, or name another folder with --run";
-        return Err(refused(folder, reason));
+        return Err(Error::NoCheckpoint { path: folder.to_path_buf() });
     }
     warnings.push(format!("{} holds no checkpoint: a new run begins", folder.display()));
     Ok(None)

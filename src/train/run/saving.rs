@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 /// What a save that fails does to the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnSaveError {
     /// It is tried again, for as long as there are steps to make.
     #[default]

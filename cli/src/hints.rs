@@ -1,0 +1,118 @@
+//! What to type against an error: the library says what is wrong, the command adds its arguments.
+
+use clap::Command;
+use karenina::error::Error;
+
+/// The sentence that tells a user of `command` of `error`.
+pub fn sentence(error: &Error, command: &Command) -> String {
+    let takes = |flag: &str| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+    let mut sentence = error.to_string();
+    if let Error::Setting { name, .. } = error {
+        let flag = name.replace('_', "-");
+        if takes(&flag) {
+            sentence.replace_range(..name.len(), &format!("--{flag}"));
+        }
+    }
+    match hint(error, takes) {
+        Some(hint) => sentence + "; " + &hint,
+        None => sentence,
+    }
+}
+
+/// What would work, in a command that takes some flags.
+fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
+    Some(match error {
+        Error::Malformed { encoding: "UTF-8", .. } if takes("encoding") => {
+            "name its encoding, as in --encoding windows-1251".into()
+        }
+        Error::TextTooShort { fits: Some((batch, unroll)), .. } if takes("batch") => {
+            format!("--batch {batch} --unroll {unroll} would fit")
+        }
+        Error::UnknownCharacter { .. } if takes("skip-unknown") => {
+            "--skip-unknown leaves unknown characters out".into()
+        }
+        Error::NoCheckpoint { .. } if takes("overwrite") => {
+            "pass --overwrite to begin a new run here, or name another folder with --run".into()
+        }
+        Error::NoCheckpoint { .. } => "`karenina train` writes one".into(),
+        Error::RunExists { .. } if takes("overwrite") => {
+            "pass --resume to continue it or --overwrite to replace it, or name another folder with --run"
+                .into()
+        }
+        Error::RunExists { .. } => "name another folder with --run".into(),
+        Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
+        Error::OtherText { .. } => "name that text, or another folder with --run".into(),
+        Error::NotFinite { .. } if takes("on-nan") => {
+            "a lower --learning-rate or --clip would help, or --on-nan skip".into()
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::Cli;
+
+    /// What `karenina {name}` says of `error`.
+    fn said(error: &Error, name: &str) -> String {
+        sentence(error, Cli::command().find_subcommand(name).unwrap())
+    }
+
+    fn setting(name: &'static str) -> Error {
+        Error::Setting { name, found: "0".into(), expected: "at least 1".into() }
+    }
+
+    /// One error of every kind that has a hint.
+    fn errors() -> [Error; 8] {
+        let path = || "f".into();
+        [
+            Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
+            Error::TextTooShort { found: 9, batches: 1, needed: 10, fits: Some((1, 9)) },
+            Error::UnknownCharacter { character: 'z', nearest: vec!['y'] },
+            Error::NoCheckpoint { path: path() },
+            Error::RunExists { path: path() },
+            Error::Busy { path: path() },
+            Error::OtherText { path: path() },
+            Error::NotFinite { step: 1, what: "the loss".into(), text: vec![] },
+        ]
+    }
+
+    #[test]
+    fn a_setting_has_the_name_of_its_flag_where_the_command_has_one() {
+        let said = |name, command| said(&setting(name), command);
+        assert_eq!(said("save_every", "train"), "--save-every is 0, but must be at least 1");
+        assert_eq!(said("save_every", "sample"), "save_every is 0, but must be at least 1");
+        assert_eq!(said("beta1", "train"), "beta1 is 0, but must be at least 1");
+    }
+
+    #[test]
+    fn the_library_names_no_flag_and_the_command_says_what_to_type() {
+        for error in errors() {
+            let message = error.to_string();
+            assert!(!message.contains("--"), "{message}");
+            let said = said(&error, "train");
+            assert!(said.starts_with(&message) && said.contains("; "), "{said}");
+        }
+    }
+
+    #[test]
+    fn no_hint_names_a_flag_that_the_command_lacks() {
+        for (command, error) in
+            Cli::command().get_subcommands().flat_map(|command| errors().map(|e| (command, e)))
+        {
+            let folder = matches!(error, Error::Busy { .. } | Error::OtherText { .. });
+            if folder && command.get_name() != "train" && command.get_name() != "import" {
+                continue; // these only come about where a run is trained
+            }
+            let said = sentence(&error, command);
+            for flag in said.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+                let flag = flag.trim_end_matches([',', ';']);
+                let takes = command.get_arguments().any(|arg| arg.get_long() == Some(flag));
+                assert!(takes, "karenina {}: {said}", command.get_name());
+            }
+        }
+    }
+}
