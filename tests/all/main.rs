@@ -13,6 +13,7 @@ mod learning;
 mod ledger;
 mod matmul;
 mod numbers;
+mod public_items;
 mod pytorch_parity;
 mod resume;
 mod run;
