@@ -115,7 +115,7 @@ fn sizes_beyond_the_machine_are_refused_with_the_figure() {
     for (hidden, layers, batch, unroll) in sizes {
         let config = TrainConfig::builder().hidden(hidden).layers(layers);
         let config = config.batch(batch).unroll(unroll).build().unwrap();
-        let error = Trainer::new(&corpus, config.clone(), 2).err().expect("too large");
+        let error = Trainer::new(&corpus, config.clone(), 2).expect_err("too large");
         assert!(matches!(error, Error::NoMemory { .. }), "{error}");
         assert!(error.is_usage() && error.to_string().contains(" GiB of memory"), "{error}");
         assert!(matches!(Plan::new(&corpus, &config, 2), Err(Error::NoMemory { .. })));
