@@ -103,9 +103,13 @@ mod tests {
         for (command, error) in
             Cli::command().get_subcommands().flat_map(|command| errors().map(|e| (command, e)))
         {
-            let folder = matches!(error, Error::Busy { .. } | Error::OtherText { .. });
-            if folder && command.get_name() != "train" && command.get_name() != "import" {
-                continue; // these only come about where a run is trained
+            let trains = ["train", "import"].contains(&command.get_name());
+            let of_a_folder = matches!(
+                error,
+                Error::RunExists { .. } | Error::Busy { .. } | Error::OtherText { .. }
+            );
+            if of_a_folder && !trains {
+                continue; // it does not come about here
             }
             let said = sentence(&error, command);
             for flag in said.split_whitespace().filter_map(|word| word.strip_prefix("--")) {

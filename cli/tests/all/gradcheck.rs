@@ -105,7 +105,7 @@ fn mistakes_in_the_arguments_have_exit_code_2() {
         (&["gradcheck", "--keep", "0"], "--keep is 0, but must be"),
         (&["gradcheck", "--epsilon", "-1"], "--epsilon is -1, but must be"),
         (&["gradcheck", "--sample", "0"], "--sample is 0, but must be"),
-        (&["trace", "a"], "at least two characters"),
+        (&["trace", "a"], "the text's length is 1, but must be at least 2"),
         (&["trace", "abc", "--unit", "8"], "--unit is 8, but must be at most 7"),
         (&["trace", "abc", "--numbers", "--step", "2"], "--step is 2, but must be"),
         (&["trace", "abc", "--layers", "0"], "--layers is 0, but must be"),

@@ -33,7 +33,7 @@ fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
     bad("train third.txt --run model --resume", "does not know the character 'd'");
     bad("train second.txt --run model --resume --hidden 5", "--hidden 5 was asked for");
     good("train second.txt --run model --resume --batch 3 --steps 2");
-    bad("train first.txt --run model --resume", "it was trained on a text other than first.txt");
+    bad("train first.txt --run model --resume", "it was trained on another text; name that text");
     good("train second.txt --run model --resume --steps 4");
     let learnt = Checkpoint::load(&path("model/i4_l4.ckpt")).unwrap();
     assert_eq!((learnt.config.batch, learnt.config.unroll), (3, 5));

@@ -113,9 +113,12 @@ fn memory_is_asked_for_within_a_limit_of_the_process() {
     let binary = env!("CARGO_BIN_EXE_karenina");
     for (words, what) in [
         ("eval long --rows 2000000 --threads 1", "--rows 2000000 needs"),
-        ("train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --run new", "--layers"),
+        (
+            "train text --hidden 3000 --batch 2 --unroll 8 --threads 1 --run new",
+            "training 2 x 3000 cells",
+        ),
         ("report long --length 2000000 --threads 1", "--length 2000000 needs"),
-        ("profile text --hidden 3000 --batch 2 --unroll 8 --threads 1", "--layers"),
+        ("profile text --hidden 3000 --batch 2 --unroll 8 --threads 1", "training 2 x 3000 cells"),
     ] {
         let script = format!("ulimit -v 700000; exec {binary} {words}");
         let mut shell = std::process::Command::new("sh");

@@ -32,9 +32,11 @@ pub struct Curves {
 /// use karenina::study::report::curves;
 /// use karenina::train::LogRow;
 ///
-/// let row = |step| LogRow { step, epoch: 1, loss: 2.0, validation: None,
-///     norm: step as f64, learning_rate: 1e-3, seconds: 0.1 };
-/// let curves = curves(&[row(1), row(2), row(3), row(4)], 3.5, 2);
+/// let mut history = [LogRow::default(); 4];
+/// for (row, norm) in history.iter_mut().zip([1.0, 2.0, 3.0, 4.0]) {
+///     row.norm = norm;
+/// }
+/// let curves = curves(&history, 3.5, 2);
 /// assert_eq!(curves.stretches[1].clipped, 0.5);
 /// ```
 pub fn curves(history: &[LogRow], clip: f64, points: usize) -> Curves {
