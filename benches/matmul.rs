@@ -15,14 +15,12 @@ use ndarray::{Array2, ArrayView2};
 use rayon::ThreadPoolBuilder;
 
 /// C [M, N] += A [M, K] · B [K, N]; H = 512 unless told, b rows in a shard, T = 100 time steps.
-const PRODUCTS: [(usize, usize, usize); 14] = [
+const PRODUCTS: [(usize, usize, usize); 12] = [
     (50, 512, 2048),  // h·W_hh of a time step, b = 50
     (50, 2048, 512),  // dz·W_hhᵀ
-    (100, 512, 2048), // the same with one shard, b = 100
-    (100, 2048, 512),
-    (5000, 512, 2048), // X·W_ih over all time steps
-    (5000, 2048, 512), // dZ·W_ihᵀ
-    (5000, 512, 155),  // projection
+    (100, 512, 2048), // X·W_ih of two time steps; h·W_hh with one shard, b = 100
+    (100, 2048, 512), // dZ·W_ihᵀ, dz·W_hhᵀ
+    (5000, 512, 155), // projection, all time steps of a shard
     (5000, 155, 512),
     (25, 128, 512), // H = 128, b = 25
     (25, 512, 128),
