@@ -10,6 +10,7 @@ mod hints;
 mod import;
 mod input;
 mod output;
+mod pages;
 mod plan;
 mod profile;
 mod progress;

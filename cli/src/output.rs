@@ -5,7 +5,6 @@ use std::path::Path;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::study::trace::printable;
 use karenina::train::replace;
 use serde::Serialize;
 
@@ -58,6 +57,25 @@ pub fn is_broken_pipe(error: &Error) -> bool {
 /// code is a verdict.
 pub fn read_enough(printed: Result<()>) -> Result<()> {
     printed.or_else(|error| if is_broken_pipe(&error) { Ok(()) } else { Err(error) })
+}
+
+/// `text` with the characters written out that would change their surroundings without being seen: control characters
+/// except line break and tab, and those that turn the direction of writing or have no width.
+pub fn printable(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        match is_invisible(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+        shown
+    })
+}
+
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
 /// A line on standard error, in which names and texts cannot steer the terminal. If standard error is

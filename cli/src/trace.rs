@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use clap::Args;
 use karenina::error::Result;
 use karenina::model::Parameters;
-use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, to_html, visible};
+use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, visible};
 use karenina::text::vocabulary::Vocabulary;
 
 use super::input::{load, new_network};
 use super::output::output_error;
 use super::output::{print_json, write_file};
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::pages;
 
 /// Arguments of `karenina trace`.
 #[derive(Args)]
@@ -80,7 +81,7 @@ impl Trace {
         };
         let out = &mut io::stdout().lock();
         match &self.html {
-            Some(path) => write_file(path, to_html(&trace).as_bytes())?,
+            Some(path) => write_file(path, pages::trace(&trace).as_bytes())?,
             None if self.json => print_json(&trace)?,
             None if self.numbers => {
                 equations(&trace, &self.phrase, spot, out).map_err(output_error)?

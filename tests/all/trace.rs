@@ -1,7 +1,7 @@
 //! A trace shows what the engine computes, and what the engine forgets is right as well.
 
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
-use karenina::study::trace::{Equation, Spot, Trace, View, significant, to_html, trace, visible};
+use karenina::study::trace::{Equation, Spot, Trace, View, trace, visible};
 use ndarray::{Array1, Array2, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -285,27 +285,6 @@ fn what_does_not_exist_is_named() {
     assert!(message(View { spot, ..View::default() }, &IDS).starts_with("layer is 2, but must be"));
     let start = "the text's length is 1, but must be at least 2";
     assert!(message(View::default(), &IDS[..1]).starts_with(start));
-}
-
-#[test]
-fn the_page_needs_nothing_else_and_escapes_the_text() {
-    let page = to_html(&traced(View {
-        spot: Some(Spot { step: 1, layer: 0, unit: 0 }),
-        ..View::default()
-    }));
-    for foreign in ["<script", "http", "url(", "@import", "src="] {
-        assert!(!page.contains(foreign), "{foreign}");
-    }
-    assert!(page.contains("<title>Trace of “anna я\n&lt;a”</title>"), "the whole text");
-    assert!(page.contains("prefers-color-scheme: dark"));
-    assert!(page.contains("&lt;") && !page.contains("><</th>"));
-    for tag in ["table", "tr", "td", "th", "section", "main", "thead", "tbody"] {
-        let (open, shut) = (format!("<{tag}"), format!("</{tag}>"));
-        let opened: usize =
-            [" ", ">"].iter().map(|end| page.matches(&format!("{open}{end}")).count()).sum();
-        assert_eq!(opened, page.matches(&shut).count(), "{tag}");
-    }
-    assert!(page.contains(&significant(traced(View::default()).nats, 6)));
 }
 
 #[test]

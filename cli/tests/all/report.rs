@@ -1,8 +1,9 @@
-//! `karenina report`: the numbers agree with those of other instruments, and the page holds everything,
-//! escaped, without a link to anywhere.
+//! `karenina report`: the numbers agree with those of other instruments. Its page and that of `karenina trace`
+//! hold everything, escaped, without a link to anywhere.
 
 use std::fs;
 
+use crate::command::karenina;
 use crate::report_support::{report, run, run_folder, text};
 use karenina::evaluate::evaluate;
 use karenina::model::{Initialisation, Parameters, Sizes};
@@ -130,4 +131,30 @@ fn a_broken_checkpoint_is_left_out_and_named() {
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("Left out: ") && page.contains("i2_l12.ckpt"));
     assert_eq!(page.matches("<p class=\"sample\">").count(), 4, "of steps 0, 1, 3 and 4");
+}
+
+#[test]
+fn the_page_of_a_trace_holds_everything_and_escapes_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = ["trace", "anna я\n<a\u{202e}", "--numbers", "--html", "trace.html"];
+    run(&mut karenina(folder.path(), asked));
+    let page = fs::read_to_string(folder.path().join("trace.html")).unwrap();
+    for foreign in ["<script", "http:", "https:", "url(", "@import", "src=", "><</th>", "\u{202e}"]
+    {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(page.contains("<title>Trace of “anna я\n&lt;a\\u{202e}”</title>"), "the whole text");
+    let titles =
+        ["Predictions", "Layer 1: gates", "Layer 1: gradients", "How far a gradient reaches"];
+    for title in titles.into_iter().chain(["Parameter gradients", "Equations"]) {
+        assert!(page.contains(&format!(">{title}</h2>")), "{title}");
+    }
+    for tag in ["table", "tr", "td", "th", "section", "main", "header", "thead", "tbody"] {
+        let opened = [" ", ">"].map(|end| page.matches(&format!("<{tag}{end}")).count());
+        assert_eq!(
+            opened.iter().sum::<usize>(),
+            page.matches(&format!("</{tag}>")).count(),
+            "{tag}"
+        );
+    }
 }

@@ -23,37 +23,6 @@ pub fn significant(x: f64, digits: usize) -> String {
     }
 }
 
-/// `text` with the characters that would change what is around them without being seen written out:
-/// control characters but line break and tab, and those that turn the direction of writing or have no width.
-///
-/// ```
-/// use karenina::study::trace::printable;
-///
-/// assert_eq!(printable("Анна\n\u{202e}\u{1b}"), "Анна\n\\u{202e}\\u{1b}");
-/// ```
-pub fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
-        match is_invisible(c) {
-            true => shown.extend(c.escape_unicode()),
-            false => shown.push(c),
-        }
-        shown
-    })
-}
-
-fn is_invisible(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
-        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{e0000}'..='\u{e007f}')
-}
-
-/// `text` as HTML: [`printable`], and what means something there replaced.
-pub fn to_html_text(text: &str) -> String {
-    let text = printable(text).replace('&', "&amp;").replace('<', "&lt;");
-    text.replace('>', "&gt;").replace('"', "&quot;")
-}
-
 /// A character that can be seen: a line break as ⏎, a tab as ⇥, a space as ␣.
 pub fn visible(character: char) -> String {
     match character {

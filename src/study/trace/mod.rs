@@ -6,15 +6,13 @@
 
 mod data;
 mod format;
-mod html;
 mod numbers;
 mod pass;
 
 use ndarray::{ArrayView1, s};
 
 pub use data::{Guess, LayerStep, Reach, Spread, Step, TensorGradient, Trace, UnitStep};
-pub use format::{printable, significant, to_html_text, visible};
-pub use html::to_html;
+pub use format::{significant, visible};
 pub use numbers::{Equation, Spot};
 
 use crate::error::{Error, Result};

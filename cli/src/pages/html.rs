@@ -1,20 +1,19 @@
 //! Pieces of a page. Whatever comes from a text or a file's name goes through [`escape`] or [`shown`].
 
-use std::fmt::Write;
+use crate::output::printable;
 
-pub use karenina::study::trace::to_html_text as escape;
+/// `text` as HTML: [`printable`], with the characters that mean something there replaced.
+pub fn escape(text: &str) -> String {
+    let text = printable(text).replace('&', "&amp;").replace('<', "&lt;");
+    text.replace('>', "&gt;").replace('"', "&quot;")
+}
 
-/// One character of a text in its place: a line break is seen and still breaks the line.
+/// One character of a text in its place: a line break can be seen and still breaks the line.
 pub fn shown(c: char) -> String {
     match c {
         '\n' => "⏎\n".into(),
         c => escape(c.encode_utf8(&mut [0; 4])),
     }
-}
-
-/// Appends to a string, which cannot fail.
-pub fn push(to: &mut String, arguments: std::fmt::Arguments) {
-    to.write_fmt(arguments).expect("a string takes everything");
 }
 
 /// A section with its heading and a note on how to read it.
@@ -25,7 +24,7 @@ pub fn section(id: &str, title: &str, note: &str, body: &str) -> String {
     )
 }
 
-/// A figure; the caption stands above it.
+/// A figure with its caption above it.
 pub fn figure(caption: &str, body: &str) -> String {
     format!("<figure>\n<figcaption>{caption}</figcaption>\n{body}\n</figure>\n")
 }

@@ -1,12 +1,5 @@
 //! `karenina report`.
 
-mod chart;
-mod heat;
-mod html;
-mod page;
-mod png;
-mod text;
-
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,6 +16,7 @@ use karenina::train::thread_pool;
 
 use super::input::{ModelArg, TextArgs};
 use super::output::{is_standard_output, note, output_error, write_file};
+use super::pages;
 use super::settings::ThreadsArg;
 
 /// Arguments of `karenina report`.
@@ -56,7 +50,7 @@ impl Report {
         let pool = thread_pool(threads)?;
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
-        let page = page::page(&report, &name(&self.model.run));
+        let page = pages::report(&report, &name(&self.model.run));
         write_file(&self.out, page.as_bytes())?;
         let line = format!(
             "{}: {} kB, {:.3} bits per character over {} characters",
@@ -86,7 +80,7 @@ impl Report {
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
         let most = self.length.min(corpus.len());
-        let page = page::BYTES_PER_CHARACTER.saturating_mul(most as u64);
+        let page = pages::BYTES_PER_CHARACTER.saturating_mul(most as u64);
         let reading = Reading::bytes(checkpoint.sizes(), most);
         memory::require(reading.saturating_add(page), format!("--length {}", self.length))?;
         let mut end = Vec::with_capacity(most);

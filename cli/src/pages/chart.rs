@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::html::{figure, push};
+use super::html::figure;
 
 const WIDTH: f64 = 400.0;
 const HEIGHT: f64 = 230.0;
@@ -42,7 +42,7 @@ impl Chart {
         let mut caption = format!("<b>{}</b>", self.title);
         for series in self.series.iter().filter(|series| !series.points.is_empty()) {
             let (class, name) = (series.class, &series.name);
-            push(&mut caption, format_args!(" <span class=\"key {class}\">{name}</span>"));
+            caption += &format!(" <span class=\"key {class}\">{name}</span>");
         }
         figure(&caption, &self.svg())
     }
@@ -58,32 +58,20 @@ impl Chart {
         );
         for tick in self.y_ticks(y) {
             let (y, right) = (at_y(tick), WIDTH - RIGHT);
-            push(&mut svg, format_args!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>"));
+            svg += &format!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>");
             let (x, y, text) = (LEFT - 6.0, y + 3.5, label(tick));
-            push(
-                &mut svg,
-                format_args!("<text class=\"end\" x=\"{x}\" y=\"{y:.1}\">{text}</text>\n"),
-            );
+            svg += &format!("<text class=\"end\" x=\"{x}\" y=\"{y:.1}\">{text}</text>\n");
         }
         for tick in ticks(x.0, x.1, 4) {
             let (x, y, text) = (at_x(tick), HEIGHT - BELOW + 15.0, label(tick));
-            push(
-                &mut svg,
-                format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>\n"),
-            );
+            svg += &format!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y}\">{text}</text>\n");
         }
         let (middle, bottom) = ((LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 4.0);
         let x_name = self.x;
-        push(
-            &mut svg,
-            format_args!("<text class=\"mid\" x=\"{middle}\" y=\"{bottom}\">{x_name}</text>\n"),
-        );
+        svg += &format!("<text class=\"mid\" x=\"{middle}\" y=\"{bottom}\">{x_name}</text>\n");
         for series in &self.series {
             let class = series.class;
-            push(
-                &mut svg,
-                format_args!("<path class=\"{class}\" d=\"{}\"/>\n", path(series, at_x, at_y)),
-            );
+            svg += &format!("<path class=\"{class}\" d=\"{}\"/>\n", path(series, at_x, at_y));
         }
         svg + "</svg>"
     }
@@ -128,7 +116,7 @@ fn path(series: &Series, at_x: impl Fn(f64) -> f64, at_y: impl Fn(f64) -> f64) -
     let mut pen = 'M';
     for &(x, y) in &series.points {
         if y.is_finite() {
-            push(&mut path, format_args!("{pen}{:.1} {:.1}", at_x(x), at_y(y)));
+            path += &format!("{pen}{:.1} {:.1}", at_x(x), at_y(y));
             pen = 'L';
         } else {
             pen = 'M';

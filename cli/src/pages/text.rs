@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use karenina::study::report::{Found, Guess, Reading, Report};
 
-use super::html::{push, section, shown};
+use super::html::{section, shown};
 
 /// Bits from which a character has the strongest colour.
 const STRONGEST: f32 = 8.0;
@@ -18,7 +18,7 @@ pub fn surprise(report: &Report) -> String {
         let bits = if n == 0 { 0.0 } else { reading.surprise[n - 1] };
         let strength = bits.clamp(0.0, STRONGEST).round();
         let c = shown(vocabulary[id as usize]);
-        push(&mut text, format_args!("<i class=\"s{strength}\">{c}</i>"));
+        text += &format!("<i class=\"s{strength}\">{c}</i>");
     }
     let legend: String =
         (0..=8).map(|bits| format!("<i class=\"s{bits}\">&nbsp;{bits}&nbsp;</i>")).collect();
@@ -32,7 +32,7 @@ pub fn surprise(report: &Report) -> String {
         data(reading, vocabulary)
     );
     let note = format!(
-        "Each character on a ground as strong as it surprised the network: −log₂ of the probability that \
+        "The stronger a character’s background, the more it surprised the network: −log₂ of the probability \
          it was given. The mean over these {} characters is {:.3} bits.",
         reading.steps(),
         reading.mean_surprise(),
@@ -58,7 +58,7 @@ fn list(items: impl IntoIterator<Item: Display>) -> String {
     let mut list = String::from("[");
     for (n, item) in items.into_iter().enumerate() {
         let comma = if n == 0 { "" } else { "," };
-        push(&mut list, format_args!("{comma}{item}"));
+        list += &format!("{comma}{item}");
     }
     list + "]"
 }
@@ -78,18 +78,15 @@ pub fn cells(report: &Report) -> String {
     body.push_str("</div>\n");
     if !chance.is_empty() {
         let names: Vec<&str> = chance.iter().map(|found| found.feature).collect();
-        push(
-            &mut body,
-            format_args!(
-                "<p class=\"note\">No cell follows these better than chance: {}.</p>\n",
-                names.join(", ")
-            ),
+        body += &format!(
+            "<p class=\"note\">No cell follows these better than chance: {}.</p>\n",
+            names.join(", ")
         );
     }
     let note = "Single cells that keep track of something, after Karpathy, Johnson and Fei-Fei (2015), the \
                 clearest first. For each property of the text: the cell whose tanh c correlates most with \
-                it (r), and the correlation that the best of all cells reaches by chance, with the property \
-                shifted along the text. Layers and cells are counted from 0, as in <code>karenina trace \
+                it (r), and the correlation that the best of all cells reaches by chance, when the property \
+                is shifted along the text. Layers and cells are counted from 0, as in <code>karenina trace \
                 --unit</code>.";
     section("cells", "Cells", note, &body)
 }
@@ -102,7 +99,7 @@ fn cell(report: &Report, found: &Found) -> String {
         let class = strength(found.activations[n]);
         if run.as_ref() != Some(&class) {
             let end = if run.is_some() { "</i>" } else { "" };
-            push(&mut text, format_args!("{end}<i class=\"{class}\">"));
+            text += &format!("{end}<i class=\"{class}\">");
             run = Some(class);
         }
         text.push_str(&shown(report.vocabulary[report.reading.ids[t] as usize]));

@@ -3,8 +3,8 @@
 use karenina::study::trace::visible;
 use ndarray::Array2;
 
-use super::html::{escape, push};
-use super::png;
+use super::html::escape;
+use super::image;
 
 /// A heat map with a label for each row or column.
 pub struct Heat {
@@ -38,31 +38,22 @@ impl Heat {
              role=\"img\" aria-label=\"{}\">\n<image x=\"{left:.1}\" width=\"{width:.1}\" \
              height=\"{height:.1}\" preserveAspectRatio=\"none\" href=\"{}\"/>\n",
             escape(&self.label),
-            png::data_uri(&self.values),
+            image::data_uri(&self.values),
         );
         for (row, text) in self.left.iter().enumerate() {
             let (x, y) = (left - 6.0, (row as f64 + 0.5) * self.cell.1 + 4.0);
             let text = escape(text);
-            push(
-                &mut svg,
-                format_args!("<text class=\"end mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>\n"),
-            );
+            svg += &format!("<text class=\"end mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>\n");
         }
         let y = height + 13.0;
         let middle = |column: usize| left + (column as f64 + 0.5) * self.cell.0;
         for (column, &c) in self.below.iter().enumerate() {
             let (x, text) = (middle(column), escape(&visible(c)));
-            push(
-                &mut svg,
-                format_args!("<text class=\"mid mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>"),
-            );
+            svg += &format!("<text class=\"mid mono\" x=\"{x:.1}\" y=\"{y:.1}\">{text}</text>");
         }
         for column in self.count_by.into_iter().flat_map(|by| (0..columns).step_by(by)) {
             let x = middle(column);
-            push(
-                &mut svg,
-                format_args!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y:.1}\">{column}</text>"),
-            );
+            svg += &format!("<text class=\"mid\" x=\"{x:.1}\" y=\"{y:.1}\">{column}</text>");
         }
         svg + "\n</svg>"
     }
@@ -71,7 +62,7 @@ impl Heat {
 /// The colours of all heat maps, dark to bright, with what they mean.
 pub fn scale(dark: &str, bright: &str) -> String {
     let stops: Vec<String> =
-        png::STOPS.iter().map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();
+        image::STOPS.iter().map(|[r, g, b]| format!("rgb({r} {g} {b})")).collect();
     format!(
         "<p class=\"scale\"><span>{dark}</span><span class=\"ramp\" style=\"background:\
          linear-gradient(to right,{})\"></span><span>{bright}</span></p>\n",

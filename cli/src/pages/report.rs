@@ -1,26 +1,24 @@
-//! The page as a whole.
+//! The report on a run.
 
 use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturation};
 
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
-use super::html::{escape, figure, push, section};
-use super::text;
+use super::html::{escape, figure, section};
+use super::{page, text};
 
-const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
 /// Decades of a gradient's norm that its heat map spans.
 const DECADES: f64 = 6.0;
 
-/// Bytes of memory that each character of the text takes at most while the page is put together: some 20
-/// as markup and 60 as data, in copies that grow twofold.
+/// Most bytes of memory per character of the text while the page is put together: about 20 as markup and 60 as
+/// data, in copies that double when they grow.
 pub const BYTES_PER_CHARACTER: u64 = 400;
 
-/// The page for the model called `name`. It holds everything it needs, and its own policy forbids it to
-/// load more.
-pub fn page(report: &Report, name: &str) -> String {
-    let title = format!("{} — karenina report", escape(name));
+/// The page about the model called `name`.
+pub fn report(report: &Report, name: &str) -> String {
+    let name = escape(name);
     let sections = [
         ("curves", "Learning", curves(report)),
         ("samples", "Samples", samples(report)),
@@ -31,19 +29,13 @@ pub fn page(report: &Report, name: &str) -> String {
     ];
     let links: String =
         sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a> ")).collect();
+    let header = format!(
+        "<h1>{name}</h1>\n<p>{}</p>\n<nav aria-label=\"Sections\">{links}</nav>\n",
+        summary(report)
+    );
     let body: String = sections.into_iter().map(|(_, _, section)| section).collect();
-    format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
-         style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<header>\n<h1>{}</h1>\n<p>{}</p>\n\
-         <nav aria-label=\"Sections\">{links}</nav>\n</header>\n{body}</main>\n\
-         <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
-        escape(name),
-        summary(report),
-    )
+    let script = format!("<script>\n{SCRIPT}</script>\n");
+    page(&format!("{name} — karenina report"), &header, &(body + &script))
 }
 
 fn summary(report: &Report) -> String {
@@ -78,7 +70,7 @@ fn thousands(number: usize) -> String {
 fn curves(report: &Report) -> String {
     let Curves { stretches, validation } = &report.curves;
     let clip = report.config.clip;
-    let note = "From the run’s log. Losses are in nats per character (1 nat = 1.4427 bits); norms are those \
+    let note = "From the run’s log. Losses are in nats per character (1 nat = 1.4427 bits); the norm is that \
                 of all gradients together, before clipping.";
     if stretches.is_empty() {
         return section("curves", "Learning", note, "<p>This model has no history.</p>\n");
@@ -133,17 +125,17 @@ fn samples(report: &Report) -> String {
         let errors: Vec<String> =
             report.broken.iter().map(|error| escape(&error.to_string())).collect();
         let errors = errors.join("; ");
-        push(&mut body, format_args!("<p class=\"note\">Left out: {errors}.</p>\n"));
+        body += &format!("<p class=\"note\">Left out: {errors}.</p>\n");
     }
-    let note = "What the network wrote at its checkpoints, each time from the same seed, drawn from the five \
-                most probable characters: from commas to dialogue.";
+    let note = "What the network writes at each checkpoint, always from the same seed, choosing among the five \
+                most probable characters.";
     section("samples", "Samples", note, &body)
 }
 
 fn gates(report: &Report) -> String {
     let mut body = scale("0, for g −1", "1");
     for (l, layer) in report.gates.iter().enumerate() {
-        push(&mut body, format_args!("<h3>Layer {l}</h3>\n<div class=\"pairs\">\n"));
+        body += &format!("<h3>Layer {l}</h3>\n<div class=\"pairs\">\n");
         for (n, name) in GATES.iter().enumerate() {
             let map = gate_map(report, layer, n, format!("Layer {l}, {name}"));
             body.push_str(&figure(&format!("<b>{name}</b>"), &map.to_svg()));
@@ -156,10 +148,10 @@ fn gates(report: &Report) -> String {
         }
         body.push_str("</div>\n");
     }
-    let note = "The gates of every cell over a passage of the text: a row for each cell, in all four maps in \
-                the order of its mean forget gate, the most forgetful on top. Below, for each cell over the \
-                whole text, how often a gate is nearly shut (under 0.1) and nearly open (over 0.9): cells in \
-                the lower right corner of the forget gate’s picture never forget.";
+    let note = "The gates of every cell over a passage of the text. Each row is a cell; all four maps are sorted \
+                by the mean forget gate, the most forgetful cell on top. Below: how often each cell’s gate \
+                is nearly shut (under 0.1) and nearly open (over 0.9) over the whole text. Cells in the \
+                lower right corner of the forget gate’s picture never forget.";
     section("gates", "Gates", note, &body)
 }
 
@@ -189,21 +181,18 @@ fn scatter(name: &str, saturation: &[Saturation]) -> String {
     );
     for percent in [0.0, 50.0, 100.0] {
         let (x, y) = (left + percent / 100.0 * size, 8.0 + size - percent / 100.0 * size);
-        push(
-            &mut svg,
-            format_args!(
-                "<text class=\"mid\" x=\"{x}\" y=\"218\">{percent}</text>\
+        svg += &format!(
+            "<text class=\"mid\" x=\"{x}\" y=\"218\">{percent}</text>\
                  <text class=\"end\" x=\"{}\" y=\"{y}\">{percent}</text>\n",
-                left - 5.0
-            ),
+            left - 5.0
         );
     }
     let mut dots = String::new();
     for Saturation { shut, open } in saturation {
         let (x, y) = (left + f64::from(*open) * size, 4.0 + (1.0 - f64::from(*shut)) * size);
-        push(&mut dots, format_args!("M{x:.1} {y:.1}h.1"));
+        dots += &format!("M{x:.1} {y:.1}h.1");
     }
-    push(&mut svg, format_args!("<path class=\"dots\" d=\"{dots}\"/>\n"));
+    svg += &format!("<path class=\"dots\" d=\"{dots}\"/>\n");
     svg + "</svg>"
 }
 
@@ -241,8 +230,8 @@ fn flow(report: &Report) -> String {
     }
     body.push_str("</div>\n");
     let note = "How far one character’s loss reaches back: ‖∂loss<sub>t</sub> / ∂h<sub>t−k</sub>‖ against \
-                the lag k, for single losses spread over the text. A row’s label ends with the character \
-                that was to be predicted.";
+                the lag k, for single characters spread over the text. A row’s label ends with the character \
+                to be predicted.";
     section("flow", "Gradient flow", note, &body)
 }
 
