@@ -1,6 +1,7 @@
 //! The report on a run.
 
-use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturation};
+use indicatif::HumanCount;
+use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturation, Stretch};
 
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
@@ -48,23 +49,11 @@ fn summary(report: &Report) -> String {
         "{layers} of {} LSTM cells, {} characters, {} parameters, {} steps of {} × {} characters.",
         sizes.hidden,
         sizes.vocabulary,
-        thousands(sizes.parameters()),
-        thousands(report.step as usize),
+        HumanCount(sizes.parameters() as u64),
+        HumanCount(report.step),
         report.config.batch,
         report.config.unroll,
     )
-}
-
-/// 3,217,000
-fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).expect("digits"))
-        .collect();
-    groups.join(",")
 }
 
 fn curves(report: &Report) -> String {
@@ -75,12 +64,11 @@ fn curves(report: &Report) -> String {
     if stretches.is_empty() {
         return section("curves", "Learning", note, "<p>This model has no history.</p>\n");
     }
-    let line =
-        |name: &str, class, value: &dyn Fn(&karenina::study::report::Stretch) -> f64| Series {
-            name: name.into(),
-            class,
-            points: stretches.iter().map(|s| (s.step as f64, value(s))).collect(),
-        };
+    let line = |name: &str, class, value: &dyn Fn(&Stretch) -> f64| Series {
+        name: name.into(),
+        class,
+        points: stretches.iter().map(|s| (s.step as f64, value(s))).collect(),
+    };
     let validation = Series {
         name: "validation".into(),
         class: "line-2",
@@ -112,15 +100,13 @@ fn curves(report: &Report) -> String {
 fn samples(report: &Report) -> String {
     let mut body = String::from("<div class=\"samples\">\n");
     for sample in &report.samples {
-        let loss =
-            sample.loss.map_or(String::new(), |loss| format!(" <span>loss {loss:.3}</span>"));
-        let caption = format!("<b>step {}</b>{loss}", thousands(sample.step as usize));
-        body.push_str(&figure(
-            &caption,
-            &format!("<p class=\"sample\">{}</p>", escape(sample.text.trim())),
-        ));
+        let loss = sample.loss.map(|loss| format!(" <span>loss {loss:.3}</span>"));
+        let step = HumanCount(sample.step);
+        let caption = format!("<b>step {step}</b>{}", loss.unwrap_or_default());
+        let text = escape(sample.text.trim());
+        body += &figure(&caption, &format!("<p class=\"sample\">{text}</p>"));
     }
-    body.push_str("</div>\n");
+    body += "</div>\n";
     if !report.broken.is_empty() {
         let errors: Vec<String> =
             report.broken.iter().map(|error| escape(&error.to_string())).collect();
@@ -138,15 +124,15 @@ fn gates(report: &Report) -> String {
         body += &format!("<h3>Layer {l}</h3>\n<div class=\"pairs\">\n");
         for (n, name) in GATES.iter().enumerate() {
             let map = gate_map(report, layer, n, format!("Layer {l}, {name}"));
-            body.push_str(&figure(&format!("<b>{name}</b>"), &map.to_svg()));
+            body += &figure(&format!("<b>{name}</b>"), &map.to_svg());
         }
-        body.push_str("</div>\n<div class=\"triples\">\n");
+        body += "</div>\n<div class=\"triples\">\n";
         let names = [GATES[0], GATES[1], GATES[3]];
         for (name, saturation) in names.into_iter().zip(&layer.saturation) {
             let caption = format!("<b>{name}</b> <span>a dot per cell</span>");
-            body.push_str(&figure(&caption, &scatter(name, saturation)));
+            body += &figure(&caption, &scatter(name, saturation));
         }
-        body.push_str("</div>\n");
+        body += "</div>\n";
     }
     let note = "The gates of every cell over a passage of the text. Each row is a cell; all four maps are sorted \
                 by the mean forget gate, the most forgetful cell on top. Below: how often each cell’s gate \
@@ -222,13 +208,13 @@ fn flow(report: &Report) -> String {
         faded.join(", "),
         scale(&format!("10<sup>−{DECADES}</sup> of the largest, or less"), "the largest"),
     );
-    body.push_str("<div class=\"pairs\">\n");
+    body += "<div class=\"pairs\">\n";
     for l in layers {
         let map = flow_map(report, flow, l, format!("Layer {l}, gradient by lag"));
         let caption = format!("<b>layer {l}</b> <span>lag k, in steps back</span>");
-        body.push_str(&figure(&caption, &map.to_svg()));
+        body += &figure(&caption, &map.to_svg());
     }
-    body.push_str("</div>\n");
+    body += "</div>\n";
     let note = "How far one character’s loss reaches back: ‖∂loss<sub>t</sub> / ∂h<sub>t−k</sub>‖ against \
                 the lag k, for single characters spread over the text. A row’s label ends with the character \
                 to be predicted.";
@@ -260,15 +246,5 @@ fn one_line(c: char) -> char {
         '\t' => '⇥',
         ' ' => '\u{a0}',
         c => c,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::thousands;
-
-    #[test]
-    fn digits_stand_in_threes() {
-        assert_eq!([0, 999, 1000, 3_217_000].map(thousands), ["0", "999", "1,000", "3,217,000"]);
     }
 }

@@ -73,9 +73,9 @@ pub fn cells(report: &Report) -> String {
          class=\"p6\">&nbsp;1&nbsp;</i></span></p>\n<div class=\"cells\">\n",
     );
     for found in &real {
-        body.push_str(&cell(report, found));
+        body += &cell(report, found);
     }
-    body.push_str("</div>\n");
+    body += "</div>\n";
     if !chance.is_empty() {
         let names: Vec<&str> = chance.iter().map(|found| found.feature).collect();
         body += &format!(
@@ -102,7 +102,7 @@ fn cell(report: &Report, found: &Found) -> String {
             text += &format!("{end}<i class=\"{class}\">");
             run = Some(class);
         }
-        text.push_str(&shown(report.vocabulary[report.reading.ids[t] as usize]));
+        text += &shown(report.vocabulary[report.reading.ids[t] as usize]);
     }
     format!(
         "<figure>\n<figcaption><b>{feature}</b> <span>layer {layer}, cell {unit}</span> \
