@@ -11,10 +11,9 @@ use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, v
 use karenina::text::vocabulary::Vocabulary;
 
 use super::input::{load, new_network};
-use super::output::output_error;
-use super::output::{print_json, write_file};
-use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::output::{output_error, print_json, write_file};
 use super::pages;
+use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
 #[derive(Args)]

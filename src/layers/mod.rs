@@ -1,7 +1,7 @@
 //! Layer 1: each stage of the network, its backward beside its forward.
 //!
-//! Outputs and what is changed come first among the arguments' work, gradients carry a `d` prefix,
-//! and above each derivative stands the forward line it differentiates. Equation labels (F1 …,
+//! Gradients carry a `d` prefix, and above each derivative stands the forward line that it
+//! differentiates. Equation labels (F1 …,
 //! B1 …) are those of `docs/derivation.md`.
 
 pub mod cell;

@@ -3,7 +3,7 @@
 //!
 //! After a change that is meant: `KARENINA_UPDATE=1 cargo test -p karenina-cli bad_input`, and read the difference.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -215,7 +215,7 @@ fn a_closed_standard_input_is_no_text() {
 #[test]
 fn a_full_disk_behind_standard_output_is_an_error_and_a_reader_that_has_enough_is_none() {
     let folder = furnished();
-    let full = File::options().write(true).open("/dev/full").unwrap();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
     let output = karenina(folder.path(), ["sample"]).stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(errors(&output).starts_with("karenina: cannot write to standard output: No space"));

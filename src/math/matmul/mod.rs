@@ -35,8 +35,8 @@
 //! Figures are GFLOP/s of one core of an AMD Zen 5 with AVX-512, by processor time, where nothing else
 //! is said. The register peak ([`Kernel::peak_gflops`]) was 275 to 290 from run to run, 138 with AVX2.
 //! The machine was busy with other work, which takes cache and memory: products that fit the cache
-//! repeat to 2 %, the large ones do not (5000x512x2048 made 60 to 265). What a departure bought is the
-//! best of four runs with and without it, in turns; where no figure stands, none was measured.
+//! repeat to 2 %, the large ones do not. What a departure bought is the best of four runs with and
+//! without it, in turns; where no figure stands, none was measured.
 //!
 //! 1. **Register tiles** (`tile`). A tile of C stays in registers while k runs: 13 x 32 with
 //!    AVX-512, 6 x 16 with AVX2. One vector of B serves all rows, one number of A all columns. The naive
