@@ -68,12 +68,11 @@
 //! The four gates stand in the order **i, f, g, o** (PyTorch's). A gradient of the loss is named with a `d`
 //! prefix: `dh`, `dc`, `dw_hh`. Arrays of a batch are time-major, [T, B, …].
 //!
-//! # The layers of the house
+//! # Layers of the code
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
 //! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
 //! it so.
-
 //!
 //! # What is stable
 //!

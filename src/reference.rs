@@ -317,7 +317,7 @@ fn lstm_backward(
     product_backward_weight(&mut dw.w_hh, h_prev, &dz); // Eq. B18
     product_backward_weight(&mut dw.w_ih, x, &dz); // Eq. B19
     let dx = product_backward(&dz, &w.w_ih); // Eq. B20
-    let dh_prev = product_backward(&dz, &w.w_hh); // Eq. B21 at t = 0; else the step before adds it in B6
+    let dh_prev = product_backward(&dz, &w.w_hh); // Eq. B21 at the first step; else the step before adds it in B6
     CellsGradient { dy, dh_above, dh, d_o, dc, d_i, d_f, d_g, dz, dx, dh_prev, dc_prev }
 }
 
@@ -334,8 +334,8 @@ pub struct Dropout {
 
 /// The factors of layer `l` at `position` t·B + b, `[H]`: 0 for a dropped output, 1 / keep for the others.
 ///
-/// Random numbers come four at a time, as functions of their place: a call of `philox` serves the units k,
-/// k + 16, k + 32 and k + 48 of a block of 64.
+/// On a first reading, that is all there is to know. Random numbers come four at a time, as functions of their
+/// place: a call of `philox` serves the units k, k + 16, k + 32 and k + 48 of a block of 64.
 pub fn mask(dropout: Option<Dropout>, l: usize, position: usize, hidden: usize) -> Vec<f64> {
     let Some(Dropout { keep, seed, step }) = dropout else { return vec![1.0; hidden] };
     let factor = |k: usize| {

@@ -46,8 +46,8 @@ impl Eval {
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.threads.count()?;
         let checkpoint = self.model.load()?;
+        let corpus = self.texts.read_for(&checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
-        let corpus = self.texts.read()?;
         let corpus = match self.skip_unknown {
             true => corpus.known_to(&vocabulary)?,
             false => corpus.in_terms_of(&vocabulary)?,

@@ -30,7 +30,7 @@ fn curve_sample(sizes: Sizes) -> usize {
 pub struct Gradcheck {
     #[command(flatten)]
     texts: TextArgs,
-    /// Check a trained network: a run's folder, whose newest checkpoint is taken, or one checkpoint
+    /// Check a trained network: a run's folder, whose newest checkpoint is used, or one checkpoint
     /// file [default: a new network, as training starts it]
     #[arg(
         long,

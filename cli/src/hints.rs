@@ -25,6 +25,9 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Malformed { encoding: "UTF-8", .. } if takes("encoding") => {
             "name its encoding, as in --encoding windows-1251".into()
         }
+        Error::TextTooShort { found: ..1000, .. } => {
+            "that is too little to learn from; name a text of 100,000 characters or more".into()
+        }
         Error::TextTooShort { fits: Some((batch, unroll)), .. } if takes("batch") => {
             format!("--batch {batch} --unroll {unroll} would fit")
         }
@@ -34,7 +37,9 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::NoCheckpoint { .. } if takes("overwrite") => {
             "pass --overwrite to begin a new run here, or name another folder with --run".into()
         }
-        Error::NoCheckpoint { .. } => "`karenina train` writes one".into(),
+        Error::NoCheckpoint { .. } if takes("run") => {
+            "`karenina train` makes a run, and --run names its folder if it is elsewhere".into()
+        }
         Error::RunExists { .. } if takes("overwrite") => {
             "pass --resume to continue it or --overwrite to replace it, or name another folder with --run"
                 .into()
@@ -70,7 +75,7 @@ mod tests {
         let path = || "f".into();
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
-            Error::TextTooShort { found: 9, batches: 1, needed: 10, fits: Some((1, 9)) },
+            Error::TextTooShort { found: 2000, batches: 1, needed: 10_000, fits: Some((20, 100)) },
             Error::UnknownCharacter { character: 'z', nearest: vec!['y'] },
             Error::NoCheckpoint { path: path() },
             Error::RunExists { path: path() },

@@ -23,7 +23,7 @@ use super::settings::demand;
 /// The arguments that name a text.
 #[derive(Args)]
 pub struct TextArgs {
-    /// Texts, read as one; `-` is standard input [default: the embedded text]
+    /// Texts, read as one; `-` is standard input [default: the built-in text]
     #[arg(value_name = "TEXT")]
     texts: Vec<PathBuf>,
     /// Encoding of the texts, as in windows-1251 [default: UTF-8]
@@ -35,6 +35,25 @@ impl TextArgs {
     /// See [`read_text`].
     pub fn read(&self) -> Result<Corpus> {
         read_text(&self.texts, self.encoding.as_deref())
+    }
+
+    /// The text on which to look at `checkpoint`.
+    ///
+    /// # Errors
+    /// Those of [`TextArgs::read`]; [`Error::Setting`] if none is named and the network was trained on
+    /// another than the built-in one.
+    pub fn read_for(&self, checkpoint: &Checkpoint) -> Result<Corpus> {
+        let corpus = self.read()?;
+        let is_other = checkpoint.text_sha256 != corpus.sha256() && !checkpoint.is_of_no_text();
+        match self.is_embedded() && is_other {
+            true => Err(Error::Setting {
+                name: "TEXT",
+                found: "missing".into(),
+                expected: "named: this network was trained on another text than the built-in one"
+                    .into(),
+            }),
+            false => Ok(corpus),
+        }
     }
 
     /// Whether the user names no text.
@@ -52,7 +71,7 @@ impl TextArgs {
 /// The argument that names a trained network.
 #[derive(Args)]
 pub struct ModelArg {
-    /// A run's folder, whose newest checkpoint is taken, or one checkpoint file
+    /// A run's folder, whose newest checkpoint is used, or one checkpoint file
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -71,7 +90,11 @@ impl ModelArg {
 
 /// The checkpoint in a file, or the newest good one in a folder; says which damaged ones it skipped.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    let loaded = load_any(path)?;
+    let loaded =
+        load_any(path).map_err(|error| match error.is_missing() && path.extension().is_none() {
+            true => Error::NoCheckpoint { path: path.to_path_buf() }, // a folder that no run has made yet
+            false => error,
+        })?;
     for error in loaded.broken {
         warn(&format!("{error}; using an older one"));
     }

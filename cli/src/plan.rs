@@ -65,7 +65,12 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "an epoch         {batches} steps, about {epoch}")?;
     writeln!(out, "the run          {} steps, about {}", plan.steps, time(plan.run_seconds))?;
     let (count, bytes) = (plan.checkpoints, plan.checkpoint_bytes);
-    writeln!(out, "checkpoints      {count} of up to {}", BinaryBytes(bytes))?;
+    writeln!(
+        out,
+        "checkpoints      {count} of up to {}, {} in all",
+        BinaryBytes(bytes),
+        BinaryBytes(count.saturating_mul(bytes))
+    )?;
     out.flush()
 }
 

@@ -13,6 +13,9 @@ use super::output::{output_error, print_json};
 use super::settings::{Sizes, ThreadsArg, demand};
 use super::table::{Table, dim, is_coloured, plain};
 
+/// On a quiet machine the median step takes no longer than this many of the fastest.
+const BUSY: f64 = 1.15;
+
 /// Arguments of `karenina profile`.
 #[derive(Args)]
 pub struct Profile {
@@ -73,6 +76,14 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         p.steps,
         1e3 * p.median_step_seconds,
     )?;
+    if p.median_step_seconds > BUSY * p.step_seconds {
+        writeln!(
+            out,
+            "The machine was busy: the median step took {:.1} times as long as the fastest. Measure again when \
+             it is quiet.\n",
+            p.median_step_seconds / p.step_seconds
+        )?;
+    }
     phases(p).print(out, is_coloured())?;
     writeln!(
         out,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::output::{OutputArgs, note, print_json_line};
 
 /// Steps over which the shown loss is averaged.
-const WINDOW: usize = 20;
+pub const WINDOW: usize = 20;
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -188,7 +188,7 @@ impl Screen {
 /// A bar at step `first` of `last`.
 fn bar(first: u64, last: u64) -> ProgressBar {
     let bar = ProgressBar::new(last).with_position(first);
-    let template = "{msg}\n{bar:40} step {pos}/{len}, {prefix} left";
+    let template = "{wide_msg}\n{bar:24} step {pos}/{len}, {prefix} left";
     bar.set_style(ProgressStyle::with_template(template).expect("a valid template"));
     bar
 }

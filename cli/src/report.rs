@@ -50,7 +50,7 @@ impl Report {
         let pool = thread_pool(threads)?;
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
-        let page = pages::report(&report, &name(&self.model.run));
+        let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
         write_file(&self.out, page.as_bytes())?;
         let line = format!(
             "{}: {} kB, {:.3} bits per character over {} characters",
@@ -76,7 +76,7 @@ impl Report {
     /// The end of the text: there lies what a run holds back for validation. Asks for the memory of all
     /// that is made of it.
     fn excerpt(&self, checkpoint: &Checkpoint) -> Result<String> {
-        let corpus = self.texts.read()?;
+        let corpus = self.texts.read_for(checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
         let most = self.length.min(corpus.len());

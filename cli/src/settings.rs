@@ -161,8 +161,9 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
 pub struct Recipe {
     #[command(flatten)]
     pub texts: TextArgs,
-    /// article: two layers of 512, B = T = 100, 20 epochs; quick: a small network for a first look
-    /// [default: quick for the embedded text, article for yours]
+    /// article: 2 layers of 512 cells, batches of 100 x 100 characters, 20 epochs, learning rate 0.001, keep 0.5;
+    /// quick: 2 layers of 224, 24 x 64, 14 epochs, 0.003, keep 0.7
+    /// [default: quick for the built-in text, article for yours]
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use karenina::text::vocabulary::Vocabulary;
 use super::input::{load, new_network};
 use super::output::{output_error, print_json, write_file};
 use super::pages;
+use super::settings::demand;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
@@ -21,7 +22,7 @@ pub struct Trace {
     /// A few words; each character but the first is predicted
     #[arg(value_name = "PHRASE")]
     phrase: String,
-    /// A run's folder, whose newest checkpoint is taken, or one checkpoint file
+    /// A run's folder, whose newest checkpoint is used, or one checkpoint file
     /// [default: a new network, as training starts it, over the characters of the phrase]
     #[arg(
         long,
@@ -45,7 +46,8 @@ pub struct Trace {
     /// Print each equation of one time step with its numbers, for one unit [default unit: 0]
     #[arg(long)]
     numbers: bool,
-    /// Time step of --numbers, counted from 0 [default: the last]
+    /// Time step of --numbers, counted from 0 [default: one in the
+    /// middle, where the loss of later steps comes back too]
     #[arg(long, value_name = "T", requires = "numbers")]
     step: Option<usize>,
     /// Layer of --numbers, counted from 0
@@ -65,10 +67,12 @@ pub struct Trace {
 impl Trace {
     /// Prints or writes the trace.
     pub fn run(self) -> Result<ExitCode> {
+        let length = self.phrase.chars().count();
+        demand(length >= 2, "the phrase's length", length, "at least 2")?;
         let (vocabulary, parameters) = self.network()?;
         let ids = vocabulary.encode(&self.phrase)?;
         let spot = self.numbers.then(|| Spot {
-            step: self.step.unwrap_or(ids.len().saturating_sub(2)),
+            step: self.step.unwrap_or((ids.len() - 2) / 2),
             layer: self.layer,
             unit: self.unit.unwrap_or(0),
         });
@@ -82,12 +86,25 @@ impl Trace {
         match &self.html {
             Some(path) => write_file(path, pages::trace(&trace).as_bytes())?,
             None if self.json => print_json(&trace)?,
-            None if self.numbers => {
-                equations(&trace, &self.phrase, spot, out).map_err(output_error)?
-            }
-            None => tables(&trace, out).map_err(output_error)?,
+            None => writeln!(out, "{}", self.origin())
+                .and_then(|()| match spot {
+                    Some(spot) => equations(&trace, &self.phrase, spot, out),
+                    None => tables(&trace, out),
+                })
+                .map_err(output_error)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Whose network it is.
+    fn origin(&self) -> String {
+        let Self { layers, hidden, seed, .. } = self;
+        match &self.run {
+            Some(path) => format!("the network of {}", path.display()),
+            None => format!(
+                "a new network, not trained (seed {seed}), of {layers} x {hidden} cells; --run names a trained one"
+            ),
+        }
     }
 
     fn network(&self) -> Result<(Vocabulary, Parameters<f64>)> {
@@ -255,13 +272,13 @@ fn tensors(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
 fn equations(
     trace: &trace::Trace,
     text: &str,
-    spot: Option<Spot>,
+    Spot { step, layer, unit }: Spot,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    if let Some(Spot { step, layer, unit }) = spot {
-        let before: String = text.chars().take(step + 1).collect();
-        title(&format!("Step {step} of {before:?}, layer {layer}, unit {unit}"), out)?;
-    }
+    let mut pair = text.chars().skip(step).map(visible);
+    let [read, next] = [(); 2].map(|()| pair.next().unwrap_or_default());
+    let place = format!("step {step} (the first is 0), layer {layer}, unit {unit}");
+    title(&format!("{text:?}, {place}: it reads {read} and should predict {next}"), out)?;
     let mut table = Table::new(["Eq.", "in symbols", "in numbers", "value"], &[0, 1, 2]);
     for line in &trace.equations {
         let value = significant(line.value, 6);

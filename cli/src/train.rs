@@ -17,7 +17,7 @@ use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer};
 
 use super::output::{OutputArgs, output_error, read_enough, warn};
-use super::progress::{Event, Screen};
+use super::progress::{Event, Screen, WINDOW};
 use super::sample::short_sample;
 use super::settings::{Limit, NETWORK, Recipe, TRAINING};
 use super::shell::{command, path_word, resuming};
@@ -265,7 +265,10 @@ impl Train {
         });
         let (step, loss) = (trainer.step(), screen.mean_loss());
         screen.event(&Event::Saved { step, file: path.display().to_string() });
-        screen.line(&format!("step {step}: loss {loss:.4}{validation}; saved {}", path.display()));
+        screen.line(&format!(
+            "step {step}: loss {loss:.4} (mean of {WINDOW} steps){validation}; saved {}",
+            path.display()
+        ));
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
             let text = sample(trainer, SHORT_SAMPLE);
             screen.event(&Event::Sample { step, text: &text });
@@ -285,7 +288,10 @@ impl Train {
         self.output.say(&match is_idle {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
             false => {
-                format!("finished with a loss of {:.4}. The network writes:\n", screen.mean_loss())
+                format!(
+                    "finished with a loss of {:.4} (mean of {WINDOW} steps). The network writes:\n",
+                    screen.mean_loss()
+                )
             }
         });
         if !self.output.json && !self.output.quiet {

@@ -88,7 +88,7 @@ impl TrainConfig {
         }
     }
 
-    /// A small network that learns the embedded text in about a minute on two cores.
+    /// A small network that learns the built-in text in about a minute on two cores.
     pub fn quick() -> Self {
         Self {
             hidden: 224,

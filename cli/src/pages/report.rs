@@ -6,7 +6,8 @@ use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturatio
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
 use super::html::{escape, figure, section};
-use super::{page, text};
+use super::page;
+use super::text::{cells, surprise};
 
 const SCRIPT: &str = include_str!("script.js");
 
@@ -17,22 +18,23 @@ const DECADES: f64 = 6.0;
 /// data, in copies that double when they grow.
 pub const BYTES_PER_CHARACTER: u64 = 400;
 
-/// The page about the model called `name`.
-pub fn report(report: &Report, name: &str) -> String {
+/// The page about the run called `name` and what its network makes of the end of `text`.
+pub fn report(report: &Report, name: &str, text: &str) -> String {
     let name = escape(name);
     let sections = [
         ("curves", "Learning", curves(report)),
         ("samples", "Samples", samples(report)),
-        ("surprise", "Surprise", text::surprise(report)),
-        ("cells", "Cells", text::cells(report)),
+        ("surprise", "Surprise", surprise(report)),
+        ("cells", "Cells", cells(report)),
         ("gates", "Gates", gates(report)),
         ("flow", "Gradient flow", flow(report)),
     ];
     let links: String =
         sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a> ")).collect();
     let header = format!(
-        "<h1>{name}</h1>\n<p>{}</p>\n<nav aria-label=\"Sections\">{links}</nav>\n",
-        summary(report)
+        "<h1>{name}</h1>\n<p>{} Read here: the end of {}.</p>\n<nav aria-label=\"Sections\">{links}</nav>\n",
+        summary(report),
+        escape(text)
     );
     let body: String = sections.into_iter().map(|(_, _, section)| section).collect();
     let script = format!("<script>\n{SCRIPT}</script>\n");
@@ -88,11 +90,14 @@ fn curves(report: &Report) -> String {
     ];
     let clipped = vec![line("clipped steps, %", "line-3", &|s| 100.0 * s.clipped)];
     let x = "step";
-    let charts = [
+    let mut charts = vec![
         Chart { title: "Loss", x, is_log: false, y: None, series: loss },
         Chart { title: "Gradient norm", x, is_log: true, y: None, series: norm },
-        Chart { title: "Clipped share", x, is_log: false, y: Some(0.0..=100.0), series: clipped },
     ];
+    if stretches.iter().any(|s| s.clipped > 0.0) {
+        let y = Some(0.0..=100.0);
+        charts.push(Chart { title: "Clipped share", x, is_log: false, y, series: clipped });
+    }
     let charts: String = charts.iter().map(Chart::to_html).collect();
     section("curves", "Learning", note, &format!("<div class=\"charts\">\n{charts}</div>\n"))
 }
@@ -119,7 +124,7 @@ fn samples(report: &Report) -> String {
 }
 
 fn gates(report: &Report) -> String {
-    let mut body = scale("0, for g −1", "1");
+    let mut body = scale("0 (for g: −1)", "1");
     for (l, layer) in report.gates.iter().enumerate() {
         body += &format!("<h3>Layer {l}</h3>\n<div class=\"pairs\">\n");
         for (n, name) in GATES.iter().enumerate() {

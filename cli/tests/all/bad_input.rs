@@ -49,7 +49,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 38] = [
+const WORDS: [(&str, &str); 41] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -59,6 +59,9 @@ const WORDS: [(&str, &str); 38] = [
     ("no samples", "sample --samples 0"),
     ("weights of a type that there is not", "sample --weights f8"),
     ("no checkpoint there", "sample --run nowhere.ckpt"),
+    ("no folder there", "sample --run nowhere"),
+    ("an evaluation that names no text", "eval --threads 1"),
+    ("a trace of nothing", "trace "),
     ("the checkpoint of another program", "sample --run model.pt"),
     ("a text as checkpoint", "sample --run text"),
     ("a folder without checkpoints", "sample --run empty"),

@@ -105,7 +105,7 @@ fn mistakes_in_the_arguments_have_exit_code_2() {
         (&["gradcheck", "--keep", "0"], "--keep is 0, but must be"),
         (&["gradcheck", "--epsilon", "-1"], "--epsilon is -1, but must be"),
         (&["gradcheck", "--sample", "0"], "--sample is 0, but must be"),
-        (&["trace", "a"], "the text's length is 1, but must be at least 2"),
+        (&["trace", "a"], "the phrase's length is 1, but must be at least 2"),
         (&["trace", "abc", "--unit", "8"], "--unit is 8, but must be at most 7"),
         (&["trace", "abc", "--numbers", "--step", "2"], "--step is 2, but must be"),
         (&["trace", "abc", "--layers", "0"], "--layers is 0, but must be"),
@@ -159,7 +159,10 @@ fn numbers_show_the_equations_of_the_step_asked_for() {
     let (out, code) =
         run(&["trace", "anna", "--numbers", "--step", "0", "--layer", "1", "--unit", "2"]);
     assert_eq!(code, 0);
-    assert!(out.contains("Step 0 of \"a\", layer 1, unit 2"), "{out}");
+    assert!(out.starts_with("a new network, not trained (seed 0), of 2 x 8 cells;"), "{out}");
+    let title =
+        "\"anna\", step 0 (the first is 0), layer 1, unit 2: it reads a and should predict n";
+    assert!(out.contains(title), "{out}");
     for label in ["F1 ", "F11 ", "B1 ", "B20 ", "B21 "] {
         assert!(out.lines().any(|line| line.starts_with(label)), "{label}");
     }

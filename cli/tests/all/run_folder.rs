@@ -197,10 +197,9 @@ fn of_two_trainers_started_at_once_exactly_one_trains() {
         assert_eq!(codes, [Some(0), Some(1)], "{outputs:?}");
         let refused = outputs.iter().find(|output| !output.status.success()).unwrap();
         let message = errors(refused);
-        assert!(
-            message.lines().last().unwrap().starts_with("karenina: checkpoints: "),
-            "{message}"
-        );
+        // Busy, or already done if the second was slow to start.
+        let last = message.lines().last().unwrap();
+        assert!(last.starts_with("karenina: checkpoints"), "{message}");
         assert_eq!(steps_in(folder.path()), [0, 37]);
         succeed(folder.path(), "sample --length 5");
     }
