@@ -99,7 +99,7 @@ def compare(run, checkpoint, path, text, precision):
     trace = json.loads(trace)
     table.row("loss of karenina trace", difference(trace["nats"], loss))
     traced = {tensor["name"]: tensor["norm"] for tensor in trace["tensors"]}
-    norms = [(traced[our_name(name)], grad.norm().item())
+    norms = [(traced[our_name(name)], grad.double().norm().item())
              for name, grad in theirs.items() if "bias_hh" not in name]
     worst = max(difference(ours, theirs) for ours, theirs in norms)
     table.row(f"norms of {len(norms)} gradients of karenina trace", worst)
