@@ -13,7 +13,7 @@ use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::load_any;
+use karenina::train::run::{Loaded, load_best};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -71,7 +71,8 @@ impl TextArgs {
 /// The argument that names a trained network.
 #[derive(Args)]
 pub struct ModelArg {
-    /// A run's folder, whose newest checkpoint is used, or one checkpoint file
+    /// A run's folder, of which the best checkpoint by validation is used, or the newest if there was no
+    /// validation; or one checkpoint file
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -88,17 +89,19 @@ impl ModelArg {
     }
 }
 
-/// The checkpoint in a file, or the newest good one in a folder; says which damaged ones it skipped.
+/// The checkpoint in a file, or in a folder the best by validation; says which damaged ones it skipped.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    let loaded =
-        load_any(path).map_err(|error| match error.is_missing() && path.extension().is_none() {
+    let loaded = load_best(path).map_err(|error| {
+        match error.is_missing() && path.extension().is_none() {
             true => Error::NoCheckpoint { path: path.to_path_buf() }, // a folder that no run has made yet
             false => error,
-        })?;
-    for error in loaded.broken {
-        warn(&format!("{error}; using an older one"));
+        }
+    })?;
+    let Loaded { path: file, checkpoint, broken, .. } = loaded;
+    for error in broken {
+        warn(&format!("{error}; using {}", file.display()));
     }
-    Ok(loaded.checkpoint)
+    Ok(checkpoint)
 }
 
 /// A network as training starts it, over this `vocabulary`.

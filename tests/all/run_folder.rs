@@ -7,7 +7,7 @@ use crate::support::{row, tiny};
 use karenina::error::{Error, Result};
 use karenina::train::RunId;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::{Mode, Opened, RunFolder, checkpoints_in, load_any};
+use karenina::train::run::{Mode, Opened, RunFolder, checkpoints_in, load_any, load_best};
 
 /// [`tiny`] at another step, its history with these validation losses at their steps.
 fn at_step(step: u64, validations: &[(u64, f64)]) -> Checkpoint {
@@ -355,6 +355,33 @@ fn a_checkpoint_is_loaded_from_its_file_or_its_folder() {
     assert_eq!((loaded.path, loaded.broken.len()), (older.clone(), 1));
     fs::write(&older, "").unwrap();
     assert!(load_any(folder.path()).unwrap_err().to_string().contains("i10_l2.ckpt: empty"));
+}
+
+#[test]
+fn the_best_by_validation_is_used_and_the_newest_where_there_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path(), Mode::New).folder;
+    let best_step = || load_best(folder.path()).unwrap().checkpoint.step;
+    save(&mut run, at_step(1, &[])).unwrap();
+    let best = save(&mut run, at_step(2, &[])).unwrap();
+    assert_eq!(best_step(), 2, "nothing was validated");
+    let validations = [(2, 1.5), (3, 2.0), (4, 1.5), (5, 1.75)];
+    for step in 3..=4 {
+        save(&mut run, at_step(step, &validations[..step as usize - 1])).unwrap();
+    }
+    assert_eq!(best_step(), 4, "of equals the newest");
+    let newest = save(&mut run, at_step(5, &validations)).unwrap();
+    fs::remove_file(folder.path().join("i4_l2.ckpt")).unwrap();
+    assert_eq!(best_step(), 2);
+    assert_eq!(load_best(&newest).unwrap().checkpoint.step, 5, "a file is what it is");
+
+    fs::write(&best, "").unwrap();
+    let loaded = load_best(folder.path()).unwrap();
+    assert_eq!((loaded.path, loaded.broken.len()), (newest, 1), "the best is damaged");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = open(elsewhere.path(), Mode::New).folder.run();
+    of(other, at_step(2, &[])).save(&best).unwrap();
+    assert_eq!(best_step(), 5, "another run's file is not the best of this one");
 }
 
 #[test]

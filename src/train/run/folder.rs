@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
-use super::listing::{Entry, LOG, checkpoints_in};
+use super::listing::{LOG, best, checkpoints_in};
 use super::lock::Lock;
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
@@ -255,14 +255,4 @@ impl RunFolder {
             Error::io("write", &self.path.join(Self::LOG))(source)
         })
     }
-}
-
-/// The entry whose step has the lowest validation loss in `history`; of equals the newest.
-fn best<'a>(entries: &'a [Entry], history: &[LogRow]) -> Option<&'a Entry> {
-    let validation = |entry: &Entry| {
-        let at = history.binary_search_by_key(&entry.step, |row| row.step).ok()?;
-        history[at].validation
-    };
-    let known = entries.iter().rev().filter_map(|entry| Some((entry, validation(entry)?)));
-    known.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(entry, _)| entry)
 }

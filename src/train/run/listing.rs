@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::train::checkpoint::Checkpoint;
+use crate::train::log::LogRow;
 
 /// Name of the log.
 pub(super) const LOG: &str = "log.csv";
@@ -51,7 +52,17 @@ pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// What [`load_any`] loaded.
+/// The entry whose step has the lowest validation loss in `history`; of equals the newest.
+pub(super) fn best<'a>(entries: &'a [Entry], history: &[LogRow]) -> Option<&'a Entry> {
+    let validation = |entry: &Entry| {
+        let at = history.binary_search_by_key(&entry.step, |row| row.step).ok()?;
+        history[at].validation
+    };
+    let known = entries.iter().rev().filter_map(|entry| Some((entry, validation(entry)?)));
+    known.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(entry, _)| entry)
+}
+
+/// What [`load_any`] and [`load_best`] loaded.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Loaded {
@@ -59,7 +70,7 @@ pub struct Loaded {
     pub path: PathBuf,
     /// What was in it.
     pub checkpoint: Checkpoint,
-    /// What is wrong with each newer file that was skipped as damaged, newest first.
+    /// What is wrong with each file that was skipped as damaged, newest first.
     pub broken: Vec<Error>,
 }
 
@@ -84,6 +95,32 @@ pub fn load_any(path: &Path) -> Result<Loaded> {
         }
     }
     load_newest(path)
+}
+
+/// The checkpoint in the file at `path`, or the one with the lowest validation loss in the run folder at `path`,
+/// whose network predicts best; the newest where nothing was validated, or that file is gone.
+///
+/// # Errors
+/// As [`load_any`]. If the best is damaged, it is the newest too, and [`Loaded::broken`] says why.
+pub fn load_best(path: &Path) -> Result<Loaded> {
+    let mut newest = load_any(path)?;
+    if !path.is_dir() {
+        return Ok(newest);
+    }
+    let entries = checkpoints_in(path)?;
+    let best = best(&entries, &newest.checkpoint.history).filter(|best| best.path != newest.path);
+    let Some(Entry { path, .. }) = best else { return Ok(newest) };
+    match Checkpoint::load(path) {
+        Ok(checkpoint) if checkpoint.run == newest.checkpoint.run => {
+            Ok(Loaded { path: path.clone(), checkpoint, broken: newest.broken })
+        }
+        Err(error) if error.is_damage() => {
+            newest.broken.push(error);
+            Ok(newest)
+        }
+        Err(error) if !error.is_missing() => Err(error),
+        _ => Ok(newest),
+    }
 }
 
 fn load_newest(folder: &Path) -> Result<Loaded> {

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Instant;
 
 pub use folder::{Mode, Opened, RunFolder};
-pub use listing::{Entry, Loaded, checkpoints_in, load_any};
+pub use listing::{Entry, Loaded, checkpoints_in, load_any, load_best};
 pub use saving::OnSaveError;
 use saving::{LAST_PAUSES, Saving};
 
