@@ -80,7 +80,7 @@
 //! assert!(after < step.forward.loss);
 //! ```
 
-use std::iter::zip;
+use std::{f64::consts::PI, iter::zip};
 
 use crate::math::random::philox;
 
@@ -544,6 +544,13 @@ impl Adam {
             *theta -= learning_rate * (*m / first) / ((*v / second).sqrt() + epsilon); // Eq. U6
         }
     }
+}
+
+/// The learning rate of the step after `step` others: for `warm_up` steps it rises along a line to `height`, then
+/// it falls along half a cosine to 0, which it would reach after `end` steps.
+pub fn learning_rate(height: f64, warm_up: f64, end: f64, step: f64) -> f64 {
+    let (rise, fall) = ((step + 1.0) / warm_up, (step - warm_up) / (end - warm_up));
+    height * rise.min(1.0) * (1.0 + (PI * fall.max(0.0)).cos()) / 2.0 // Eq. U7
 }
 
 /// What one training step computed on its way to the new weights.

@@ -88,9 +88,16 @@ pub struct Settings {
     /// and `all` lifts it
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
-    /// Adam's learning rate
+    /// Adam's learning rate, at its height
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     learning_rate: Option<f64>,
+    /// Steps over which the learning rate rises to its height
+    #[arg(long, value_name = "N")]
+    warm_up: Option<u64>,
+    /// Step by which the learning rate has fallen to 0, along half a cosine; with `none` it stays at its
+    /// height [default: none]
+    #[arg(long, value_name = "N|none", value_parser = descent)]
+    descent: Option<Limit<u64>>,
     /// Probability that dropout keeps an output; 1 turns dropout off
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     keep: Option<f64>,
@@ -134,6 +141,10 @@ pub struct Limit<T>(pub Option<T>);
 
 fn steps(text: &str) -> std::result::Result<Limit<u64>, String> {
     limit(text, "all").ok_or_else(|| "use a number of steps, or all".into())
+}
+
+fn descent(text: &str) -> std::result::Result<Limit<u64>, String> {
+    limit(text, "none").ok_or_else(|| "use the number of a step, or none".into())
 }
 
 fn minutes(text: &str) -> std::result::Result<Limit<f64>, String> {
@@ -221,6 +232,8 @@ impl Settings {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.steps = self.steps.map_or(config.steps, |limit| limit.0);
         config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);
+        config.schedule.warm_up = self.warm_up.unwrap_or(config.schedule.warm_up);
+        config.schedule.descent = self.descent.map_or(config.schedule.descent, |limit| limit.0);
         config.keep = self.keep.unwrap_or(config.keep);
         config.clip = self.clip.unwrap_or(config.clip);
         config.save_every = self.save_every.unwrap_or(config.save_every);

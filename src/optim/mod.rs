@@ -2,6 +2,7 @@
 
 pub mod adam;
 pub mod clip;
+pub mod schedule;
 
 /// Numbers that one task handles, the same on any number of threads so that sums are too.
 const CHUNK: usize = 16_384;

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
+use crate::optim::schedule::Schedule;
 use crate::text::batches::Validation;
 
 /// Everything that decides what a run computes. The number of threads is not among it: it changes
@@ -38,6 +39,8 @@ pub struct TrainConfig {
     pub steps: Option<u64>,
     /// Step size and moments. Default 1e-3, 0.9, 0.999, 1e-8.
     pub adam: AdamConfig,
+    /// How the step size rises and falls. Default: it stays.
+    pub schedule: Schedule,
     /// Probability that dropout keeps an output. Default 0.5; 1 drops nothing.
     pub keep: f64,
     /// Largest global norm of the gradients. Default 5; infinity clips nothing.
@@ -79,6 +82,7 @@ impl TrainConfig {
             epochs: 20,
             steps: None,
             adam: AdamConfig::default(),
+            schedule: Schedule::default(),
             keep: 0.5,
             clip: 5.0,
             save_every: 200,
@@ -187,6 +191,11 @@ impl TrainConfig {
             epsilon,
             "a finite number of at least 0",
         )?;
+        let Schedule { warm_up, descent } = self.schedule;
+        if let Some(descent) = descent {
+            let above = format!("above {warm_up}, the steps of the warm-up");
+            check(descent > warm_up, "descent", descent, &above)?;
+        }
         check(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
         check(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
         if let Some(minutes) = self.save_minutes {
@@ -236,6 +245,8 @@ impl TrainConfigBuilder {
         beta1: f64 => adam.beta1,
         beta2: f64 => adam.beta2,
         epsilon: f64 => adam.epsilon,
+        warm_up: u64 => schedule.warm_up,
+        descent: Option<u64> => schedule.descent,
         keep: f64 => keep,
         clip: f64 => clip,
         save_every: u64 => save_every,

@@ -94,6 +94,7 @@ impl Trainer {
         parameters.set_forget_bias(config.forget_bias);
         let start = Checkpoint {
             run: None,
+            choice: String::new(),
             vocabulary: vocabulary.characters().to_vec(),
             text_sha256: corpus.sha256(),
             parameters,
@@ -188,6 +189,7 @@ impl Trainer {
         self.state_before.clone_from(&self.run.state);
         let Self { run, pool, network, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = run;
+        adam.config.learning_rate = config.adam.learning_rate * config.schedule.factor(*step);
         let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
         let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), config.clip);
         let handed_over = Instant::now();

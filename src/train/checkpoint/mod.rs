@@ -54,6 +54,8 @@ pub struct Checkpoint {
     pub run: Option<RunId>,
     /// Hyper-parameters.
     pub config: TrainConfig,
+    /// Why the hyper-parameters are what they are, in words for people; empty if nothing was chosen for them.
+    pub choice: String,
     /// The V characters, sorted and distinct.
     pub vocabulary: Vec<char>,
     /// SHA-256 of the training text in UTF-8; zeros for a model that came from elsewhere.
@@ -91,6 +93,7 @@ impl Checkpoint {
         let config = TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config };
         Self {
             run: None,
+            choice: String::new(),
             text_sha256: [0; 32],
             adam: Adam::new(config.adam, sizes),
             state: State::zeros(sizes, config.batch),
@@ -139,6 +142,7 @@ impl Checkpoint {
         let sizes = self.sizes();
         let head = Head {
             added: Added::new(self.run, config),
+            choice: self.choice.as_str().into(),
             sizes: [sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as u64),
             config: ConfigRecord::new(config),
             text_sha256: *text_sha256,
@@ -179,6 +183,7 @@ impl Checkpoint {
             tensors::build(&record.tensors, sizes, config.batch, head.adam, head.updates);
         Self {
             run: RunId::new(head.added.run),
+            choice: head.choice.to_string(),
             vocabulary: head.vocabulary.chars().collect(),
             text_sha256: head.text_sha256,
             parameters,

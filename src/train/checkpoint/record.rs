@@ -16,6 +16,7 @@ use super::tensors::{self, Coded, Tensor, as_bytes};
 use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
+use crate::optim::schedule::Schedule;
 use crate::text::batches::Validation;
 use crate::train::log::LogRow;
 use crate::train::{RunId, TrainConfig};
@@ -25,10 +26,12 @@ use crate::train::{RunId, TrainConfig};
 const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConfig::MAX_LAYERS;
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
-/// Bytes of everything but the vocabulary's characters, history rows and tensors.
-const FIXED: usize = 312;
-/// Bytes of [`Added`] in the versions from 1 on.
-const ADDED: [usize; 3] = [0, 24, 32];
+/// Bytes of everything but the characters of choice and vocabulary, history rows and tensors.
+const FIXED: usize = 336;
+/// Bytes of [`Added`] in version 2, and from version 3 on.
+const ADDED: [usize; 2] = [24, 48];
+/// Bytes of a string beside its characters: their number.
+const STRING: usize = 8;
 /// The forget gates' bias at the start before version 3.
 const FORGET_BIAS: f64 = 1.0;
 /// Bytes of a tensor beside its numbers: shape and length.
@@ -50,6 +53,9 @@ pub struct Head<'a> {
     /// Stands before all else, and in version 1 not at all.
     #[serde(skip)]
     pub added: Added,
+    /// [`Checkpoint::choice`](super::Checkpoint::choice), after [`Added`]; from version 3 on.
+    #[serde(skip)]
+    pub choice: Cow<'a, str>,
     pub sizes: [u64; 3],
     pub config: ConfigRecord,
     pub text_sha256: [u8; 32],
@@ -74,8 +80,11 @@ pub struct Added {
     groups: u64,
     /// 0 for none.
     save_minutes: f64,
-    /// From version 3 on.
+    /// This and all after it from version 3 on.
     forget_bias: f64,
+    warm_up: u64,
+    /// 0 for none.
+    descent: u64,
 }
 
 /// [`TrainConfig`] without the sizes, every field of fixed width.
@@ -173,13 +182,14 @@ impl ConfigRecord {
             hidden: _,
             layers: _,
             initialisation,
-            forget_bias: _, // this one, `groups` and `save_minutes` are `Added`
+            forget_bias: _, // what is left out is `Added`
             batch,
             unroll,
             groups: _,
             epochs,
             steps,
             adam,
+            schedule: _,
             keep,
             clip,
             save_every,
@@ -233,6 +243,7 @@ impl ConfigRecord {
             epochs: self.epochs,
             steps: (self.steps != 0).then_some(self.steps),
             adam: self.adam,
+            schedule: Schedule::new(added.warm_up, (added.descent != 0).then_some(added.descent)),
             keep: self.keep,
             clip: self.clip,
             save_every: self.save_every,
@@ -256,6 +267,8 @@ impl Added {
             groups: config.groups_in_use() as u64,
             save_minutes: config.save_minutes.unwrap_or(0.0),
             forget_bias: config.forget_bias,
+            warm_up: config.schedule.warm_up,
+            descent: config.schedule.descent.unwrap_or(0),
         }
     }
 
@@ -263,7 +276,12 @@ impl Added {
     fn of_version_1(config: &ConfigRecord) -> Self {
         let whole = |number| usize::try_from(number).unwrap_or(usize::MAX);
         let groups = default_groups(whole(config.batch), whole(config.unroll)) as u64;
-        Self { run: 0, groups, save_minutes: 0.0, forget_bias: FORGET_BIAS }
+        Self::of_version_2(0, groups, 0.0)
+    }
+
+    /// What holds for a file of version 2 with these numbers.
+    fn of_version_2(run: u64, groups: u64, save_minutes: f64) -> Self {
+        Self { run, groups, save_minutes, forget_bias: FORGET_BIAS, warm_up: 0, descent: 0 }
     }
 }
 
@@ -285,7 +303,7 @@ impl<'a> Record<'a> {
     }
 
     fn write_payload(&self, out: impl Write) -> io::Result<()> {
-        coding().serialize_into(out, &(self.head.added, self)).map_err(|error| match *error {
+        coding().serialize_into(out, &(self.head.added, &self.head.choice, self)).map_err(|error| match *error {
             bincode::ErrorKind::Io(error) => error,
             error => io::Error::other(error),
         })
@@ -297,18 +315,20 @@ fn coding() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian()
 }
 
-/// What this version has added at the start of `payload`, and the rest; nothing if it is cut short.
-fn split(version: u32, payload: &[u8]) -> Option<(Option<Added>, &[u8])> {
-    let (added, rest) = payload.split_at_checked(ADDED[version as usize - 1])?;
-    let added = match version {
-        1 => None,
+/// What later versions than 1 have at the start of `payload`, and the rest; nothing if it is cut short.
+fn split(version: u32, payload: &[u8]) -> Option<(Option<(Added, &str)>, &[u8])> {
+    let coding = coding().with_limit(payload.len() as u64).allow_trailing_bytes();
+    Some(match version {
+        1 => (None, payload),
         2 => {
-            let (run, groups, save_minutes) = coding().deserialize(added).ok()?;
-            Some(Added { run, groups, save_minutes, forget_bias: FORGET_BIAS })
+            let (run, groups, save_minutes) = coding.deserialize(payload).ok()?;
+            (Some((Added::of_version_2(run, groups, save_minutes), "")), &payload[ADDED[0]..])
         }
-        _ => Some(coding().deserialize(added).ok()?),
-    };
-    Some((added, rest))
+        _ => {
+            let (added, choice): (_, &str) = coding.deserialize(payload).ok()?;
+            (Some((added, choice)), &payload[ADDED[1] + STRING + choice.len()..])
+        }
+    })
 }
 
 /// The record in `payload`, all of it.
@@ -333,13 +353,14 @@ pub fn decode_head(version: u32, start: &[u8]) -> Option<Head<'_>> {
     Some(head)
 }
 
-impl Head<'_> {
-    fn complete(&mut self, added: Option<Added>) {
-        self.added = added.unwrap_or_else(|| Added::of_version_1(&self.config));
+impl<'a> Head<'a> {
+    fn complete(&mut self, added: Option<(Added, &'a str)>) {
+        let (added, choice) = added.unwrap_or_else(|| (Added::of_version_1(&self.config), ""));
+        (self.added, self.choice) = (added, choice.into());
     }
 }
 
-/// Bytes of a payload with `characters` bytes of vocabulary and `rows` history rows.
+/// Bytes of a payload with `characters` bytes of choice and vocabulary and `rows` history rows.
 pub fn length(sizes: Sizes, batch: usize, characters: usize, rows: u64) -> u64 {
     let shapes = tensors::shapes(sizes, batch as u64);
     let tensors: u64 = shapes.into_iter().map(|(rows, columns)| 4 * rows * columns + TENSOR).sum();

@@ -5,6 +5,7 @@
 //! is in `docs/testing.md`.
 
 use karenina::model::{Parameters, Sizes};
+use karenina::optim::schedule::Schedule;
 
 use crate::equations::case::{Engine, Problem};
 use crate::equations::compare::agree;
@@ -114,4 +115,17 @@ caught! {
     mutation_of_u4_is_caught: "v", U4ForgetsTheSquare;
     mutation_of_u5_is_caught: "update", U5CorrectsNothing;
     mutation_of_u6_is_caught: "update", U6PutsEpsilonUnderTheRoot;
+}
+
+/// Whether the engine's rate is that of `reference`, a function like [`karenina::reference::learning_rate`].
+fn rates_agree(reference: fn(f64, f64, f64, f64) -> f64) -> bool {
+    let engine = Schedule::new(3, Some(20));
+    (0..20).all(|step| agree(&[reference(0.01, 3.0, 20.0, step as f64)], &[0.01 * engine.factor(step)]))
+}
+
+#[test]
+fn mutation_of_u7_is_caught() {
+    assert!(rates_agree(karenina::reference::learning_rate));
+    assert!(!rates_agree(karenina_mutants::U7FallsAlongALine::learning_rate));
+    assert!(!rates_agree(karenina_mutants::U7StartsAtNothing::learning_rate));
 }

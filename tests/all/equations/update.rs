@@ -1,7 +1,8 @@
-//! U1 to U6: the engine's own values on the right, the engine's value on the left.
+//! U1 to U7: the engine's own values on the right, the engine's value on the left.
 
 use karenina::model::Parameters;
 use karenina::optim::clip::{clip_by_global_norm, global_norm};
+use karenina::optim::schedule::Schedule;
 
 use crate::equations::case::{Engine, Problem};
 use crate::equations::compare::assert_close;
@@ -93,4 +94,14 @@ fn eq_u6_parameters() {
     let after: Vec<f64> =
         before.iter().zip(&change).map(|(theta, change)| theta + change).collect();
     assert_close("θ", &after, &flat(&engine.parameters));
+}
+
+#[test]
+fn eq_u7_learning_rate() {
+    let schedule = Schedule::new(4, Some(10));
+    // By hand: quarters up to the height, then (1 + cos(π n/6)) / 2.
+    let root = 3f64.sqrt() / 4.0;
+    let expected = [0.25, 0.5, 0.75, 1.0, 1.0, 0.5 + root, 0.75, 0.5, 0.25, 0.5 - root, 0.0];
+    let found: Vec<f64> = (0..=10).map(|step| schedule.factor(step)).collect();
+    assert_close("factor", &expected, &found);
 }

@@ -17,6 +17,8 @@ pub fn tiny() -> Checkpoint {
         .epochs(7)
         .steps(Some(11))
         .learning_rate(0.5)
+        .warm_up(3)
+        .descent(Some(9))
         .beta1(0.25)
         .beta2(0.75)
         .epsilon(0.125)
@@ -39,6 +41,7 @@ pub fn tiny() -> Checkpoint {
     parameters.numbers_mut().iter_mut().for_each(|x| *x = -eighths());
     let mut tiny = Checkpoint::without_history(config, vec!['a', 'ж', '👍'], parameters);
     tiny.run = RunId::new(0x0123_4567_89ab_cdef);
+    tiny.choice = "chosen".into();
     tiny.text_sha256 = std::array::from_fn(|i| i as u8);
     tiny.adam.config.learning_rate = 0.4375;
     tiny.adam.m.numbers_mut().iter_mut().for_each(|x| *x = -eighths());
