@@ -25,12 +25,18 @@ pub struct Plan {
 impl Plan {
     /// Calibrates and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let (threads, config) = (self.recipe.threads.count()?, self.recipe.config()?);
-        let found = Found::new(&self.recipe.texts.read()?, &config, threads)?;
-        match self.json {
-            true => print_json(&found)?,
-            false => print(&found, &mut io::stdout().lock()).map_err(output_error)?,
+        let threads = self.recipe.threads.count()?;
+        self.recipe.validate()?;
+        let corpus = self.recipe.texts.read()?;
+        let (config, reason) = self.recipe.choose(&corpus, threads)?;
+        let found = Found::new(&corpus, &config, threads)?;
+        if self.json {
+            print_json(&found)?;
+            return Ok(ExitCode::SUCCESS);
         }
+        let out = &mut io::stdout().lock();
+        let reason = if reason.is_empty() { Ok(()) } else { writeln!(out, "{reason}\n") };
+        reason.and_then(|()| print(&found, out)).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,7 +7,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
+use karenina::study::choice::Choice;
 use karenina::text::batches::Validation;
+use karenina::text::corpus::Corpus;
 use karenina::train::{TrainConfig, thread_count};
 
 use super::input::TextArgs;
@@ -78,6 +80,10 @@ pub struct Settings {
     /// [default: Glorot uniform]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     init_sd: Option<f64>,
+    /// Draw the first layer's input weights from a truncated normal distribution of this standard deviation
+    /// [default: like the others]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    input_sd: Option<f64>,
     /// Bias of the forget gates before training [default: 1]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     forget_bias: Option<f64>,
@@ -167,6 +173,9 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
     Ok(Validation::Share(share))
 }
 
+/// Minutes for a user's own text.
+const MINUTES: f64 = 20.0;
+
 /// What decides what a run computes: the arguments that training and planning share.
 #[derive(Args)]
 pub struct Recipe {
@@ -174,9 +183,13 @@ pub struct Recipe {
     pub texts: TextArgs,
     /// article: 2 layers of 512 cells, batches of 100 x 100 characters, 20 epochs, learning rate 0.001, keep 0.5;
     /// quick: 2 layers of 224, 24 x 64, 14 epochs, 0.003, keep 0.7
-    /// [default: quick for the built-in text, article for yours]
-    #[arg(long, value_name = "NAME")]
+    /// [default: quick for the built-in text]
+    #[arg(long, value_name = "NAME", conflicts_with = "minutes")]
     preset: Option<String>,
+    /// Minutes to train: network, batches, learning rate and number of steps are chosen for them and for the text
+    /// [default: 20 for a text of yours]
+    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    minutes: Option<f64>,
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]
@@ -189,13 +202,25 @@ impl Recipe {
         self.preset.as_deref().map(TrainConfig::preset).transpose()
     }
 
-    /// The configuration of a new run.
-    pub fn config(&self) -> Result<TrainConfig> {
-        let default = match self.texts.is_embedded() {
-            true => TrainConfig::quick(),
-            false => TrainConfig::article(),
+    /// Refuses settings that no text could make right, before a text is read.
+    pub fn validate(&self) -> Result<()> {
+        let any = self.preset()?.unwrap_or_default();
+        self.settings.on_top_of(any).validate()
+    }
+
+    /// The configuration of a new run on `corpus`, and why it is that one; the reason is empty where the user
+    /// has named it.
+    pub fn choose(&self, corpus: &Corpus, threads: usize) -> Result<(TrainConfig, String)> {
+        let on_top = |config| self.settings.on_top_of(config);
+        let preset = match (self.preset()?, self.minutes) {
+            (None, None) if self.texts.is_embedded() => Some(TrainConfig::quick()),
+            (preset, _) => preset,
         };
-        Ok(self.settings.on_top_of(self.preset()?.unwrap_or(default)))
+        if let Some(preset) = preset {
+            return Ok((on_top(preset), String::new()));
+        }
+        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), threads, on_top)?;
+        Ok((choice.config, choice.reason))
     }
 }
 
@@ -203,13 +228,14 @@ impl Recipe {
 type Fixed = (&'static str, fn(&TrainConfig) -> String);
 
 /// What cannot change once there is a network.
-pub const NETWORK: [Fixed; 4] = [
+pub const NETWORK: [Fixed; 5] = [
     ("--hidden", |c| c.hidden.to_string()),
     ("--layers", |c| c.layers.to_string()),
     ("--init-sd", |c| match c.initialisation {
         Initialisation::TruncatedNormal(sd) => sd.to_string(),
         _ => "none".into(),
     }),
+    ("--input-sd", |c| c.input_sd.map_or("none".into(), |sd| sd.to_string())),
     ("--forget-bias", |c| c.forget_bias.to_string()),
 ];
 
@@ -228,6 +254,7 @@ impl Settings {
         if let Some(sd) = self.init_sd {
             config.initialisation = Initialisation::TruncatedNormal(sd);
         }
+        config.input_sd = self.input_sd.or(config.input_sd);
         config.forget_bias = self.forget_bias.unwrap_or(config.forget_bias);
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.steps = self.steps.map_or(config.steps, |limit| limit.0);

@@ -97,13 +97,10 @@ impl Train {
     /// Trains to the end, or until a signal asks to stop.
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.recipe.threads.count()?;
-        let fresh = self.recipe.config()?;
-        fresh.validate()?;
+        self.recipe.validate()?;
         let mut corpus = self.recipe.texts.read()?;
-        if !self.resume {
-            // Before the folder is touched. A run that continues has sizes of its own.
-            Memory::of(&fresh, &corpus, corpus.vocabulary().len()).require(&fresh)?;
-        }
+        // Before the folder is touched. A run that continues has a configuration of its own.
+        let fresh = (!self.resume).then(|| self.choose(&corpus, threads)).transpose()?;
         let mode = match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
@@ -113,7 +110,10 @@ impl Train {
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));
         let trainer = match checkpoint {
-            None => Trainer::new(&corpus, fresh, threads)?,
+            None => {
+                let (config, choice) = fresh.map_or_else(|| self.choose(&corpus, threads), Ok)?;
+                Trainer::new(&corpus, config, threads)?.chosen_because(choice)
+            }
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
                 let checkpoint = self.resumed(checkpoint, path, &mut corpus)?;
@@ -129,6 +129,13 @@ impl Train {
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
         self.train(run, screen, &signals)
+    }
+
+    /// The configuration of a new run, and why it is that one.
+    fn choose(&self, corpus: &Corpus, threads: usize) -> Result<(TrainConfig, String)> {
+        let (config, choice) = self.recipe.choose(corpus, threads)?;
+        Memory::of(&config, corpus, corpus.vocabulary().len()).require(&config)?;
+        Ok((config, choice))
     }
 
     /// The run's `checkpoint`, read from `path`, as training starts from it now.
@@ -217,6 +224,10 @@ impl Train {
             config.unroll,
             if threads == 1 { "thread" } else { "threads" },
         ));
+        let choice = &trainer.checkpoint().choice;
+        if !choice.is_empty() {
+            self.output.say(choice);
+        }
         screen.event(&Event::Start {
             run: self.run.display().to_string(),
             text,

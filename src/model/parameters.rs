@@ -140,6 +140,14 @@ impl<R: Real> Parameters<R> {
         parameters
     }
 
+    /// Draws the first layer's input weights anew, from a truncated normal of standard deviation `sd`.
+    ///
+    /// Of a one-hot input one number counts, not V: with weights of about 1 each character moves the gates from
+    /// the first step on. Glorot's weights, made for V numbers that all count, are some twenty times smaller.
+    pub fn set_input_weights(&mut self, sd: f64, rng: &mut impl Rng) {
+        fill(self.lstm_mut(0).w_ih, TruncatedNormal { sd }, rng);
+    }
+
     /// Sets the bias of every forget gate.
     pub fn set_forget_bias(&mut self, bias: f64) {
         let h = self.sizes.hidden;

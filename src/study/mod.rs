@@ -1,5 +1,6 @@
 //! Layer 4: what looks at a network from outside.
 
+pub mod choice;
 pub mod gradcheck;
 pub mod machine;
 pub mod plan;

@@ -22,7 +22,7 @@ const CALIBRATION: Duration = Duration::from_secs(2);
 /// How long one of them may take, by a guess of [`GUESS`].
 const TRIAL_STEP: f64 = 0.4;
 /// The part of the peak that a step is taken to reach when the trial's length is chosen.
-const GUESS: f64 = 0.7;
+pub(super) const GUESS: f64 = 0.7;
 
 /// What [`Plan::new`] finds. A step that is expected to take long is tried out on fewer time steps.
 #[derive(Clone, Debug, Serialize)]
@@ -98,7 +98,12 @@ impl Plan {
 }
 
 /// Seconds of a step of `config`.
-fn calibrate(corpus: &Corpus, config: &TrainConfig, sizes: Sizes, threads: usize) -> Result<f64> {
+pub(super) fn calibrate(
+    corpus: &Corpus,
+    config: &TrainConfig,
+    sizes: Sizes,
+    threads: usize,
+) -> Result<f64> {
     let guess = GUESS * 1e9 * fma_peak_gflops_on(threads_at_once(threads));
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
     let unroll = (shortened as usize).clamp(1, config.unroll);

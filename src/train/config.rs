@@ -23,6 +23,9 @@ pub struct TrainConfig {
     pub layers: usize,
     /// How the LSTM kernels start. Default Glorot uniform.
     pub initialisation: Initialisation,
+    /// Standard deviation of the truncated normal from which the first layer's input weights start. Default none:
+    /// they start like the other kernels. See [`Parameters::set_input_weights`](crate::model::Parameters).
+    pub input_sd: Option<f64>,
     /// The forget gates' bias at the start: 1 lets the cell state pass. Default 1.
     pub forget_bias: f64,
     /// B, rows of a batch. Default 100.
@@ -75,6 +78,7 @@ impl TrainConfig {
             hidden: 512,
             layers: 2,
             initialisation: Initialisation::Glorot,
+            input_sd: None,
             forget_bias: 1.0,
             batch: 100,
             unroll: 100,
@@ -208,6 +212,9 @@ impl TrainConfig {
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {
             check(sd.is_finite() && sd > 0.0, "init_sd", sd, positive)?;
         }
+        if let Some(sd) = self.input_sd {
+            check(sd.is_finite() && sd > 0.0, "input_sd", sd, positive)?;
+        }
         let bias = self.forget_bias;
         check((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;
         Ok(())
@@ -235,6 +242,7 @@ impl TrainConfigBuilder {
         hidden: usize => hidden,
         layers: usize => layers,
         initialisation: Initialisation => initialisation,
+        input_sd: Option<f64> => input_sd,
         forget_bias: f64 => forget_bias,
         batch: usize => batch,
         unroll: usize => unroll,

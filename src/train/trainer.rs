@@ -91,6 +91,9 @@ impl Trainer {
         Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
+        if let Some(sd) = config.input_sd {
+            parameters.set_input_weights(sd, &mut rng);
+        }
         parameters.set_forget_bias(config.forget_bias);
         let start = Checkpoint {
             run: None,
@@ -157,6 +160,12 @@ impl Trainer {
         let steps_left = trainer.last_step().saturating_sub(step);
         trainer.run.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
         Ok(trainer)
+    }
+
+    /// Notes in every checkpoint why the configuration is what it is.
+    pub fn chosen_because(mut self, choice: String) -> Self {
+        self.run.choice = choice;
+        self
     }
 
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.

@@ -3,6 +3,7 @@
 mod activation;
 mod architecture;
 mod checkpoint;
+mod choice;
 mod distributions;
 mod equations;
 mod gradients;

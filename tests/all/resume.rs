@@ -76,6 +76,7 @@ fn text() -> Corpus {
 
 fn config() -> TrainConfig {
     let config = TrainConfig::builder().hidden(6).batch(4).unroll(16).keep(0.8).save_every(7);
+    let config = config.warm_up(9).descent(Some(LAST));
     config.steps(Some(LAST)).validation(Validation::Batches(1)).build().unwrap()
 }
 
@@ -104,7 +105,7 @@ fn end_after(change: impl FnOnce(&mut Checkpoint)) -> Result<Checkpoint, String>
 #[test]
 fn leaving_out_any_field_of_the_state_is_noticed() {
     type Change = fn(&mut Checkpoint);
-    let changes: [(&str, Change); 18] = [
+    let changes: [(&str, Change); 20] = [
         ("parameters", |c| c.parameters.set_zero()),
         ("Adam's m", |c| c.adam.m.set_zero()),
         ("Adam's v", |c| c.adam.v.set_zero()),
@@ -121,6 +122,8 @@ fn leaving_out_any_field_of_the_state_is_noticed() {
         ("seed", |c| c.config.seed = 1),
         ("keep", |c| c.config.keep = 0.5),
         ("clip", |c| c.config.clip = 0.01),
+        ("warm-up", |c| c.config.schedule.warm_up = 3),
+        ("descent", |c| c.config.schedule.descent = None),
         ("unroll", |c| c.config.unroll = 8),
         ("validation", |c| {
             c.config.validation = Validation::Batches(4);

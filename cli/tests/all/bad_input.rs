@@ -16,7 +16,7 @@ use karenina::train::{TrainConfig, Trainer};
 const SNAPSHOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/bad_input.txt");
 
 /// A network that fits any text of a few hundred characters and makes two steps.
-const SMALL: &str = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+const SMALL: &str = "--preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
 
 /// A name, what `train` reads beside [`SMALL`], and what is in the file `input`.
 type TextCase = (&'static str, &'static str, Vec<u8>);

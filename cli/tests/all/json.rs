@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use crate::command::{errors, karenina, run, succeed, with_text};
 
-const SMALL: &str =
-    "train text --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --epochs 1 --save-every 20";
+const SMALL: &str = "train text --preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --epochs 1 --save-every 20";
 
 /// The objects in standard output, one a line.
 fn lines(stdout: &[u8]) -> Vec<Value> {

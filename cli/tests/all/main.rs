@@ -8,6 +8,7 @@ mod interchange;
 mod json;
 #[cfg(target_os = "linux")]
 mod memory;
+mod minutes;
 #[cfg(unix)]
 mod output;
 mod profile;

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::command::{errors, karenina, run, succeed, with_text};
 
-const SMALL: &str = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+const SMALL: &str = "--preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
 
 /// A folder with a `text` and a run of it.
 fn with_run() -> tempfile::TempDir {

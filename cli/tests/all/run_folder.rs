@@ -9,8 +9,7 @@ use karenina::train::run::{checkpoints_in, load_any};
 
 use crate::command::{errors, karenina, run, succeed, with_text};
 
-const SMALL: &str =
-    "train text --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --no-samples";
+const SMALL: &str = "train text --preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --no-samples";
 
 fn steps_in(folder: &Path) -> Vec<u64> {
     let entries = checkpoints_in(&folder.join("checkpoints")).unwrap();

@@ -27,9 +27,9 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the characters of choice and vocabulary, history rows and tensors.
-const FIXED: usize = 336;
+const FIXED: usize = 344;
 /// Bytes of [`Added`] in version 2, and from version 3 on.
-const ADDED: [usize; 2] = [24, 48];
+const ADDED: [usize; 2] = [24, 56];
 /// Bytes of a string beside its characters: their number.
 const STRING: usize = 8;
 /// The forget gates' bias at the start before version 3.
@@ -82,6 +82,8 @@ pub struct Added {
     save_minutes: f64,
     /// This and all after it from version 3 on.
     forget_bias: f64,
+    /// 0 for none.
+    input_sd: f64,
     warm_up: u64,
     /// 0 for none.
     descent: u64,
@@ -182,6 +184,7 @@ impl ConfigRecord {
             hidden: _,
             layers: _,
             initialisation,
+            input_sd: _,
             forget_bias: _, // what is left out is `Added`
             batch,
             unroll,
@@ -236,6 +239,7 @@ impl ConfigRecord {
                 (1, sd) => Initialisation::TruncatedNormal(sd),
                 _ => return None,
             },
+            input_sd: (added.input_sd.to_bits() != 0).then_some(added.input_sd),
             forget_bias: added.forget_bias,
             batch: whole(self.batch)?,
             unroll: whole(self.unroll)?,
@@ -267,6 +271,7 @@ impl Added {
             groups: config.groups_in_use() as u64,
             save_minutes: config.save_minutes.unwrap_or(0.0),
             forget_bias: config.forget_bias,
+            input_sd: config.input_sd.unwrap_or(0.0),
             warm_up: config.schedule.warm_up,
             descent: config.schedule.descent.unwrap_or(0),
         }
@@ -281,7 +286,7 @@ impl Added {
 
     /// What holds for a file of version 2 with these numbers.
     fn of_version_2(run: u64, groups: u64, save_minutes: f64) -> Self {
-        Self { run, groups, save_minutes, forget_bias: FORGET_BIAS, warm_up: 0, descent: 0 }
+        Self { run, groups, save_minutes, forget_bias: FORGET_BIAS, ..Self::default() }
     }
 }
 
@@ -303,9 +308,11 @@ impl<'a> Record<'a> {
     }
 
     fn write_payload(&self, out: impl Write) -> io::Result<()> {
-        coding().serialize_into(out, &(self.head.added, &self.head.choice, self)).map_err(|error| match *error {
-            bincode::ErrorKind::Io(error) => error,
-            error => io::Error::other(error),
+        coding().serialize_into(out, &(self.head.added, &self.head.choice, self)).map_err(|error| {
+            match *error {
+                bincode::ErrorKind::Io(error) => error,
+                error => io::Error::other(error),
+            }
         })
     }
 }

@@ -120,7 +120,9 @@ caught! {
 /// Whether the engine's rate is that of `reference`, a function like [`karenina::reference::learning_rate`].
 fn rates_agree(reference: fn(f64, f64, f64, f64) -> f64) -> bool {
     let engine = Schedule::new(3, Some(20));
-    (0..20).all(|step| agree(&[reference(0.01, 3.0, 20.0, step as f64)], &[0.01 * engine.factor(step)]))
+    (0..20).all(|step| {
+        agree(&[reference(0.01, 3.0, 20.0, step as f64)], &[0.01 * engine.factor(step)])
+    })
 }
 
 #[test]

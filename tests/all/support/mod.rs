@@ -12,6 +12,7 @@ pub fn tiny() -> Checkpoint {
         .layers(2)
         .initialisation(Initialisation::TruncatedNormal(0.0625))
         .forget_bias(1.75)
+        .input_sd(Some(0.75))
         .batch(3)
         .unroll(5)
         .epochs(7)

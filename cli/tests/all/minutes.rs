@@ -1,0 +1,43 @@
+//! A text and a number of minutes: what is chosen is said, kept, and gone on with.
+
+use std::fs;
+
+use karenina::train::run::load_any;
+
+use crate::command::{errors, succeed};
+
+/// A folder with a `text` that a small network learns something of in seconds.
+fn with_novel() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "It was a fine day, and the carriages rolled by. ".repeat(400);
+    fs::write(folder.path().join("text"), text).unwrap();
+    folder
+}
+
+#[test]
+fn a_users_text_gets_what_its_length_and_the_time_call_for() {
+    let folder = with_novel();
+    let train = "train text --minutes 0.05 --threads 1 --no-samples";
+    let told = errors(&succeed(folder.path(), train));
+    let choice =
+        told.lines().find(|line| line.starts_with("for 0.05 minutes and 19200 characters: "));
+    let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+    assert_eq!(choice, Some(end.choice.as_str()), "{told}");
+    assert_eq!(end.config.schedule.descent, Some(end.step), "the rate is down at the last step");
+    assert!(end.history.last().unwrap().validation.is_some(), "a part of the text is held back");
+    let first = end.history.iter().find_map(|row| row.validation).unwrap();
+    let last = end.history.last().unwrap().validation.unwrap();
+    assert!(last < first && last < 2.0, "it learns: {first}, then {last}");
+
+    let told = errors(&succeed(folder.path(), &format!("{train} --resume")));
+    assert!(told.contains("nothing to do"), "a resumed run has its steps already: {told}");
+}
+
+#[test]
+fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
+    let folder = with_novel();
+    let output = succeed(folder.path(), "plan text --minutes 1 --threads 1 --hidden 32 --batch 4");
+    let plan = String::from_utf8(output.stdout).unwrap();
+    assert!(plan.starts_with("for 1 minute and 19200 characters: 2 layers of 32 cells"), "{plan}");
+    assert!(plan.contains("the run "), "{plan}");
+}

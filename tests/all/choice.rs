@@ -1,0 +1,59 @@
+//! What is chosen for a text and a time is an ordinary configuration, which says itself where it ends.
+
+use karenina::error::Error;
+use karenina::study::choice::Choice;
+use karenina::text::corpus::Corpus;
+use karenina::train::{TrainConfig, Trainer};
+
+fn corpus(characters: usize) -> Corpus {
+    let text = "All happy families are alike; each unhappy family is unhappy in its own way. ";
+    Corpus::from_str(&text.chars().cycle().take(characters).collect::<String>())
+}
+
+#[test]
+fn a_run_takes_about_the_minutes_that_it_was_given() {
+    let corpus = corpus(400_000);
+    let minutes = 0.1;
+    let choice = Choice::new(&corpus, minutes, 1, |config| config).unwrap();
+    let config = &choice.config;
+    assert!(config.steps.is_some_and(|steps| steps > 10), "{config:?}");
+    let expected =
+        format!("for {minutes} minutes and 400000 characters: 2 layers of {}", config.hidden);
+    assert!(choice.reason.starts_with(&expected), "{}", choice.reason);
+
+    let trainer =
+        Trainer::new(&corpus, config.clone(), 1).unwrap().chosen_because(choice.reason.clone());
+    assert_eq!(trainer.last_step(), config.steps.unwrap());
+    assert_eq!(trainer.checkpoint().choice, choice.reason);
+    let seconds: f64 = trainer.map(|report| report.unwrap().row.seconds).sum();
+    // A machine that is busy with other tests runs now faster, now slower.
+    assert!((1.0..30.0).contains(&seconds), "{seconds} seconds for 6");
+}
+
+#[test]
+fn the_users_settings_stand_and_the_rest_is_made_to_fit() {
+    let on_top = |config: TrainConfig| {
+        let config = config.into_builder().hidden(4).layers(1).batch(2).unroll(8).steps(Some(40));
+        config.build().unwrap()
+    };
+    let choose = || Choice::new(&corpus(2_000), 20.0, 1, on_top).unwrap().config;
+    let config = choose();
+    assert_eq!((config.hidden, config.layers, config.batch, config.unroll), (4, 1, 2, 8));
+    assert_eq!((config.steps, config.epochs, config.schedule.descent), (Some(40), 1, Some(40)));
+    assert_eq!(config, choose(), "nothing of it depends on how fast the machine is just now");
+}
+
+#[test]
+fn a_short_text_ends_early_and_none_is_refused_for_its_length_alone() {
+    let choice = Choice::new(&corpus(3_000), 60.0, 1, |config| config).unwrap();
+    let trainer = Trainer::new(&corpus(3_000), choice.config.clone(), 1).unwrap();
+    let passes = trainer.last_step() as f64 / trainer.batches_per_epoch() as f64;
+    assert!((1.0..=12.0).contains(&passes), "{passes} passes");
+
+    for minutes in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = Choice::new(&corpus(3_000), minutes, 1, |config| config).unwrap_err();
+        assert!(matches!(error, Error::Setting { name: "minutes", .. }), "{error}");
+    }
+    let error = Choice::new(&corpus(10), 1.0, 1, |config| config).unwrap_err();
+    assert!(matches!(error, Error::TextTooShort { .. }), "{error}");
+}
