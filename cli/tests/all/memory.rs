@@ -44,7 +44,7 @@ fn peak_of(folder: &Path, arguments: &str) -> u64 {
 
 #[test]
 fn a_text_of_one_byte_characters_takes_its_length_and_little_more() {
-    const LENGTH: u64 = 10 * MIB;
+    const LENGTH: u64 = 4 * MIB;
     let folder = tempfile::tempdir().unwrap();
     let short: String = (0..100_000_usize).map(|i| b"abcdefg\n"[i * i % 13 % 8] as char).collect();
     let long = short.repeat(LENGTH as usize / short.len());
