@@ -322,8 +322,11 @@ fn coding() -> impl Options {
     bincode::DefaultOptions::new().with_fixint_encoding().with_little_endian()
 }
 
-/// What later versions than 1 have at the start of `payload`, and the rest; nothing if it is cut short.
-fn split(version: u32, payload: &[u8]) -> Option<(Option<(Added, &str)>, &[u8])> {
+/// What later versions than 1 have at the start of a payload: what is added, and the choice.
+type Start<'a> = Option<(Added, &'a str)>;
+
+/// The start of `payload`, and the rest; nothing if it is cut short.
+fn split(version: u32, payload: &[u8]) -> Option<(Start<'_>, &[u8])> {
     let coding = coding().with_limit(payload.len() as u64).allow_trailing_bytes();
     Some(match version {
         1 => (None, payload),
@@ -332,7 +335,7 @@ fn split(version: u32, payload: &[u8]) -> Option<(Option<(Added, &str)>, &[u8])>
             (Some((Added::of_version_2(run, groups, save_minutes), "")), &payload[ADDED[0]..])
         }
         _ => {
-            let (added, choice): (_, &str) = coding.deserialize(payload).ok()?;
+            let (added, choice): (Added, &str) = coding.deserialize(payload).ok()?;
             (Some((added, choice)), &payload[ADDED[1] + STRING + choice.len()..])
         }
     })
@@ -361,8 +364,8 @@ pub fn decode_head(version: u32, start: &[u8]) -> Option<Head<'_>> {
 }
 
 impl<'a> Head<'a> {
-    fn complete(&mut self, added: Option<(Added, &'a str)>) {
-        let (added, choice) = added.unwrap_or_else(|| (Added::of_version_1(&self.config), ""));
+    fn complete(&mut self, start: Start<'a>) {
+        let (added, choice) = start.unwrap_or_else(|| (Added::of_version_1(&self.config), ""));
         (self.added, self.choice) = (added, choice.into());
     }
 }
