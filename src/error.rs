@@ -54,9 +54,18 @@ pub enum Error {
         /// What would work, as in "at least 1".
         expected: String,
     },
-    /// Something needs more memory than there is.
+    /// A file is larger than the memory that is free.
+    FileTooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes that the machine can give out.
+        available: u64,
+    },
+    /// What was asked for needs more memory than there is.
     NoMemory {
-        /// What needs it: a file, or words such as "a trace of 100 characters".
+        /// What needs it, as in "a trace of 100 characters".
         what: String,
         /// Bytes that it needs; `u64::MAX` also stands for more.
         needed: u64,
@@ -134,6 +143,13 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// A new run was replacing the one in a folder when it was interrupted.
+    HalfReplaced {
+        /// The folder.
+        path: PathBuf,
+        /// What would bring the old run back, as in "delete run.lock".
+        back: String,
+    },
     /// What is in a run folder is not what a run leaves.
     RunFolder {
         /// The folder, or the file in it.
@@ -209,6 +225,9 @@ impl fmt::Display for Error {
             Self::Setting { name, found, expected } => {
                 write!(f, "{name} is {found}, but must be {expected}")
             }
+            Self::FileTooLarge { path, needed, available } => {
+                write_no_memory(f, &path.display(), *needed, *available)
+            }
             Self::NoMemory { what, needed, available } => {
                 write_no_memory(f, what, *needed, *available)
             }
@@ -245,6 +264,12 @@ impl fmt::Display for Error {
                 "{} belongs to another run now; this run ends, and what is there stays as it is",
                 path.display()
             ),
+            Self::HalfReplaced { path, back } => write!(
+                f,
+                "{}: a new run was replacing the old one here when it was interrupted; to have the old run \
+                 back, {back}",
+                path.display()
+            ),
             Self::NotSaved { step, safe, source } => write_not_saved(f, *step, safe, source),
             Self::NotFinite { step, what, text } => write_not_finite(f, *step, what, text),
         }
@@ -267,7 +292,7 @@ fn write_too_short(
 
 fn write_no_memory(
     f: &mut fmt::Formatter<'_>,
-    what: &str,
+    what: &dyn fmt::Display,
     needed: u64,
     available: u64,
 ) -> fmt::Result {

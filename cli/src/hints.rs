@@ -44,6 +44,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
             "pass --resume to continue it or --overwrite to replace it, or name another folder with --run"
                 .into()
         }
+        Error::HalfReplaced { .. } if takes("overwrite") => "pass --overwrite to replace it again".into(),
         Error::RunExists { .. } => "name another folder with --run".into(),
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
@@ -71,7 +72,7 @@ mod tests {
     }
 
     /// One error of every kind that has a hint.
-    fn errors() -> [Error; 8] {
+    fn errors() -> [Error; 9] {
         let path = || "f".into();
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
@@ -80,6 +81,7 @@ mod tests {
             Error::NoCheckpoint { path: path() },
             Error::RunExists { path: path() },
             Error::Busy { path: path() },
+            Error::HalfReplaced { path: path(), back: "delete run.lock".into() },
             Error::OtherText { path: path() },
             Error::NotFinite { step: 1, what: "the loss".into(), text: vec![] },
         ]
@@ -111,7 +113,10 @@ mod tests {
             let trains = ["train", "import"].contains(&command.get_name());
             let of_a_folder = matches!(
                 error,
-                Error::RunExists { .. } | Error::Busy { .. } | Error::OtherText { .. }
+                Error::RunExists { .. }
+                    | Error::Busy { .. }
+                    | Error::HalfReplaced { .. }
+                    | Error::OtherText { .. }
             );
             if of_a_folder && !trains {
                 continue; // it does not come about here

@@ -211,13 +211,13 @@ const LARGEST: u64 = 64 << 30;
 /// for what will be made of the bytes, so that a file too large for the machine is an error.
 ///
 /// # Errors
-/// [`Error::NoMemory`] if there is no room, [`Error::Checkpoint`] if the file has become shorter.
+/// [`Error::FileTooLarge`] if there is no room, [`Error::Checkpoint`] if the file has become shorter.
 pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
     let available = available().unwrap_or(LARGEST);
     if count > available || !fits(bytes) || !fits(&mut Vec::new()) {
-        return Err(Error::NoMemory { what: path.display().to_string(), needed: count, available });
+        return Err(Error::FileTooLarge { path: path.to_path_buf(), needed: count, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
     if read < room { wrong(path, "it became shorter while it was read") } else { Ok(()) }

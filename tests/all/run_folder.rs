@@ -176,7 +176,7 @@ fn too_little_memory_stops_a_resume_and_nothing_is_changed() {
     fs::write(&path, header).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
     let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err();
-    assert!(matches!(error, Error::NoMemory { .. }), "{error}");
+    assert!(matches!(error, Error::FileTooLarge { .. }), "{error}");
     assert_eq!(steps_in(folder.path()), [2, 3, 9]);
 }
 
@@ -465,7 +465,7 @@ fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() 
     begin_in_vain(folder.path());
     let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err().to_string();
     let aside = replaced(folder.path()).unwrap();
-    assert!(error.contains("when it was interrupted; replace it again, or"), "{error}");
+    assert!(error.contains("when it was interrupted; to have the old run back, "), "{error}");
     assert!(
         error.contains(aside.to_str().unwrap()) && error.ends_with("delete run.lock"),
         "{error}"

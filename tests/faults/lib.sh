@@ -11,10 +11,11 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 # The numbers of a checkpoint (weights, moments, state), without the history and its times.
 numbers() {
-    local vocabulary history
-    vocabulary=$(($(od -An -t u8 -j 308 -N 8 "$1")))
-    history=$(($(od -An -t u8 -j $((316 + vocabulary)) -N 8 "$1")))
-    tail -c +$((316 + vocabulary + 8 + history + 1)) "$1" | sha256sum
+    local at=84 numbers # choice, vocabulary and history: the length of each, its bytes, and numbers before the next
+    for numbers in 256 0 0; do
+        at=$((at + 8 + $(od -An -t u8 -j "$at" -N 8 "$1") + numbers))
+    done
+    tail -c +$((at + 1)) "$1" | sha256sum
 }
 
 # The log without its last columns, the seconds and the run's name.

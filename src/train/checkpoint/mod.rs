@@ -223,7 +223,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::decode`]; [`Error::Checkpoint`] for what is no regular file, and
-    /// [`Error::NoMemory`] for one that is too large.
+    /// [`Error::FileTooLarge`] for one that is too large.
     pub fn load(path: &Path) -> Result<Self> {
         let (mut file, length) = files::open_regular(path)?;
         // Another program's file may be huge: its first bytes are enough.

@@ -39,8 +39,8 @@ pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
 ///
 /// # Errors
 /// Everything about a checkpoint but damage; [`Error::NoCheckpoint`] if only other files of a run are
-/// here; [`Error::RunFolder`] if all checkpoints are damaged, if what is here belongs to different runs,
-/// or if an older run was being replaced.
+/// here; [`Error::HalfReplaced`]; [`Error::RunFolder`] if all checkpoints are damaged or what is here belongs to
+/// different runs.
 pub fn find(
     folder: &Path,
     claim: Option<Claim>,
@@ -48,7 +48,7 @@ pub fn find(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Found>> {
     if claim.is_some_and(|claim| claim.is_replacing) {
-        return Err(refused(folder, &interrupted(contents)));
+        return Err(Error::HalfReplaced { path: folder.to_path_buf(), back: way_back(contents) });
     }
     let Loaded { path, checkpoint, broken } = match load_any(folder) {
         Err(Error::NoCheckpoint { .. }) => return fresh_start(folder, contents, warnings),
@@ -68,20 +68,14 @@ pub fn find(
     Ok(Some(Found { run, path, checkpoint, damaged: damaged.collect() }))
 }
 
-/// Why a run that was being replaced is not continued, and how to have the new or the old one.
-fn interrupted(contents: &Contents) -> String {
-    let back = contents.replaced.iter().map(|path| path.display().to_string());
-    let back = match back.collect::<Vec<_>>() {
-        folders if folders.is_empty() => String::new(),
-        folders => {
-            format!("replace the files here by those of {} and ", folders.join(", "))
-        }
+/// How to have a run back that was being replaced.
+fn way_back(contents: &Contents) -> String {
+    let folders: Vec<_> = contents.replaced.iter().map(|path| path.display().to_string()).collect();
+    let first = match folders.is_empty() {
+        true => String::new(),
+        false => format!("replace the files here by those of {} and ", folders.join(", ")),
     };
-    format!(
-        "a new run was replacing the old one here when it was interrupted; replace it again, or, to \
-         have the old run back, {back}delete {}",
-        Lock::NAME
-    )
+    format!("{first}delete {}", Lock::NAME)
 }
 
 /// The refusal of a folder in which no checkpoint is sound.

@@ -61,10 +61,15 @@ macro_rules! same {
     };
 }
 
+/// A plain loop, as `map` and `collect` would be compiled some 400 times.
 macro_rules! each {
-    ($all:expr, $one:ident => $new:expr) => {
-        $all.into_iter().map(|$one| $new).collect()
-    };
+    ($all:expr, $one:ident => $new:expr) => {{
+        let mut all = Vec::new();
+        for $one in $all {
+            all.push($new);
+        }
+        all
+    }};
 }
 
 macro_rules! weights {
