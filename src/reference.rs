@@ -35,7 +35,7 @@
 //!
 //! update
 //!     shorten the gradient if its norm is above a limit   U1, U2
-//!     move the weights against it, scaled by Adam         U3 to U6
+//!     move the weights against it, scaled by Adam         U3 to U6, U8
 //! ```
 //!
 //! # The letters
@@ -80,7 +80,7 @@
 //! assert!(after < step.forward.loss);
 //! ```
 
-use std::{f64::consts::PI, iter::zip};
+use std::iter::zip;
 
 use crate::math::random::philox;
 
@@ -515,6 +515,8 @@ pub struct Adam {
     pub beta2: f64,
     /// ε: keeps the division finite.
     pub epsilon: f64,
+    /// λ: the part of each weight that a step takes off, in units of α.
+    pub weight_decay: f64,
     /// Running mean of the gradient.
     pub m: Weights,
     /// Running mean of its square.
@@ -527,13 +529,14 @@ impl Adam {
     /// Means at zero, and the constants of the paper (Kingma and Ba, ICLR 2015).
     pub fn new(weights: &Weights) -> Self {
         let (m, v) = (weights.zeros(), weights.zeros());
-        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, m, v, updates: 0 }
+        let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8);
+        Self { learning_rate: 1e-3, beta1, beta2, epsilon, weight_decay: 0.0, m, v, updates: 0 }
     }
 
     /// Moves `weights` against the gradient `dw`.
     pub fn update(&mut self, weights: &mut Weights, dw: &mut Weights) {
         self.updates += 1;
-        let Self { learning_rate, beta1, beta2, epsilon, .. } = *self;
+        let Self { learning_rate, beta1, beta2, epsilon, weight_decay, .. } = *self;
         let t = self.updates as f64;
         // Means that start at zero are too small at first, by these factors.
         let (first, second) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t)); // Eq. U5
@@ -541,16 +544,17 @@ impl Adam {
         for ((theta, g), (m, v)) in zip(zip(weights.numbers(), dw.numbers()), means) {
             *m = beta1 * *m + (1.0 - beta1) * *g; // Eq. U3
             *v = beta2 * *v + (1.0 - beta2) * *g * *g; // Eq. U4
+            *theta -= learning_rate * weight_decay * *theta; // Eq. U8
             *theta -= learning_rate * (*m / first) / ((*v / second).sqrt() + epsilon); // Eq. U6
         }
     }
 }
 
-/// The learning rate of the step after `step` others: for `warm_up` steps it rises along a line to `height`, then
-/// it falls along half a cosine to 0, which it would reach after `end` steps.
-pub fn learning_rate(height: f64, warm_up: f64, end: f64, step: f64) -> f64 {
-    let (rise, fall) = ((step + 1.0) / warm_up, (step - warm_up) / (end - warm_up));
-    height * rise.min(1.0) * (1.0 + (PI * fall.max(0.0)).cos()) / 2.0 // Eq. U7
+/// The learning rate of the step after `step` others: for `warm_up` steps it rises along a line to `height`; after
+/// `start` steps it falls along a line to 0, which it would reach after `end` steps.
+pub fn learning_rate(height: f64, warm_up: f64, (start, end): (f64, f64), step: f64) -> f64 {
+    let (rise, left) = ((step + 1.0) / warm_up, (end - step) / (end - start));
+    height * rise.min(1.0) * left.clamp(0.0, 1.0) // Eq. U7
 }
 
 /// What one training step computed on its way to the new weights.

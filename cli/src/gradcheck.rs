@@ -14,7 +14,7 @@ use karenina::study::gradcheck::{
 use karenina::study::trace::visible;
 use karenina::text::vocabulary::Vocabulary;
 
-use super::input::{TextArgs, load, new_network};
+use super::input::{TextArgs, load, new_network, new_sizes};
 use super::output::output_error;
 use super::output::read_enough;
 use super::settings::demand;
@@ -81,8 +81,10 @@ impl Gradcheck {
             }
             None => {
                 let vocabulary = text.vocabulary().clone();
-                let network = new_network(&vocabulary, self.hidden, self.layers, self.seed)?;
-                (vocabulary, network)
+                let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?;
+                // Before any weight is drawn: billions of them take half a minute.
+                Problem::<f64>::require_memory(sizes, (self.batch, self.unroll), self.keep)?;
+                (vocabulary, new_network(sizes, self.seed)?)
             }
         };
         // Only the batch itself must be known to the network.

@@ -104,17 +104,17 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// A network as training starts it, over this `vocabulary`.
-pub fn new_network(
-    vocabulary: &Vocabulary,
-    hidden: usize,
-    layers: usize,
-    seed: u64,
-) -> Result<Parameters<f64>> {
+/// The sizes of a network over `vocabulary` that the user describes.
+pub fn new_sizes(vocabulary: &Vocabulary, hidden: usize, layers: usize) -> Result<Sizes> {
     for (name, value) in [("--hidden", hidden), ("--layers", layers)] {
         demand(value > 0, name, value, "at least 1")?;
     }
-    let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+    Ok(Sizes { vocabulary: vocabulary.len(), hidden, layers })
+}
+
+/// A network of these `sizes` as training starts it.
+pub fn new_network(sizes: Sizes, seed: u64) -> Result<Parameters<f64>> {
+    let Sizes { hidden, layers, .. } = sizes;
     let bytes = Parameters::<f64>::bytes(sizes);
     memory::require(bytes, format!("--layers {layers} --hidden {hidden}"))?;
     let rng = &mut Pcg64::seed_from_u64(seed);

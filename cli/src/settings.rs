@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
+use karenina::optim::schedule::Schedule;
 use karenina::study::choice::Choice;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
@@ -100,10 +101,16 @@ pub struct Settings {
     /// Steps over which the learning rate rises to its height
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// Step by which the learning rate has fallen to 0, along half a cosine; with `none` it stays at its
-    /// height [default: none]
-    #[arg(long, value_name = "N|none", value_parser = descent)]
-    descent: Option<Limit<u64>>,
+    /// Steps after which the learning rate starts to fall, along a line, and has fallen to 0; with `none` it stays
+    /// at its height [default: none]
+    #[arg(long, value_name = "D..N|none", value_parser = descent)]
+    descent: Option<Limit<(u64, u64)>>,
+    /// Weight decay: each step takes this part of the learning rate off every parameter [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Cut the text into rows anew in each pass
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    recut: Option<bool>,
     /// Probability that dropout keeps an output; 1 turns dropout off
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     keep: Option<f64>,
@@ -149,8 +156,16 @@ fn steps(text: &str) -> std::result::Result<Limit<u64>, String> {
     limit(text, "all").ok_or_else(|| "use a number of steps, or all".into())
 }
 
-fn descent(text: &str) -> std::result::Result<Limit<u64>, String> {
-    limit(text, "none").ok_or_else(|| "use the number of a step, or none".into())
+fn descent(text: &str) -> std::result::Result<Limit<(u64, u64)>, String> {
+    if text == "none" {
+        return Ok(Limit(None));
+    }
+    let steps = text.split_once("..").and_then(|(start, end)| {
+        let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+        (start < end).then_some((start, end))
+    });
+    let limit = steps.map(|steps| Limit(Some(steps)));
+    limit.ok_or_else(|| "use two steps, the first one smaller, as in 600..1000, or none".into())
 }
 
 fn minutes(text: &str) -> std::result::Result<Limit<f64>, String> {
@@ -217,7 +232,8 @@ impl Recipe {
             (preset, _) => preset,
         };
         if let Some(preset) = preset {
-            return Ok((on_top(preset), String::new()));
+            let config = self.settings.with_its_end(on_top(preset), corpus);
+            return Ok((config, String::new()));
         }
         let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), threads, on_top)?;
         Ok((choice.config, choice.reason))
@@ -240,9 +256,10 @@ pub const NETWORK: [Fixed; 5] = [
 ];
 
 /// What besides cannot change once it has been trained.
-pub const TRAINING: [Fixed; 4] = [
+pub const TRAINING: [Fixed; 5] = [
     ("--batch", |c| c.batch.to_string()),
     ("--unroll", |c| c.unroll.to_string()),
+    ("--recut", |c| c.recut.to_string()),
     ("--seed", |c| c.seed.to_string()),
     ("--validation", |c| c.validation.to_string()),
 ];
@@ -259,6 +276,9 @@ impl Settings {
         config.epochs = self.epochs.unwrap_or(config.epochs);
         config.steps = self.steps.map_or(config.steps, |limit| limit.0);
         config.adam.learning_rate = self.learning_rate.unwrap_or(config.adam.learning_rate);
+        config.recut = self.recut.unwrap_or(config.recut);
+        let decay = self.weight_decay.unwrap_or(config.adam.weight_decay);
+        config.adam.weight_decay = decay;
         config.schedule.warm_up = self.warm_up.unwrap_or(config.schedule.warm_up);
         config.schedule.descent = self.descent.map_or(config.schedule.descent, |limit| limit.0);
         config.keep = self.keep.unwrap_or(config.keep);
@@ -268,6 +288,23 @@ impl Settings {
         config.validation = self.validation.unwrap_or(config.validation);
         config.seed = self.seed.unwrap_or(config.seed);
         config
+    }
+
+    /// `config` with a learning rate that is down when the run ends, also where the user has moved the end. One who
+    /// names the descent gets that.
+    pub fn with_its_end(&self, mut config: TrainConfig, corpus: &Corpus) -> TrainConfig {
+        // A text too short for a batch is refused with all that is said of it then.
+        if let (None, Ok(batches)) = (self.descent, config.batches(corpus.ids().clone())) {
+            let mut level = config.clone();
+            level.schedule = Schedule::default();
+            config.schedule = config.schedule.ending_at(level.last_step(batches.len() as u64));
+        }
+        config
+    }
+
+    /// Whether the user has moved the run's end.
+    pub fn moves_the_end(&self) -> bool {
+        self.steps.is_some() || self.epochs.is_some()
     }
 
     /// Refuses to change what is `fixed` in the configuration of a run, by an option or by the sizes of a

@@ -10,7 +10,7 @@ use karenina::model::Parameters;
 use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, visible};
 use karenina::text::vocabulary::Vocabulary;
 
-use super::input::{load, new_network};
+use super::input::{load, new_network, new_sizes};
 use super::output::{output_error, print_json, write_file};
 use super::pages;
 use super::settings::demand;
@@ -114,7 +114,8 @@ impl Trace {
             return Ok((vocabulary, checkpoint.parameters.cast()));
         }
         let vocabulary = Vocabulary::from_text(&self.phrase);
-        let network = new_network(&vocabulary, self.hidden, self.layers, self.seed)?;
+        let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?;
+        let network = new_network(sizes, self.seed)?;
         Ok((vocabulary, network))
     }
 }

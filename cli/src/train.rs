@@ -177,8 +177,9 @@ impl Train {
         }
         let mut config = settings.on_top_of(preset.unwrap_or(model.config));
         config.groups = 0; // another batch, other groups
-        config.validate()?;
         *corpus = take(corpus).in_terms_of(&vocabulary)?; // in place, for nobody shares it yet
+        let config = settings.with_its_end(config, corpus);
+        config.validate()?;
         let mut start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
         start.text_sha256 = corpus.sha256();
         Ok(start)
@@ -201,6 +202,9 @@ impl Train {
             settings.require_same(fixed, preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
         }
         checkpoint.config = settings.on_top_of(checkpoint.config);
+        if settings.moves_the_end() {
+            checkpoint.config = settings.with_its_end(checkpoint.config, corpus);
+        }
         checkpoint.config.validate()?;
         checkpoint.adam.config = checkpoint.config.adam;
         Ok(checkpoint)

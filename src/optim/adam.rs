@@ -11,6 +11,7 @@ use crate::model::{Parameters, Sizes};
 /// The optimiser's constants. Defaults: Kingma and Ba, "Adam" (ICLR 2015), Algorithm 1, which are
 /// the article's too.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct AdamConfig {
     /// α, the step size. Default 1e-3.
@@ -21,11 +22,14 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// ε, keeps the division finite. Default 1e-8.
     pub epsilon: f64,
+    /// λ, decoupled weight decay: each step takes the part αλ off every parameter (Loshchilov and Hutter, "Decoupled
+    /// Weight Decay Regularization", ICLR 2019, Algorithm 2). Default 0.
+    pub weight_decay: f64,
 }
 
 impl Default for AdamConfig {
     fn default() -> Self {
-        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+        Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
     }
 }
 
@@ -80,6 +84,8 @@ struct Rates<R> {
     step_size: R,
     /// 1 / √(1 − β₂ᵗ)
     v_correction: R,
+    /// 1 − αλ, what weight decay leaves of a parameter.
+    rest: R,
 }
 
 impl<R: Real> Rates<R> {
@@ -93,6 +99,7 @@ impl<R: Real> Rates<R> {
             epsilon: R::from_f64(config.epsilon),
             step_size: R::from_f64(config.learning_rate / (1.0 - config.beta1.powf(t))), // Eq. U5
             v_correction: R::from_f64(1.0 / (1.0 - config.beta2.powf(t)).sqrt()),        // Eq. U5
+            rest: R::from_f64(1.0 - config.learning_rate * config.weight_decay),
         }
     }
 
@@ -103,6 +110,7 @@ impl<R: Real> Rates<R> {
                 for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
                     *m = self.beta1 * *m + self.rest1 * g; // Eq. U3
                     *v = self.beta2 * *v + self.rest2 * g * g; // Eq. U4
+                    *theta *= self.rest; // Eq. U8
                     *theta -= self.step_size * *m / (v.sqrt() * self.v_correction + self.epsilon); // Eq. U6
                 }
             },

@@ -1,35 +1,42 @@
-//! The learning rate in the course of a run: up along a line, then down along half a cosine.
-
-use std::f64::consts::PI;
+//! The learning rate in the course of a run: up along a line, level, down along a line.
 
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate changes from step to step.
 ///
 /// Rising slowly spares the first updates, whose second moments are guesses (Goyal et al., arXiv 1706.02677);
-/// falling to nothing lets the weights settle (Loshchilov and Hutter, "SGDR", ICLR 2017, eq. 5).
+/// falling to nothing lets the weights settle, and doing so late leaves most of the run to the full rate (Hägele et
+/// al., arXiv 2405.18392).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Schedule {
     /// W, steps over which the rate rises. Default 0: it starts at its height.
     pub warm_up: u64,
-    /// N, steps after which the rate has fallen to 0. Default none: it never falls.
-    pub descent: Option<u64>,
+    /// D and N, steps after which the rate starts to fall and has fallen to 0. Default none: it never falls.
+    pub descent: Option<(u64, u64)>,
 }
 
 impl Schedule {
-    /// A rise over `warm_up` steps and a fall to nothing at step `descent`.
-    pub fn new(warm_up: u64, descent: Option<u64>) -> Self {
+    /// A rise over `warm_up` steps, and a fall from step D to nothing at step N of `descent`.
+    pub fn new(warm_up: u64, descent: Option<(u64, u64)>) -> Self {
         Self { warm_up, descent }
+    }
+
+    /// The same shape for a run that ends after `end` steps.
+    pub fn ending_at(self, end: u64) -> Self {
+        let Some((start, old)) = self.descent else { return self };
+        let scaled =
+            |step: u64| (u128::from(step) * u128::from(end) / u128::from(old.max(1))) as u64;
+        Self { warm_up: scaled(self.warm_up), descent: Some((scaled(start), end)) }
     }
 
     /// The rate of the step after `step` others, as a factor of its height between 0 and 1.
     pub fn factor(self, step: u64) -> f64 {
-        let Self { warm_up, descent } = self;
-        let rise = ((step + 1) as f64 / warm_up as f64).min(1.0); // no warm-up: 1 of infinity
-        let Some(end) = descent else { return rise };
-        let fall = step.saturating_sub(warm_up) as f64 / end.saturating_sub(warm_up) as f64;
-        rise * (1.0 + (PI * fall.min(1.0)).cos()) / 2.0 // Eq. U7
+        let rise = (step + 1) as f64 / self.warm_up as f64; // no warm-up: infinite
+        let left = self.descent.map_or(1.0, |(start, end)| {
+            end.saturating_sub(step) as f64 / end.saturating_sub(start) as f64
+        });
+        rise.min(1.0) * left.min(1.0) // Eq. U7
     }
 }
 
@@ -43,12 +50,25 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_rises_along_a_line_and_falls_to_nothing() {
-        let schedule = Schedule::new(4, Some(24));
-        assert_eq!([0, 1, 2, 3, 4].map(|step| schedule.factor(step)), [0.25, 0.5, 0.75, 1.0, 1.0]);
-        assert!((schedule.factor(14) - 0.5).abs() < 1e-15, "half-way it is in the middle");
-        assert!((4..23).all(|step| schedule.factor(step) > schedule.factor(step + 1)));
-        assert_eq!([24, 25, u64::MAX - 1].map(|step| schedule.factor(step)), [0.0; 3]);
+    fn the_rate_rises_stays_and_falls_to_nothing() {
+        let schedule = Schedule::new(4, Some((8, 24)));
+        let rates = [0, 1, 2, 3, 4, 8, 12, 16, 23, 24, 25, u64::MAX - 1];
+        let expected = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 0.75, 0.5, 0.0625, 0.0, 0.0, 0.0];
+        assert_eq!(rates.map(|step| schedule.factor(step)), expected);
         assert_eq!(Schedule::new(4, None).factor(1000), 1.0, "only a warm-up");
+    }
+
+    #[test]
+    fn a_shape_is_scaled_to_another_length() {
+        let schedule = Schedule::new(20, Some((600, 1000)));
+        assert_eq!(schedule.ending_at(500), Schedule::new(10, Some((300, 500))));
+        assert_eq!(schedule.ending_at(1), Schedule::new(0, Some((0, 1))));
+        assert_eq!(Schedule::new(20, None).ending_at(10), Schedule::new(20, None));
+    }
+
+    #[test]
+    fn a_rise_that_is_longer_than_the_level_part_is_cut_by_the_fall() {
+        let schedule = Schedule::new(10, Some((0, 10)));
+        assert_eq!([0, 4, 9].map(|step| schedule.factor(step)), [0.1, 0.3, 0.1]);
     }
 }

@@ -10,7 +10,7 @@ use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::machine::threads_at_once;
 use crate::study::plan::{GUESS, calibrate};
-use crate::text::batches::{Batches, Validation};
+use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::TrainConfig;
 use crate::train::memory::Memory;
@@ -64,8 +64,7 @@ impl Choice {
         let config = on_top(text.table(flop));
         config.validate()?;
         Memory::of(&config, corpus, text.vocabulary).require(&config)?;
-        let (ids, validation) = (corpus.ids().clone(), config.validation);
-        let batches = Batches::new(ids, config.batch, config.unroll, validation)?;
+        let batches = config.batches(corpus.ids().clone())?;
         let epoch = batches.len() as u64;
         let steps = match config.steps {
             None if config.epochs == UNDECIDED => {
@@ -74,7 +73,7 @@ impl Choice {
                 let affordable = (seconds / step - validation).max(1.0) as u64;
                 affordable.min((PASSES * epoch as f64) as u64)
             }
-            steps => steps.unwrap_or(u64::MAX).min(config.epochs.saturating_mul(epoch)),
+            _ => config.last_step(epoch),
         };
         let config = on_top(ending(config, steps, steps.div_ceil(epoch)));
         config.validate()?;
@@ -88,7 +87,7 @@ const UNDECIDED: u64 = u64::MAX;
 
 /// `config` with an end after `steps` in pass number `epochs`, to which learning rate and saves keep.
 fn ending(config: TrainConfig, steps: u64, epochs: u64) -> TrainConfig {
-    let schedule = Schedule::new((steps / 50).min(steps - 1), Some(steps));
+    let schedule = Schedule::new(steps / 50, Some((steps * 3 / 5, steps)));
     let save_every = steps.div_ceil(VALIDATIONS);
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
 }
@@ -125,7 +124,8 @@ impl Text {
             ..10.0 => 0.7,
             _ => 0.6,
         };
-        let learning_rate = (4.0 / hidden as f64).min(16e-3);
+        let (rate, weight_decay) = if read / length < 2.0 { (2.0, 0.0) } else { (3.0, 0.1) };
+        let learning_rate = (rate / hidden as f64).min(16e-3);
         let batches = read / (batch * unroll) as f64;
         let seldom = batches * VALIDATION_TIME / (VALIDATIONS as f64 * FORWARD);
         let tail = (HELD_BACK * length / (batch * unroll) as f64).min(seldom).max(1.0);
@@ -136,7 +136,7 @@ impl Text {
             unroll,
             epochs: UNDECIDED,
             steps: None,
-            adam: AdamConfig { learning_rate, ..AdamConfig::default() },
+            adam: AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() },
             keep,
             validation: Validation::Batches(tail as usize),
             ..TrainConfig::article()
@@ -222,7 +222,8 @@ mod tests {
         for steps in [1, 2, 49, 1_000] {
             let config = ending(TrainConfig::article(), steps, 1);
             config.validate().unwrap();
-            assert_eq!((config.steps, config.schedule.descent), (Some(steps), Some(steps)));
+            assert_eq!(config.steps, Some(steps));
+            assert_eq!(config.schedule.descent.unwrap().1, steps);
         }
     }
 }

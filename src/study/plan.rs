@@ -11,7 +11,6 @@ use crate::memory::total;
 use crate::model::Sizes;
 use crate::study::machine::threads_at_once;
 use crate::study::profile::{TimedStep, endless, timed_step};
-use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::memory::Memory;
@@ -71,11 +70,9 @@ impl Plan {
         let sizes = config.sizes(vocabulary.len());
         let memory = Memory::of(config, corpus, sizes.vocabulary);
         memory.require(config)?;
-        let batches =
-            Batches::new(corpus.ids().clone(), config.batch, config.unroll, config.validation)?;
+        let batches = config.batches(corpus.ids().clone())?;
         let batches_per_epoch = batches.len() as u64;
-        let all = config.epochs.saturating_mul(batches_per_epoch);
-        let steps = config.steps.map_or(all, |steps| steps.min(all));
+        let steps = config.last_step(batches_per_epoch);
         let step_seconds = calibrate(corpus, config, sizes, threads)?;
         Ok(Self {
             threads,

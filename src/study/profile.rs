@@ -16,6 +16,7 @@ use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::memory;
 use crate::model::{Parameters, Sizes};
+use crate::optim::schedule::Schedule;
 use crate::sample::{Generator, Picker};
 use crate::study::machine::{Bandwidth, threads_at_once};
 use crate::text::batches::Validation;
@@ -189,7 +190,8 @@ fn require_the_rest(sizes: Sizes) -> Result<()> {
 
 /// `config` without an end and without a tail held back: it is measured, not trained.
 pub(super) fn endless(config: TrainConfig) -> TrainConfig {
-    TrainConfig { epochs: u64::MAX, steps: None, validation: Validation::None, ..config }
+    let schedule = Schedule::default();
+    TrainConfig { epochs: u64::MAX, steps: None, schedule, validation: Validation::None, ..config }
 }
 
 /// One step's wall time and where it went.

@@ -7,7 +7,8 @@ use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
-use crate::text::batches::Validation;
+use crate::text::batches::{Batches, Validation};
+use crate::text::ids::Ids;
 
 /// Everything that decides what a run computes. The number of threads is not among it: it changes
 /// no bit.
@@ -40,7 +41,7 @@ pub struct TrainConfig {
     pub epochs: u64,
     /// The step at which to stop, if before the last epoch's end. Default none.
     pub steps: Option<u64>,
-    /// Step size and moments. Default 1e-3, 0.9, 0.999, 1e-8.
+    /// Step size, moments and weight decay. Default 1e-3, 0.9, 0.999, 1e-8, 0.
     pub adam: AdamConfig,
     /// How the step size rises and falls. Default: it stays.
     pub schedule: Schedule,
@@ -55,7 +56,9 @@ pub struct TrainConfig {
     pub save_minutes: Option<f64>,
     /// What is held back for validation. Default nothing.
     pub validation: Validation,
-    /// Seed of initialisation and dropout. Default 0.
+    /// Whether the text is cut into rows anew in each pass; see [`Batches::recut`]. Default false.
+    pub recut: bool,
+    /// Seed of initialisation, dropout and cuts. Default 0.
     pub seed: u64,
 }
 
@@ -92,23 +95,45 @@ impl TrainConfig {
             save_every: 200,
             save_minutes: None,
             validation: Validation::None,
+            recut: false,
             seed: 0,
         }
     }
 
-    /// A small network that learns the built-in text in about a minute on two cores.
+    /// A small network that learns the built-in text in about a minute on two cores; what was tried for it is in
+    /// docs/recipes.md.
     pub fn quick() -> Self {
         Self {
             hidden: 224,
             layers: 2,
+            input_sd: Some(0.5),
             batch: 24,
-            unroll: 64,
-            epochs: 14,
-            adam: AdamConfig { learning_rate: 3e-3, ..AdamConfig::default() },
-            keep: 0.7,
-            save_every: 250,
+            unroll: 32,
+            epochs: 1000,
+            steps: Some(2300),
+            adam: AdamConfig { learning_rate: 16e-3, weight_decay: 0.1, ..AdamConfig::default() },
+            schedule: Schedule::new(46, Some((1380, 2300))),
+            keep: 0.6,
+            save_every: 460,
             ..Self::article()
         }
+    }
+
+    /// A text's `ids` as batches to train on and to validate with.
+    ///
+    /// # Errors
+    /// Those of [`Batches::new`].
+    pub fn batches(&self, ids: Ids) -> Result<Batches> {
+        let batches = Batches::new(ids, self.batch, self.unroll, self.validation)?;
+        Ok(if self.recut { batches.recut(self.seed) } else { batches })
+    }
+
+    /// The step after which training ends, with so many batches in a pass: the one at which it is told to stop, the
+    /// last one of the last pass or the one at which the learning rate is down, whichever comes first.
+    pub fn last_step(&self, batches_per_epoch: u64) -> u64 {
+        let all = self.epochs.saturating_mul(batches_per_epoch);
+        let ends = [self.steps, self.schedule.descent.map(|(_, end)| end)];
+        ends.into_iter().flatten().fold(all, u64::min)
     }
 
     /// A builder that starts from the article's setting.
@@ -177,7 +202,7 @@ impl TrainConfig {
         let at_most_batch = format!("at most {}, the batch's rows", self.batch);
         check(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
         check(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
-        let AdamConfig { learning_rate, beta1, beta2, epsilon } = self.adam;
+        let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.adam;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
         // good and hours go by for nothing, or the weights leave the range of f32.
         check(
@@ -195,10 +220,14 @@ impl TrainConfig {
             epsilon,
             "a finite number of at least 0",
         )?;
-        let Schedule { warm_up, descent } = self.schedule;
-        if let Some(descent) = descent {
-            let above = format!("above {warm_up}, the steps of the warm-up");
-            check(descent > warm_up, "descent", descent, &above)?;
+        let most = 1.0 / learning_rate;
+        let expected = format!("at least 0 and at most {most}, 1 / learning rate");
+        let holds = (0.0..=most).contains(&weight_decay);
+        check(holds, "weight_decay", weight_decay, &expected)?;
+        if let Some((start, end)) = self.schedule.descent {
+            let above =
+                format!("from a step to a later one, as in {start}..{}", start.saturating_add(1));
+            check(end > start, "descent", format!("{start}..{end}"), &above)?;
         }
         check(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
         check(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
@@ -253,13 +282,15 @@ impl TrainConfigBuilder {
         beta1: f64 => adam.beta1,
         beta2: f64 => adam.beta2,
         epsilon: f64 => adam.epsilon,
+        weight_decay: f64 => adam.weight_decay,
         warm_up: u64 => schedule.warm_up,
-        descent: Option<u64> => schedule.descent,
+        descent: Option<(u64, u64)> => schedule.descent,
         keep: f64 => keep,
         clip: f64 => clip,
         save_every: u64 => save_every,
         save_minutes: Option<f64> => save_minutes,
         validation: Validation => validation,
+        recut: bool => recut,
         seed: u64 => seed,
     }
 

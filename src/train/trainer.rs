@@ -129,7 +129,7 @@ impl Trainer {
         let config = &checkpoint.config;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let ids = corpus.clone().in_terms_of(&vocabulary)?.ids().clone(); // shared, not copied
-        let batches = Batches::new(ids, config.batch, config.unroll, config.validation)?;
+        let batches = config.batches(ids)?;
         let pool = thread_pool(threads)?;
         let Checkpoint { step, epoch, batch, .. } = checkpoint;
         let count = batches.len();
@@ -180,9 +180,7 @@ impl Trainer {
 
     /// The step after which training ends.
     pub fn last_step(&self) -> u64 {
-        let config = &self.run.config;
-        let all = config.epochs.saturating_mul(self.batches.len() as u64);
-        config.steps.map_or(all, |steps| steps.min(all))
+        self.run.config.last_step(self.batches.len() as u64)
     }
 
     /// One update. Parameters and state stay as they were if it fails.
@@ -194,7 +192,8 @@ impl Trainer {
         if self.run.batch == 0 {
             self.run.state.set_zero();
         }
-        self.batches.fill(self.run.batch, &mut self.inputs, &mut self.targets);
+        let Checkpoint { epoch, batch, .. } = self.run;
+        self.batches.fill(epoch, batch, &mut self.inputs, &mut self.targets);
         self.state_before.clone_from(&self.run.state);
         let Self { run, pool, network, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = run;
@@ -260,8 +259,8 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {}", tensor.name),
             None => "the square of a gradient".into(),
         };
-        let Checkpoint { config, step, batch, .. } = &self.run;
-        let text = (0..config.batch).map(|row| self.batches.position(*batch, row)).collect();
+        let &Checkpoint { ref config, step, epoch, batch, .. } = &self.run;
+        let text = (0..config.batch).map(|row| self.batches.position(epoch, batch, row)).collect();
         Error::NotFinite { step: step + 1, what, text }
     }
 

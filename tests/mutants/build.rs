@@ -8,7 +8,7 @@ const REFERENCE: &str = "../../src/reference.rs";
 
 /// Each mistake: its name, which begins with its equation, the words in `src/reference.rs`, and what
 /// stands there instead.
-const MISTAKES: [(&str, &str, &str); 32] = [
+const MISTAKES: [(&str, &str, &str); 34] = [
     ("B1KeepsTheTarget", "dlogits[target] -= 1.0;", ""),
     ("B1SumsInsteadOfAveraging", "*d /= positions", "*d /= 1.0"),
     ("B2ReadsHInsteadOfY", "(&mut dw.w, &top.y, &dlogits)", "(&mut dw.w, &top.h, &dlogits)"),
@@ -60,8 +60,10 @@ const MISTAKES: [(&str, &str, &str); 32] = [
         "((*v / second).sqrt() + epsilon)",
         "(*v / second + epsilon).sqrt()",
     ),
-    ("U7FallsAlongALine", "(1.0 + (PI * fall.max(0.0)).cos()) / 2.0", "(1.0 - fall.max(0.0))"),
+    ("U7FallsFromTheFirstStep", "(end - step) / (end - start)", "(end - step) / end"),
     ("U7StartsAtNothing", "(step + 1.0) / warm_up", "step / warm_up"),
+    ("U8TakesTheSameOffAll", "weight_decay * *theta;", "weight_decay;"),
+    ("U8ForgetsTheLearningRate", "learning_rate * weight_decay", "weight_decay"),
 ];
 
 fn main() {

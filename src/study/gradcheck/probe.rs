@@ -56,7 +56,7 @@ impl<R: Real> Problem<R> {
             let fits = ids.len().checked_sub(1).filter(|&n| n > 0).map(|n| (1, n));
             return Err(Error::TextTooShort { found: ids.len(), batches: 1, needed, fits });
         }
-        require_memory::<R>(parameters.sizes(), batch, unroll, keep < 1.0)?;
+        Self::require_memory(parameters.sizes(), (batch, unroll), keep)?;
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut state = State::zeros(parameters.sizes(), batch);
         for a in state.h.iter_mut().chain(&mut state.c) {
@@ -68,26 +68,28 @@ impl<R: Real> Problem<R> {
         let dropout = (keep < 1.0).then_some(Dropout { keep, seed, step: 0 });
         Ok(Self { parameters, state, inputs: characters(0), targets: characters(1), dropout })
     }
-}
 
-/// Asks for what a check takes beside the parameters: a copy of them to move about in, the gradients, and
-/// a network.
-fn require_memory<R: Real>(
-    sizes: Sizes,
-    batch: usize,
-    unroll: usize,
-    drops_out: bool,
-) -> Result<()> {
-    let parts = [
-        Parameters::<R>::bytes(sizes).saturating_mul(2),
-        Network::<R>::packed_bytes(sizes).saturating_mul(2),
-        Network::<R>::tape_bytes(sizes, batch, unroll, drops_out),
-    ];
-    let Sizes { hidden, layers, .. } = sizes;
-    memory::require(
-        parts.into_iter().fold(0, u64::saturating_add),
-        format!("checking {layers} x {hidden} cells on {batch} x {unroll} characters"),
-    )
+    /// Asks for what a check takes beside its parameters: a copy of them to move about in, the gradients, and
+    /// a network.
+    ///
+    /// * `sizes`: of the parameters, which need not exist yet
+    /// * `batch`, `unroll`: B and T
+    /// * `keep`: as in [`Problem::on_text`]
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] if the machine has less.
+    pub fn require_memory(sizes: Sizes, (batch, unroll): (usize, usize), keep: f64) -> Result<()> {
+        let parts = [
+            Parameters::<R>::bytes(sizes).saturating_mul(2),
+            Network::<R>::packed_bytes(sizes).saturating_mul(2),
+            Network::<R>::tape_bytes(sizes, batch, unroll, keep < 1.0),
+        ];
+        let Sizes { hidden, layers, .. } = sizes;
+        memory::require(
+            parts.into_iter().fold(0, u64::saturating_add),
+            format!("checking {layers} x {hidden} cells on {batch} x {unroll} characters"),
+        )
+    }
 }
 
 /// All that is checked, parameters first, then h_0 and c_0 of every layer.

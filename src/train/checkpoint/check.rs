@@ -36,7 +36,7 @@ pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let config = head.config.config(sizes, head.added);
     let config = config.ok_or("damaged: its configuration has a choice that does not exist")?;
     config.validate().map_err(|error| format!("damaged: {error}"))?;
-    adam(head.adam)?;
+    adam(head.adam.config(head.added))?;
     progress(head)?;
     history(head)?;
     Ok((sizes, config))
@@ -64,7 +64,7 @@ fn vocabulary(characters: &str, count: usize) -> Check<()> {
 }
 
 fn adam(config: AdamConfig) -> Check<()> {
-    let AdamConfig { learning_rate, beta1, beta2, epsilon } = config;
+    let AdamConfig { learning_rate, beta1, beta2, epsilon, .. } = config;
     let decays = [beta1, beta2].iter().all(|beta| (0.0..1.0).contains(beta));
     let rates = [learning_rate, epsilon].iter().all(|x| x.is_finite() && *x >= 0.0);
     ensure(decays && rates, || "a constant of Adam is out of range".into())

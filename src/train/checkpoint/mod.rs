@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use frame::{Flaw, at};
-use record::{Added, ConfigRecord, Head, Record, Rows};
+use record::{AdamRecord, Added, ConfigRecord, Head, Record, Rows};
 pub use summary::Summary;
 
 use crate::error::{Error, Result};
@@ -150,7 +150,7 @@ impl Checkpoint {
             epoch,
             batch: batch as u64,
             updates: adam.updates,
-            adam: adam.config,
+            adam: AdamRecord::new(adam.config),
             vocabulary: vocabulary.iter().copied().collect(),
             history: Rows::Memory(history),
         };
@@ -179,8 +179,13 @@ impl Checkpoint {
 
     fn build(record: &Record<'_>, sizes: Sizes, config: TrainConfig) -> Self {
         let head = &record.head;
-        let (parameters, adam, state) =
-            tensors::build(&record.tensors, sizes, config.batch, head.adam, head.updates);
+        let (parameters, adam, state) = tensors::build(
+            &record.tensors,
+            sizes,
+            config.batch,
+            head.adam.config(head.added),
+            head.updates,
+        );
         Self {
             run: RunId::new(head.added.run),
             choice: head.choice.to_string(),

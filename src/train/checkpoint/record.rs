@@ -27,9 +27,9 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the characters of choice and vocabulary, history rows and tensors.
-const FIXED: usize = 344;
+const FIXED: usize = 368;
 /// Bytes of [`Added`] in version 2, and from version 3 on.
-const ADDED: [usize; 2] = [24, 56];
+const ADDED: [usize; 2] = [24, 80];
 /// Bytes of a string beside its characters: their number.
 const STRING: usize = 8;
 /// The forget gates' bias at the start before version 3.
@@ -64,7 +64,7 @@ pub struct Head<'a> {
     pub batch: u64,
     pub updates: u64,
     /// The optimiser's constants as they stand, which a schedule may have moved.
-    pub adam: AdamConfig,
+    pub adam: AdamRecord,
     #[serde(borrow)]
     pub vocabulary: Cow<'a, str>,
     /// Rows of [`ROW`] bytes.
@@ -85,8 +85,20 @@ pub struct Added {
     /// 0 for none.
     input_sd: f64,
     warm_up: u64,
-    /// 0 for none.
-    descent: u64,
+    /// Both 0 for none.
+    descent: (u64, u64),
+    weight_decay: f64,
+    /// 0 no, 1 yes.
+    recut: u64,
+}
+
+/// [`AdamConfig`] as versions 1 and 2 knew it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct AdamRecord {
+    learning_rate: f64,
+    beta1: f64,
+    beta2: f64,
+    epsilon: f64,
 }
 
 /// [`TrainConfig`] without the sizes, every field of fixed width.
@@ -99,7 +111,7 @@ pub struct ConfigRecord {
     epochs: u64,
     /// 0 no limit.
     steps: u64,
-    adam: AdamConfig,
+    adam: AdamRecord,
     keep: f64,
     clip: f64,
     save_every: u64,
@@ -198,6 +210,7 @@ impl ConfigRecord {
             save_every,
             save_minutes: _,
             validation,
+            recut: _,
             seed,
         } = config;
         Self {
@@ -209,7 +222,7 @@ impl ConfigRecord {
             unroll: unroll as u64,
             epochs,
             steps: steps.unwrap_or(0),
-            adam,
+            adam: AdamRecord::new(adam),
             keep,
             clip,
             save_every,
@@ -246,8 +259,11 @@ impl ConfigRecord {
             groups: whole(added.groups).filter(|&groups| groups >= 1)?,
             epochs: self.epochs,
             steps: (self.steps != 0).then_some(self.steps),
-            adam: self.adam,
-            schedule: Schedule::new(added.warm_up, (added.descent != 0).then_some(added.descent)),
+            adam: self.adam.config(added),
+            schedule: Schedule::new(
+                added.warm_up,
+                Some(added.descent).filter(|&descent| descent != (0, 0)),
+            ),
             keep: self.keep,
             clip: self.clip,
             save_every: self.save_every,
@@ -258,8 +274,27 @@ impl ConfigRecord {
                 (2, share, batches) if share.to_bits() == 0 => Validation::Batches(whole(batches)?),
                 _ => return None,
             },
+            recut: match added.recut {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
             seed: self.seed,
         })
+    }
+}
+
+impl AdamRecord {
+    /// What a file says of `config`.
+    pub fn new(config: AdamConfig) -> Self {
+        let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay: _ } = config;
+        Self { learning_rate, beta1, beta2, epsilon }
+    }
+
+    /// The optimiser's constants, with what was `added`.
+    pub fn config(self, added: Added) -> AdamConfig {
+        let Self { learning_rate, beta1, beta2, epsilon } = self;
+        AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay: added.weight_decay }
     }
 }
 
@@ -273,7 +308,9 @@ impl Added {
             forget_bias: config.forget_bias,
             input_sd: config.input_sd.unwrap_or(0.0),
             warm_up: config.schedule.warm_up,
-            descent: config.schedule.descent.unwrap_or(0),
+            descent: config.schedule.descent.unwrap_or((0, 0)),
+            weight_decay: config.adam.weight_decay,
+            recut: u64::from(config.recut),
         }
     }
 

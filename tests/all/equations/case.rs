@@ -54,6 +54,7 @@ impl Problem {
         let mut rng = Pcg64::seed_from_u64(17);
         let mut parameters = Parameters::zeros(sizes);
         let mut adam = Adam::new(AdamConfig::default(), sizes);
+        adam.config.weight_decay = 0.5;
         for tensor in parameters.tensors_mut().chain(adam.m.tensors_mut()) {
             tensor.fill_with(|| rng.random_range(-range..range));
         }

@@ -13,7 +13,7 @@ macro_rules! run_mutant {
         let mut run = $crate::equations::reference::Run::new(problem);
         let mut weights = weights!(run.weights.clone(), wrong);
         let adam = run.adam.clone();
-        let mut adam = same!(adam, wrong::Adam { learning_rate, beta1, beta2, epsilon, updates;
+        let mut adam = same!(adam, wrong::Adam { learning_rate, beta1, beta2, epsilon, weight_decay, updates;
             m: weights!(adam.m, wrong), v: weights!(adam.v, wrong) });
         let state = run.state.clone();
         let mut state = same!(state, wrong::State { h, c; });

@@ -126,6 +126,7 @@ impl Run {
                 beta1: config.beta1,
                 beta2: config.beta2,
                 epsilon: config.epsilon,
+                weight_decay: config.weight_decay,
                 m: weights(m),
                 v: weights(v),
                 updates: *updates,

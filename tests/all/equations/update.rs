@@ -1,4 +1,4 @@
-//! U1 to U7: the engine's own values on the right, the engine's value on the left.
+//! U1 to U8: the engine's own values on the right, the engine's value on the left.
 
 use karenina::model::Parameters;
 use karenina::optim::clip::{clip_by_global_norm, global_norm};
@@ -88,7 +88,8 @@ fn eq_u6_parameters() {
         .map(|n| {
             let m_hat = m[n] / (1.0 - 0.9f64.powi(T));
             let v_hat = v[n] / (1.0 - 0.999f64.powi(T));
-            -1e-3 * m_hat / (v_hat.sqrt() + 1e-8)
+            let decay = -1e-3 * problem.adam.config.weight_decay * before[n]; // U8
+            decay - 1e-3 * m_hat / (v_hat.sqrt() + 1e-8)
         })
         .collect();
     let after: Vec<f64> =
@@ -97,11 +98,25 @@ fn eq_u6_parameters() {
 }
 
 #[test]
+fn eq_u8_weight_decay() {
+    let mut problem = Problem::shared();
+    (problem.adam.config.learning_rate, problem.adam.config.weight_decay) = (0.25, 0.5);
+    for moments in [&mut problem.adam.m, &mut problem.adam.v] {
+        moments.set_zero();
+    }
+    let mut parameters = problem.parameters.clone();
+    problem.adam.update(&mut parameters, &Parameters::zeros(problem.parameters.sizes()));
+    // Without gradients, now and before, nothing else moves.
+    let expected: Vec<f64> =
+        flat(&problem.parameters).iter().map(|theta| theta - 0.125 * theta).collect();
+    assert_close("θ", &expected, &flat(&parameters));
+}
+
+#[test]
 fn eq_u7_learning_rate() {
-    let schedule = Schedule::new(4, Some(10));
-    // By hand: quarters up to the height, then (1 + cos(π n/6)) / 2.
-    let root = 3f64.sqrt() / 4.0;
-    let expected = [0.25, 0.5, 0.75, 1.0, 1.0, 0.5 + root, 0.75, 0.5, 0.25, 0.5 - root, 0.0];
+    let schedule = Schedule::new(4, Some((6, 10)));
+    // By hand: quarters up to the height, and quarters down.
+    let expected = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.0];
     let found: Vec<f64> = (0..=10).map(|step| schedule.factor(step)).collect();
     assert_close("factor", &expected, &found);
 }
