@@ -3,6 +3,8 @@
 //! Only the number of steps depends on a clock, and only before the first of them. What is chosen is an ordinary
 //! configuration: a run with it gives the same bits as one whose user had set it all by hand.
 
+use std::time::Instant;
+
 use crate::error::{Error, Result};
 use crate::math::matmul::fma_peak_gflops_on;
 use crate::model::Sizes;
@@ -58,7 +60,7 @@ impl Choice {
         if !(minutes.is_finite() && minutes > 0.0) {
             return Err(Error::setting("minutes", minutes, "a number above 0"));
         }
-        let seconds = 60.0 * minutes;
+        let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let flop = seconds * GUESS * 1e9 * fma_peak_gflops_on(threads_at_once(threads));
         let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
         let config = on_top(text.table(flop));
@@ -70,7 +72,8 @@ impl Choice {
             None if config.epochs == UNDECIDED => {
                 let step = calibrate(corpus, &config, config.sizes(text.vocabulary), threads)?;
                 let validation = VALIDATIONS as f64 * batches.validation_len() as f64 * FORWARD;
-                let affordable = (seconds / step - validation).max(1.0) as u64;
+                let left = seconds - start.elapsed().as_secs_f64(); // the trial took some
+                let affordable = (left / step - validation).max(1.0) as u64;
                 affordable.min((PASSES * epoch as f64) as u64)
             }
             _ => config.last_step(epoch),

@@ -16,10 +16,6 @@
 //! After the last row that is the first character left over by the division, or the first one held
 //! back for validation. Where the text itself ends no next character exists: there its first one
 //! stands in, as it would in a ring.
-//!
-//! A text that is read many times can be cut anew for each pass ([`Batches::recut`]): the rows then start somewhere
-//! else, and what a row's beginning or a batch's end took from a character's context in one pass is there in the
-//! next.
 
 use std::fmt;
 use std::ops::Range;
@@ -28,7 +24,6 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::math::random::philox;
 use crate::text::ids::Ids;
 
 /// How much of a text's end is held back from training, to validate with.
@@ -72,7 +67,7 @@ struct Section {
 ///
 /// let batches = Batches::new((1..=12).collect(), 2, 3, Validation::None)?;
 /// let (mut inputs, mut targets) = (Array2::zeros((3, 2)), Array2::zeros((3, 2)));
-/// batches.fill(0, 0, &mut inputs, &mut targets);
+/// batches.fill(0, &mut inputs, &mut targets);
 /// assert_eq!(inputs.t(), array![[1, 2, 3], [7, 8, 9]]);
 /// assert_eq!(targets.t(), array![[2, 3, 4], [8, 9, 10]]);
 /// # Ok::<(), karenina::error::Error>(())
@@ -84,10 +79,6 @@ pub struct Batches {
     unroll: usize,
     training: Section,
     validation: Section,
-    /// Characters to train on that are in no batch.
-    spare: usize,
-    /// Seed of the places where the passes start; none if all start with the text.
-    recut: Option<u64>,
 }
 
 impl Batches {
@@ -112,33 +103,10 @@ impl Batches {
             Validation::Share(share) => size.tail_of_share(share)?,
             Validation::Batches(count) => size.tail_of_batches(count)?,
         };
-        let training_part = ids.len() - tail;
-        let training = Section { start: 0, batches: training_part / size.one() };
-        let validation = Section { start: training_part, batches: tail / size.one() };
-        let spare = training_part - training.batches * size.one();
-        Ok(Self { ids, batch, unroll, training, validation, spare, recut: None })
-    }
-
-    /// Cuts the text anew for each pass: one batch less is cut from it, if there are two, and the characters so
-    /// gained are left out at its beginning or end, how many at which being drawn by `seed` and pass.
-    #[must_use]
-    pub fn recut(mut self, seed: u64) -> Self {
-        if self.training.batches > 1 {
-            self.training.batches -= 1;
-            self.spare += self.batch * self.unroll;
-        }
-        self.recut = Some(seed);
-        self
-    }
-
-    /// The character with which a pass starts.
-    fn start(&self, pass: u64) -> usize {
-        let Some(seed) = self.recut else { return 0 };
-        // The masks of dropout never have this layer.
-        let counter = [pass as u32, (pass >> 32) as u32, u32::MAX, 0];
-        let [low, high, ..] = philox(counter, [seed as u32, (seed >> 32) as u32]);
-        let fraction = u128::from(high) << 32 | u128::from(low); // of 2^64
-        ((fraction * (self.spare as u128 + 1)) >> 64) as usize
+        let start = ids.len() - tail;
+        let training = Section { start: 0, batches: start / size.one() };
+        let validation = Section { start, batches: tail / size.one() };
+        Ok(Self { ids, batch, unroll, training, validation })
     }
 
     /// Batches to train on in one pass through the text: at least 1.
@@ -152,16 +120,12 @@ impl Batches {
         self.validation.batches
     }
 
-    /// Writes training batch `k` of a pass, counted from 0, to `inputs` and `targets` [T, B]; allocates nothing.
+    /// Writes training batch `k` to `inputs` and `targets` [T, B]; allocates nothing.
     ///
     /// # Panics
     /// If there is no batch `k`, or an array has another shape.
-    pub fn fill(&self, pass: u64, k: usize, inputs: &mut Array2<u32>, targets: &mut Array2<u32>) {
-        self.fill_from(self.training_of(pass), k, inputs, targets);
-    }
-
-    fn training_of(&self, pass: u64) -> Section {
-        Section { start: self.start(pass), ..self.training }
+    pub fn fill(&self, k: usize, inputs: &mut Array2<u32>, targets: &mut Array2<u32>) {
+        self.fill_from(self.training, k, inputs, targets);
     }
 
     /// Writes validation batch `k` to `inputs` and `targets` [T, B]; allocates nothing.
@@ -172,12 +136,12 @@ impl Batches {
         self.fill_from(self.validation, k, inputs, targets);
     }
 
-    /// Which characters of the text, counted from 0, row `row` of training batch `k` of a pass reads.
+    /// Which characters of the text, counted from 0, row `row` of training batch `k` reads.
     ///
     /// # Panics
     /// If there is no such row or batch.
-    pub fn position(&self, pass: u64, k: usize, row: usize) -> Range<usize> {
-        self.range(self.training_of(pass), k, row)
+    pub fn position(&self, k: usize, row: usize) -> Range<usize> {
+        self.range(self.training, k, row)
     }
 
     /// Which characters of the text, counted from 0, row `row` of validation batch `k` reads.

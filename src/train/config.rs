@@ -56,9 +56,7 @@ pub struct TrainConfig {
     pub save_minutes: Option<f64>,
     /// What is held back for validation. Default nothing.
     pub validation: Validation,
-    /// Whether the text is cut into rows anew in each pass; see [`Batches::recut`]. Default false.
-    pub recut: bool,
-    /// Seed of initialisation, dropout and cuts. Default 0.
+    /// Seed of initialisation and dropout. Default 0.
     pub seed: u64,
 }
 
@@ -95,7 +93,6 @@ impl TrainConfig {
             save_every: 200,
             save_minutes: None,
             validation: Validation::None,
-            recut: false,
             seed: 0,
         }
     }
@@ -104,17 +101,17 @@ impl TrainConfig {
     /// docs/recipes.md.
     pub fn quick() -> Self {
         Self {
-            hidden: 224,
+            hidden: 192,
             layers: 2,
             input_sd: Some(0.5),
-            batch: 24,
-            unroll: 32,
+            batch: 16,
+            unroll: 48,
             epochs: 1000,
-            steps: Some(2300),
+            steps: Some(2400),
             adam: AdamConfig { learning_rate: 16e-3, weight_decay: 0.1, ..AdamConfig::default() },
-            schedule: Schedule::new(46, Some((1380, 2300))),
-            keep: 0.6,
-            save_every: 460,
+            schedule: Schedule::new(48, Some((1440, 2400))),
+            keep: 0.7,
+            save_every: 480,
             ..Self::article()
         }
     }
@@ -124,8 +121,7 @@ impl TrainConfig {
     /// # Errors
     /// Those of [`Batches::new`].
     pub fn batches(&self, ids: Ids) -> Result<Batches> {
-        let batches = Batches::new(ids, self.batch, self.unroll, self.validation)?;
-        Ok(if self.recut { batches.recut(self.seed) } else { batches })
+        Batches::new(ids, self.batch, self.unroll, self.validation)
     }
 
     /// The step after which training ends, with so many batches in a pass: the one at which it is told to stop, the
@@ -290,7 +286,6 @@ impl TrainConfigBuilder {
         save_every: u64 => save_every,
         save_minutes: Option<f64> => save_minutes,
         validation: Validation => validation,
-        recut: bool => recut,
         seed: u64 => seed,
     }
 

@@ -192,8 +192,7 @@ impl Trainer {
         if self.run.batch == 0 {
             self.run.state.set_zero();
         }
-        let Checkpoint { epoch, batch, .. } = self.run;
-        self.batches.fill(epoch, batch, &mut self.inputs, &mut self.targets);
+        self.batches.fill(self.run.batch, &mut self.inputs, &mut self.targets);
         self.state_before.clone_from(&self.run.state);
         let Self { run, pool, network, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = run;
@@ -259,8 +258,8 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {}", tensor.name),
             None => "the square of a gradient".into(),
         };
-        let &Checkpoint { ref config, step, epoch, batch, .. } = &self.run;
-        let text = (0..config.batch).map(|row| self.batches.position(epoch, batch, row)).collect();
+        let &Checkpoint { ref config, step, batch, .. } = &self.run;
+        let text = (0..config.batch).map(|row| self.batches.position(batch, row)).collect();
         Error::NotFinite { step: step + 1, what, text }
     }
 

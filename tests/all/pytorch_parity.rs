@@ -28,6 +28,58 @@ fn agrees_with_a_further_file_if_one_is_named() {
     }
 }
 
+/// What PyTorch 2.15 makes of 14 numbers in five steps:
+///
+/// ```python
+/// p = torch.nn.Parameter(torch.tensor([(i - 6) / 8 for i in range(14)], dtype=torch.float64))
+/// adam = torch.optim.AdamW([p], lr=0.01, weight_decay=0.5)
+/// rate = lambda n: min(1, (n + 1) / 2) * min(1, max(0, (5 - n) / (5 - 3)))
+/// schedule = torch.optim.lr_scheduler.LambdaLR(adam, rate)
+/// for n in range(5):
+///     p.grad = torch.tensor([((7 * i + 5 * n) % 11 - 5) / 16 for i in range(14)], dtype=torch.float64)
+///     adam.step(); schedule.step()
+/// ```
+const ADAM_W: [f64; 14] = [
+    -0.7256117693146108,
+    -0.6053775478209293,
+    -0.4837424070458576,
+    -0.39088624835656643,
+    -0.24100933772394448,
+    -0.10448208818920042,
+    -0.014931873963544047,
+    0.10263205541069416,
+    0.2680013388767235,
+    0.36364797906473817,
+    0.48429339995093607,
+    0.6221022595319713,
+    0.7423364810256529,
+    0.8639716218007246,
+];
+
+#[test]
+fn weight_decay_and_schedule_are_those_of_pytorch() {
+    let sizes = Sizes { vocabulary: 1, hidden: 1, layers: 1 }; // 14 numbers
+    let numbers = |number: &dyn Fn(usize) -> f64| {
+        let mut parameters = Parameters::<f64>::zeros(sizes);
+        for (i, x) in parameters.numbers_mut().iter_mut().enumerate() {
+            *x = number(i);
+        }
+        parameters
+    };
+    let mut parameters = numbers(&|i| (i as f64 - 6.0) / 8.0);
+    let config = TrainConfig::builder().weight_decay(0.5).warm_up(2).descent(Some((3, 5)));
+    let config = config.build().unwrap();
+    let mut adam = Adam::new(config.adam, sizes);
+    for n in 0..5 {
+        adam.config.learning_rate = 0.01 * config.schedule.factor(n as u64);
+        let gradients = numbers(&|i| (((7 * i + 5 * n) % 11) as f64 - 5.0) / 16.0);
+        adam.update(&mut parameters, &gradients);
+    }
+    for (found, expected) in parameters.numbers().iter().zip(ADAM_W) {
+        assert!((found - expected).abs() < 1e-14, "{found} {expected}");
+    }
+}
+
 fn compare(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap();
     let fixture: Value = serde_json::from_str(&text).unwrap();

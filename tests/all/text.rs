@@ -267,7 +267,7 @@ proptest! {
 /// Inputs and targets of training batch `k`, rows first as the article prints them: [B, T].
 fn training(batches: &Batches, k: usize, (b, t): (usize, usize)) -> (Array2<u32>, Array2<u32>) {
     let mut arrays = poisoned(b, t);
-    batches.fill(0, k, &mut arrays.0, &mut arrays.1);
+    batches.fill(k, &mut arrays.0, &mut arrays.1);
     (arrays.0.reversed_axes(), arrays.1.reversed_axes())
 }
 
@@ -427,7 +427,7 @@ proptest! {
         for k in 0..batches.len() {
             let (x, y) = training(&batches, k, (b, t));
             for (row, read) in read.iter_mut().enumerate() {
-                let position = batches.position(0, k, row);
+                let position = batches.position(k, row);
                 prop_assert_eq!(x.row(row).to_vec(), &ids[position.clone()]);
                 let next = position.map(|at| ids[(at + 1) % ids.len()]);
                 prop_assert_eq!(y.row(row).to_vec(), next.collect::<Vec<_>>());

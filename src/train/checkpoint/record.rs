@@ -27,9 +27,9 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the characters of choice and vocabulary, history rows and tensors.
-const FIXED: usize = 368;
+const FIXED: usize = 360;
 /// Bytes of [`Added`] in version 2, and from version 3 on.
-const ADDED: [usize; 2] = [24, 80];
+const ADDED: [usize; 2] = [24, 72];
 /// Bytes of a string beside its characters: their number.
 const STRING: usize = 8;
 /// The forget gates' bias at the start before version 3.
@@ -88,8 +88,6 @@ pub struct Added {
     /// Both 0 for none.
     descent: (u64, u64),
     weight_decay: f64,
-    /// 0 no, 1 yes.
-    recut: u64,
 }
 
 /// [`AdamConfig`] as versions 1 and 2 knew it.
@@ -210,7 +208,6 @@ impl ConfigRecord {
             save_every,
             save_minutes: _,
             validation,
-            recut: _,
             seed,
         } = config;
         Self {
@@ -274,11 +271,6 @@ impl ConfigRecord {
                 (2, share, batches) if share.to_bits() == 0 => Validation::Batches(whole(batches)?),
                 _ => return None,
             },
-            recut: match added.recut {
-                0 => false,
-                1 => true,
-                _ => return None,
-            },
             seed: self.seed,
         })
     }
@@ -310,7 +302,6 @@ impl Added {
             warm_up: config.schedule.warm_up,
             descent: config.schedule.descent.unwrap_or((0, 0)),
             weight_decay: config.adam.weight_decay,
-            recut: u64::from(config.recut),
         }
     }
 

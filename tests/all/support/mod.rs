@@ -21,7 +21,6 @@ pub fn tiny() -> Checkpoint {
         .warm_up(3)
         .descent(Some((5, 9)))
         .weight_decay(0.375)
-        .recut(true)
         .beta1(0.25)
         .beta2(0.75)
         .epsilon(0.125)
