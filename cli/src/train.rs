@@ -120,8 +120,8 @@ impl Train {
                 Trainer::from_checkpoint(checkpoint, &corpus, threads)?
             }
         };
-        let mut screen =
-            Screen::new(self.output, trainer.step(), trainer.last_step(), trainer.config().epochs);
+        let (last, epoch) = (trainer.last_step(), trainer.batches_per_epoch() as u64);
+        let mut screen = Screen::new(self.output, trainer.step(), last, last.div_ceil(epoch));
         self.introduce(&corpus, &trainer, threads, &mut screen);
         // From now on there is something to save, at step 0 already.
         let signals = Signals::register(screen.announcer(STOPPING));
@@ -336,9 +336,9 @@ fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Res
 fn limit(trainer: &Trainer) -> String {
     let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
-    match config.steps {
-        Some(steps) if steps < all => format!(
-            "the run has reached step {steps}, where it was to stop; to continue it, pass --resume with a \
+    match trainer.last_step() {
+        step if step < all => format!(
+            "the run has reached step {step}, where it was to stop; to continue it, pass --resume with a \
              larger --steps, or --steps all for all {all} steps"
         ),
         _ => format!(
