@@ -49,7 +49,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 41] = [
+const WORDS: [(&str, &str); 44] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -81,6 +81,12 @@ const WORDS: [(&str, &str); 41] = [
     ("learning rate below zero", "train text --learning-rate -1"),
     ("learning rate not a number", "train text --learning-rate nan"),
     ("a learning rate beyond all reason", "train text --learning-rate 1e9 --overwrite"),
+    ("a descent of no steps", "train text --descent 600..600"),
+    ("weight decay below zero", "train text --weight-decay -1"),
+    (
+        "weight decay beyond all reason",
+        "train text --preset article --weight-decay 2000 --overwrite",
+    ),
     ("clip below zero", "train text --clip -5"),
     ("keep zero", "train text --keep 0"),
     ("keep above 1", "train text --keep 1.5"),

@@ -35,6 +35,24 @@ fn a_users_text_gets_what_its_length_and_the_time_call_for() {
 }
 
 #[test]
+fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
+    let folder = with_novel();
+    let end = || {
+        let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+        (end.step, end.config.schedule.descent, end.adam.config.learning_rate)
+    };
+    let train = "train text --preset quick --hidden 4 --no-samples";
+    succeed(folder.path(), &format!("{train} --steps 10"));
+    assert_eq!(end(), (10, Some((6, 10)), 0.016 / 4.0));
+    succeed(folder.path(), &format!("{train} --resume --steps 20"));
+    assert_eq!(end(), (20, Some((12, 20)), 0.016 / 8.0));
+    succeed(folder.path(), &format!("{train} --resume --epochs 1 --steps all"));
+    assert_eq!(end(), (25, Some((15, 25)), 0.016 / 10.0), "of 19,200 / (16 x 48) batches");
+    succeed(folder.path(), &format!("{train} --resume --steps 30 --epochs 2 --descent none"));
+    assert_eq!(end(), (30, None, 0.016));
+}
+
+#[test]
 fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
     let folder = with_novel();
     let output = succeed(folder.path(), "plan text --minutes 1 --threads 1 --hidden 32 --batch 4");
