@@ -64,8 +64,9 @@ impl Browser {
         }
     }
 
-    /// Opens a file.
+    /// Opens a file, in a window that has the focus even where the browser has opened another of its own.
     pub fn open(&self, page: &Path) {
+        self.devtools("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
         let page = page.canonicalize().unwrap();
         self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
     }
