@@ -194,7 +194,7 @@ pub struct Recipe {
     #[command(flatten)]
     pub texts: TextArgs,
     /// article: 2 layers of 512 cells, batches of 100 x 100 characters, 20 epochs, learning rate 0.001, keep 0.5;
-    /// quick: 2 layers of 192, 16 x 48, 14 epochs, 0.016 with a descent, weight decay 0.1, keep 0.7
+    /// quick: 2 layers of 192, 16 x 48, 15 epochs, 0.016 with a descent, weight decay 0.1, keep 0.7
     /// [default: quick for the built-in text]
     #[arg(long, value_name = "NAME", conflicts_with = "minutes")]
     preset: Option<String>,

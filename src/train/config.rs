@@ -106,9 +106,9 @@ impl TrainConfig {
             input_sd: Some(0.5),
             batch: 16,
             unroll: 48,
-            epochs: 14,
+            epochs: 15,
             adam: AdamConfig { learning_rate: 16e-3, weight_decay: 0.1, ..AdamConfig::default() },
-            schedule: Schedule::new(52, Some((1560, 2600))),
+            schedule: Schedule::new(56, Some((1674, 2790))),
             keep: 0.7,
             save_every: 480,
             ..Self::article()
