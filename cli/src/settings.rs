@@ -101,11 +101,11 @@ pub struct Settings {
     /// Steps over which the learning rate rises to its height
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// Steps after which the learning rate starts to fall, along a line, and has fallen to 0; with `none` it stays
-    /// at its height [default: none]
+    /// From step D on the learning rate falls along a line, and at step N, where it is 0, the run ends; with `none`
+    /// it stays at its height [default: none]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
-    /// Weight decay: each step takes this part of the learning rate off every parameter [default: 0]
+    /// Weight decay: each step shrinks every parameter by the fraction X times learning rate [default: 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
     /// Probability that dropout keeps an output; 1 turns dropout off
@@ -295,11 +295,6 @@ impl Settings {
             config.schedule = config.schedule.ending_at(level.last_step(batches.len() as u64));
         }
         config
-    }
-
-    /// Whether the user has moved the run's end.
-    pub fn moves_the_end(&self) -> bool {
-        self.steps.is_some() || self.epochs.is_some()
     }
 
     /// Refuses to change what is `fixed` in the configuration of a run, by an option or by the sizes of a

@@ -201,8 +201,10 @@ impl Train {
         for fixed in [&NETWORK[..], &TRAINING] {
             settings.require_same(fixed, preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
         }
+        let end = |config: &TrainConfig| (config.steps, config.epochs);
+        let before = end(&checkpoint.config);
         checkpoint.config = settings.on_top_of(checkpoint.config);
-        if settings.moves_the_end() {
+        if end(&checkpoint.config) != before {
             checkpoint.config = settings.with_its_end(checkpoint.config, corpus);
         }
         checkpoint.config.validate()?;

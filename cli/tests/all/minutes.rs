@@ -53,6 +53,20 @@ fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
 }
 
 #[test]
+fn who_repeats_the_end_of_a_run_moves_nothing() {
+    let folder = with_novel();
+    let end = || {
+        let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+        (end.step, end.config.schedule.descent)
+    };
+    let train = "train text --preset quick --hidden 4 --epochs 2 --steps 30 --no-samples";
+    succeed(folder.path(), &format!("{train} --descent 6..10"));
+    assert_eq!(end(), (10, Some((6, 10))), "the rate is down");
+    succeed(folder.path(), &format!("{train} --resume"));
+    assert_eq!(end(), (10, Some((6, 10))), "the descent was named once and is kept");
+}
+
+#[test]
 fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
     let folder = with_novel();
     let output = succeed(folder.path(), "plan text --minutes 1 --threads 1 --hidden 32 --batch 4");
