@@ -1,9 +1,11 @@
 //! Layer 3: how well a network predicts a text that it does not learn from.
 
-use ndarray::{Array2, s};
+use ndarray::{Array2, ArrayView2, s};
 
 use crate::math::Real;
 use crate::model::{Network, Parameters, Sizes, State};
+use crate::optim::adam::{Adam, AdamConfig};
+use crate::optim::clip::clip_by_global_norm;
 use crate::text::ids::Ids;
 
 /// Steps computed at once.
@@ -38,6 +40,14 @@ pub fn evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
     tapes.saturating_add(Network::<R>::packed_bytes(sizes))
 }
 
+/// Bytes of memory that [`evaluate_dynamically`] takes for `rows` rows beside parameters and text; `u64::MAX` for
+/// as much and more.
+pub fn dynamic_evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
+    let learner = Parameters::<R>::bytes(sizes).saturating_mul(4); // weights, gradients and two moments
+    let transposed = Network::<R>::packed_bytes(sizes);
+    evaluation_bytes::<R>(sizes, rows).saturating_add(transposed).saturating_add(learner)
+}
+
 /// Reads `ids` and predicts each character from all before it, the state carried on.
 ///
 /// With `rows` = 1 the text is read in one piece. More rows cut it into as many contiguous pieces
@@ -53,12 +63,98 @@ pub fn evaluate<R: Real>(
     rows: usize,
     shards: usize,
 ) -> Evaluation {
+    let sizes = parameters.sizes();
+    over_rows(sizes, ids, rows, |part, state| {
+        let mut network = Network::new(sizes, part.starts.len(), part.unroll, shards);
+        let mut network = network.prepare(parameters);
+        part.sum(ids, |x, y| network.loss(x, y, state, None))
+    })
+}
+
+/// [`evaluate`] with a network that learns from what it has read: each batch of up to 100 characters a row counts
+/// with the loss before the update that follows it, so nothing is predicted by a network that has seen it.
+///
+/// The update is Adam's (Eq. U3 to U6) without a first moment, β₁ = 0, at a constant `learning_rate`, after a clip
+/// at 1. Dynamic evaluation is of Mikolov et al., "Recurrent neural network based language model" (Interspeech
+/// 2010); to scale the step by the gradients' root mean square of Krause et al., "Dynamic Evaluation of Neural
+/// Sequence Models" (ICML 2018).
+///
+/// With more than one row, a row also learns from what the others have read.
+///
+/// # Panics
+/// As [`evaluate`].
+pub fn evaluate_dynamically<R: Real>(
+    parameters: &Parameters<R>,
+    ids: &Ids,
+    rows: usize,
+    learning_rate: f64,
+    shards: usize,
+) -> Evaluation {
+    let sizes = parameters.sizes();
+    let mut parameters = parameters.clone();
+    let mut gradients = Parameters::zeros(sizes);
+    let mut adam =
+        Adam::new(AdamConfig { learning_rate, beta1: 0.0, ..AdamConfig::default() }, sizes);
+    over_rows(sizes, ids, rows, |part, state| {
+        let mut network = Network::new(sizes, part.starts.len(), part.unroll, shards);
+        part.sum(ids, |x, y| {
+            let loss = network.gradients(&mut gradients, &parameters, x, y, state, None);
+            clip_by_global_norm(&mut gradients, 1.0);
+            adam.update(&mut parameters, &gradients);
+            loss
+        })
+    })
+}
+
+/// A stretch of the text that is read in batches of one shape.
+struct Part {
+    /// Where in the text each row begins.
+    starts: Vec<usize>,
+    /// Characters to read in each row, a multiple of `unroll`.
+    length: usize,
+    /// T, time steps of a batch.
+    unroll: usize,
+}
+
+impl Part {
+    /// The sum of the losses over all characters, whose mean over a batch `loss` tells of its inputs and targets.
+    fn sum(&self, ids: &Ids, mut loss: impl FnMut(ArrayView2<u32>, ArrayView2<u32>) -> f64) -> f64 {
+        let shape = (self.unroll, self.starts.len());
+        let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
+        let mut nats = 0.0;
+        for t in (0..self.length).step_by(self.unroll) {
+            for (row, start) in self.starts.iter().enumerate() {
+                ids.read(start + t, x.column_mut(row));
+                ids.read(start + t + 1, y.column_mut(row));
+            }
+            nats += loss(x.view(), y.view()) * x.len() as f64;
+        }
+        nats
+    }
+}
+
+/// Cuts a text into `rows` rows and these into parts of whole batches; `read` tells the sum of the losses over one,
+/// the state carried on.
+fn over_rows<R: Real>(
+    sizes: Sizes,
+    ids: &Ids,
+    rows: usize,
+    mut read: impl FnMut(Part, &mut State<R>) -> f64,
+) -> Evaluation {
     assert!(rows > 0 && ids.len() > rows, "{} characters for {rows} rows", ids.len());
     let predictions = ids.len() - 1;
     let length = predictions / rows;
-    let mut state = State::zeros(parameters.sizes(), rows);
-    let starts: Vec<usize> = (0..rows).map(|row| row * length).collect();
-    let mut nats = read(parameters, ids, &starts, length, &mut state, shards);
+    let mut read = |starts: Vec<usize>, length: usize, state: &mut State<R>| -> f64 {
+        let rest = length % UNROLL;
+        let after = starts.iter().map(|start| start + length - rest).collect();
+        let parts = [
+            Part { starts, length: length - rest, unroll: UNROLL },
+            Part { starts: after, length: rest, unroll: rest },
+        ];
+        parts.into_iter().filter(|part| part.length > 0).map(|part| read(part, state)).sum()
+    };
+    let mut state = State::zeros(sizes, rows);
+    let mut nats = read((0..rows).map(|row| row * length).collect(), length, &mut state);
 
     // What the division left over: the last row simply goes on.
     let rest = rows * length;
@@ -67,39 +163,7 @@ pub fn evaluate<R: Real>(
             h: state.h.iter().map(|h| h.slice(s![rows - 1.., ..]).to_owned()).collect(),
             c: state.c.iter().map(|c| c.slice(s![rows - 1.., ..]).to_owned()).collect(),
         };
-        nats += read(parameters, ids, &[rest], predictions - rest, &mut last, shards);
+        nats += read(vec![rest], predictions - rest, &mut last);
     }
     Evaluation { characters: predictions, nats: nats / predictions as f64 }
-}
-
-/// The sum of the losses over `length` characters in each row.
-///
-/// * `starts`: where in the text the rows begin, `[rows]`
-fn read<R: Real>(
-    parameters: &Parameters<R>,
-    ids: &Ids,
-    starts: &[usize],
-    length: usize,
-    state: &mut State<R>,
-    shards: usize,
-) -> f64 {
-    let full = length - length % UNROLL;
-    let mut nats = 0.0;
-    for (part, unroll) in [(0..full, UNROLL), (full..length, length % UNROLL)] {
-        if part.is_empty() {
-            continue;
-        }
-        let mut network = Network::new(parameters.sizes(), starts.len(), unroll, shards);
-        let mut network = network.prepare(parameters);
-        let shape = (unroll, starts.len());
-        let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
-        for t in part.step_by(unroll) {
-            for (row, start) in starts.iter().enumerate() {
-                ids.read(start + t, x.column_mut(row));
-                ids.read(start + t + 1, y.column_mut(row));
-            }
-            nats += network.loss(x.view(), y.view(), state, None) * x.len() as f64;
-        }
-    }
-    nats
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::Result;
-use karenina::evaluate::{evaluate, evaluation_bytes};
+use karenina::evaluate::{
+    Evaluation, dynamic_evaluation_bytes, evaluate, evaluate_dynamically, evaluation_bytes,
+};
 use karenina::memory;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::thread_pool;
@@ -26,8 +28,20 @@ pub struct Eval {
     texts: TextArgs,
     #[command(flatten)]
     model: ModelArg,
+    /// Also say how well the network predicts that keeps learning from what it has read; RATE is its learning
+    /// rate, 5e-4 without
+    #[arg(
+        long,
+        value_name = "RATE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5e-4",
+        allow_negative_numbers = true,
+        conflicts_with = "weights"
+    )]
+    dynamic: Option<f64>,
     /// Cut the text into N pieces, which are read side by side, each from a zero state
-    /// [default: one for each 10,000 characters, at most 100]
+    /// [default: one for each 10,000 characters, at most 100; 1 with --dynamic]
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
     #[command(flatten)]
@@ -42,7 +56,7 @@ pub struct Eval {
 }
 
 impl Eval {
-    /// Prints loss, perplexity and bits per character.
+    /// Prints loss, perplexity and bits per character, at rest and learning.
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.threads.count()?;
         let checkpoint = self.model.load()?;
@@ -53,21 +67,30 @@ impl Eval {
             false => corpus.in_terms_of(&vocabulary)?,
         };
         let ids = corpus.ids();
-        let rows = self.rows.unwrap_or_else(|| (ids.len() / ROW).clamp(1, 100));
+        let rows = self.rows.unwrap_or(match self.dynamic {
+            Some(_) => 1, // in the order of the text
+            None => (ids.len() / ROW).clamp(1, 100),
+        });
         let expected = format!("at least 1 and fewer than the text's {} characters", ids.len());
         demand((1..ids.len()).contains(&rows), "--rows", rows, expected)?;
-        let bytes = evaluation_bytes::<f32>(checkpoint.parameters.sizes(), rows);
+        let rate = self.dynamic.unwrap_or(0.0);
+        demand((0.0..=1.0).contains(&rate), "--dynamic", rate, "a rate from 0 to 1")?;
+        let sizes = checkpoint.parameters.sizes();
+        let bytes = match self.dynamic {
+            None => evaluation_bytes::<f32>(sizes, rows),
+            Some(_) => dynamic_evaluation_bytes::<f32>(sizes, rows),
+        };
         memory::require(bytes, format!("--rows {rows}"))?;
         let parameters = checkpoint.parameters.rounded(self.weights.weights)?;
         let pool = thread_pool(threads)?;
-        let evaluation = pool.install(|| evaluate(&parameters, ids, rows, threads));
-        let found = Evaluated {
-            nats_per_character: evaluation.nats,
-            perplexity: evaluation.perplexity(),
-            bits_per_character: evaluation.bits_per_character(),
-            characters: evaluation.characters,
+        let found = pool.install(|| Evaluated {
             rows,
-        };
+            resting: evaluate(&parameters, ids, rows, threads).into(),
+            dynamic: self.dynamic.map(|learning_rate| Dynamic {
+                learning_rate,
+                loss: evaluate_dynamically(&parameters, ids, rows, learning_rate, threads).into(),
+            }),
+        });
         match self.output {
             OutputArgs { json: true, .. } => print_json(&found)?,
             OutputArgs { quiet: true, .. } => {}
@@ -80,21 +103,60 @@ impl Eval {
 /// What is printed.
 #[derive(Serialize)]
 struct Evaluated {
+    #[serde(flatten)]
+    resting: Loss,
+    rows: usize,
+    dynamic: Option<Dynamic>,
+}
+
+/// How well the network predicts that keeps learning.
+#[derive(Serialize)]
+struct Dynamic {
+    #[serde(flatten)]
+    loss: Loss,
+    learning_rate: f64,
+}
+
+#[derive(Serialize)]
+struct Loss {
     nats_per_character: f64,
     perplexity: f64,
     bits_per_character: f64,
     characters: usize,
-    rows: usize,
+}
+
+impl From<Evaluation> for Loss {
+    fn from(evaluation: Evaluation) -> Self {
+        Self {
+            nats_per_character: evaluation.nats,
+            perplexity: evaluation.perplexity(),
+            bits_per_character: evaluation.bits_per_character(),
+            characters: evaluation.characters,
+        }
+    }
 }
 
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let &Self { nats_per_character, perplexity, bits_per_character, characters, rows } = self;
-        let pieces = if rows == 1 { "piece" } else { "pieces" };
+        let Self { resting, rows, dynamic } = self;
+        let pieces = if *rows == 1 { "piece" } else { "pieces" };
+        write!(f, "{resting} ({} characters in {rows} {pieces})", resting.characters)?;
+        match dynamic {
+            None => Ok(()),
+            Some(Dynamic { loss, learning_rate }) => {
+                write!(f, "\n{loss}, learning from what it has read at a rate of {learning_rate}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { nats_per_character, perplexity, bits_per_character, .. } = self;
         write!(
             f,
             "{nats_per_character:.4} nats per character, perplexity {perplexity:.3}, \
-             {bits_per_character:.4} bits per character ({characters} characters in {rows} {pieces})"
+             {bits_per_character:.4} bits per character"
         )
     }
 }

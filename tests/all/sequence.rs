@@ -1,11 +1,14 @@
 //! What the state carries from piece to piece.
 
-use karenina::evaluate::evaluate;
+use karenina::evaluate::{evaluate, evaluate_dynamically};
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+use karenina::reference::{self, Adam, Batch, training_step};
 use karenina::sample::Generator;
 use ndarray::{Array2, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
+
+use crate::equations::reference::weights;
 
 const SIZES: Sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
 
@@ -97,4 +100,40 @@ fn evaluation_in_pieces_counts_every_character_once() {
         // Only the empty memory at each piece's start differs.
         assert!((pieces.nats - whole.nats).abs() < 0.05, "{rows}: {pieces:?} {whole:?}");
     }
+}
+
+/// The reference's training steps over the same batches: each is scored, and only then learned from.
+#[test]
+fn dynamic_evaluation_is_training_on_what_was_just_predicted() {
+    let (parameters, mut rng) = random_net(7);
+    let parameters: Parameters<f64> = parameters.cast();
+    let ids: Vec<u32> = characters(&mut rng, 251, 1).into_iter().collect();
+
+    let mut weights = weights(&parameters);
+    let mut adam = Adam { learning_rate: 1e-2, beta1: 0.0, ..Adam::new(&weights) };
+    let mut state = reference::State::zeros(&weights, 1);
+    let mut nats = 0.0;
+    for (from, to) in [(0, 100), (100, 200), (200, 250)] {
+        let column = |ids: &[u32]| ids.iter().map(|&id| vec![id as usize]).collect();
+        let batch = Batch { inputs: column(&ids[from..to]), targets: column(&ids[from + 1..=to]) };
+        let step = training_step(&mut weights, &mut adam, &mut state, &batch, None, 1.0);
+        nats += step.forward.loss * (to - from) as f64;
+    }
+
+    let ids = ids.into_iter().collect();
+    let found = evaluate_dynamically(&parameters, &ids, 1, 1e-2, 1);
+    assert_eq!(found.characters, 250);
+    assert!((found.nats - nats / 250.0).abs() < 1e-12, "{found:?} and {nats}");
+    let resting = evaluate(&parameters, &ids, 1, 1).nats;
+    assert!((evaluate_dynamically(&parameters, &ids, 1, 0.0, 1).nats - resting).abs() < 1e-12);
+    assert!((found.nats - resting).abs() > 1e-3, "it has learned something");
+}
+
+#[test]
+fn dynamic_evaluation_gives_the_same_bits_however_many_threads_compute() {
+    let (parameters, mut rng) = random_net(8);
+    let ids = characters(&mut rng, 1003, 1).into_iter().collect();
+    let with = |shards| evaluate_dynamically(&parameters, &ids, 3, 1e-3, shards);
+    assert_eq!(with(1), with(2));
+    assert_eq!(with(1), with(3));
 }

@@ -117,6 +117,11 @@ fn an_evaluation_and_a_list_are_json_too() {
     assert!((nats / std::f64::consts::LN_2 - bits).abs() < 1e-12);
     assert!((nats.exp() / found["perplexity"].as_f64().unwrap() - 1.0).abs() < 1e-12);
     assert_eq!((&found["characters"], &found["rows"]), (&599.into(), &1.into()));
+    assert!(found["dynamic"].is_null());
+    let both = of("eval text --threads 1 --dynamic=0.01 --json");
+    assert_eq!(both["nats_per_character"], found["nats_per_character"], "in one piece, too");
+    assert_eq!(both["dynamic"]["learning_rate"], 0.01);
+    assert!(both["dynamic"]["nats_per_character"].as_f64().unwrap() < nats, "{both}");
 
     let list = of("checkpoints --json");
     let column =

@@ -19,6 +19,6 @@ mod document;
 mod forward;
 mod mutant;
 mod mutations;
-mod reference;
+pub mod reference;
 mod update;
 mod worked_example;

@@ -83,7 +83,7 @@ pub fn by_gate(rows: Array3<f64>) -> Array4<f64> {
 }
 
 /// Weights as the reference has them.
-fn weights(parameters: &Parameters<f64>) -> Weights {
+pub fn weights(parameters: &Parameters<f64>) -> Weights {
     let layers = (0..parameters.sizes().layers).map(|l| {
         let layer = parameters.lstm(l);
         reference::Layer { w_ih: rows(layer.w_ih), w_hh: rows(layer.w_hh), b: layer.b.to_vec() }
