@@ -128,6 +128,11 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
+    /// A run was to go on from a model that came from elsewhere.
+    NoRun {
+        /// The checkpoint.
+        path: PathBuf,
+    },
     /// A new run was to begin in a folder that holds one.
     RunExists {
         /// The folder.
@@ -254,6 +259,9 @@ impl fmt::Display for Error {
             }
             Self::Mismatch { path, reason } => {
                 write!(f, "cannot resume from {}: {reason}", path.display())
+            }
+            Self::NoRun { path } => {
+                write!(f, "cannot resume from {}: it is a model without a run", path.display())
             }
             Self::RunExists { path } => write!(f, "{} already holds a run", path.display()),
             Self::Busy { path } => {

@@ -2,6 +2,9 @@
 
 use clap::Command;
 use karenina::error::Error;
+use os_display::Quotable;
+
+use super::shell::path_word;
 
 /// The sentence that tells a user of `command` of `error`.
 pub fn sentence(error: &Error, command: &Command) -> String {
@@ -46,6 +49,9 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         }
         Error::HalfReplaced { .. } if takes("overwrite") => "pass --overwrite to replace it again".into(),
         Error::RunExists { .. } => "name another folder with --run".into(),
+        Error::NoRun { path } if takes("from") => {
+            format!("start one with --from {} and another folder for --run", path_word(path).maybe_quote())
+        }
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
         Error::NotFinite { .. } if takes("on-nan") => {
@@ -72,7 +78,7 @@ mod tests {
     }
 
     /// One error of every kind that has a hint.
-    fn errors() -> [Error; 9] {
+    fn errors() -> [Error; 10] {
         let path = || "f".into();
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
@@ -81,6 +87,7 @@ mod tests {
             Error::NoCheckpoint { path: path() },
             Error::RunExists { path: path() },
             Error::Busy { path: path() },
+            Error::NoRun { path: path() },
             Error::HalfReplaced { path: path(), back: "delete run.lock".into() },
             Error::OtherText { path: path() },
             Error::NotFinite { step: 1, what: "the loss".into(), text: vec![] },
@@ -116,6 +123,7 @@ mod tests {
                 Error::RunExists { .. }
                     | Error::Busy { .. }
                     | Error::HalfReplaced { .. }
+                    | Error::NoRun { .. }
                     | Error::OtherText { .. }
             );
             if of_a_folder && !trains {

@@ -45,10 +45,9 @@ impl Import {
         let path = opened.folder.save(&checkpoint)?;
         let sizes = checkpoint.sizes();
         let folder = path_word(&folder);
-        let train: [&OsStr; 5] =
-            ["train".as_ref(), "TEXT".as_ref(), "--run".as_ref(), &folder, "--resume".as_ref()];
+        let train: [&OsStr; 4] = ["train".as_ref(), "TEXT".as_ref(), "--from".as_ref(), &folder];
         note(&format!(
-            "wrote {}: {} LSTM {} of {}, {} characters\nto train it on a text of these characters: {}",
+            "wrote {}: {} LSTM {} of {}, {} characters\nto train it further: {}",
             path.display(),
             sizes.layers,
             if sizes.layers == 1 { "layer" } else { "layers" },

@@ -85,23 +85,22 @@ pub struct ModelArg {
 impl ModelArg {
     /// See [`load`].
     pub fn load(&self) -> Result<Checkpoint> {
-        load(&self.run)
+        Ok(load(&self.run)?.checkpoint)
     }
 }
 
 /// The checkpoint in a file, or in a folder the best by validation; says which damaged ones it skipped.
-pub fn load(path: &Path) -> Result<Checkpoint> {
+pub fn load(path: &Path) -> Result<Loaded> {
     let loaded = load_best(path).map_err(|error| {
         match error.is_missing() && path.extension().is_none() {
             true => Error::NoCheckpoint { path: path.to_path_buf() }, // a folder that no run has made yet
             false => error,
         }
     })?;
-    let Loaded { path: file, checkpoint, broken, .. } = loaded;
-    for error in broken {
-        warn(&format!("{error}; using {}", file.display()));
+    for error in &loaded.broken {
+        warn(&format!("{error}; using {}", loaded.path.display()));
     }
-    Ok(checkpoint)
+    Ok(loaded)
 }
 
 /// The sizes of a network over `vocabulary` that the user describes.

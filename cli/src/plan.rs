@@ -10,7 +10,7 @@ use karenina::error::Result;
 use karenina::study::plan::Plan as Found;
 
 use super::output::{output_error, print_json};
-use super::settings::Recipe;
+use super::settings::{Recipe, Start};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
 #[derive(Args)]
@@ -28,7 +28,7 @@ impl Plan {
         let threads = self.recipe.threads.count()?;
         self.recipe.validate()?;
         let corpus = self.recipe.texts.read()?;
-        let (config, reason) = self.recipe.choose(&corpus, threads)?;
+        let Start { corpus, config, reason, .. } = self.recipe.start(corpus, threads)?;
         let found = Found::new(&corpus, &config, threads)?;
         if self.json {
             print_json(&found)?;

@@ -1,5 +1,6 @@
 //! Hyper-parameters as arguments.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
@@ -11,9 +12,12 @@ use karenina::optim::schedule::Schedule;
 use karenina::study::choice::Choice;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::Loaded;
 use karenina::train::{TrainConfig, thread_count};
 
-use super::input::TextArgs;
+use super::input::{TextArgs, load};
 
 /// The sizes of network and batch.
 #[derive(Args)]
@@ -202,10 +206,30 @@ pub struct Recipe {
     /// [default: 20 for a text of yours]
     #[arg(long, value_name = "M", allow_negative_numbers = true)]
     minutes: Option<f64>,
+    /// Start with the network of this run, or of an imported model, instead of a new one: of a folder the best
+    /// by validation
+    #[arg(
+        long,
+        value_name = "DIR or FILE",
+        conflicts_with_all = ["hidden", "layers", "init_sd", "input_sd", "forget_bias"]
+    )]
+    from: Option<PathBuf>,
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]
     pub threads: ThreadsArg,
+}
+
+/// What a new run is to start with.
+pub struct Start {
+    /// The text, in the characters that the run knows.
+    pub corpus: Corpus,
+    /// The network to start with, if it is to be no new one.
+    pub model: Option<Checkpoint>,
+    /// How to train.
+    pub config: TrainConfig,
+    /// Why it is that configuration and that network; empty where the user has named it.
+    pub reason: String,
 }
 
 impl Recipe {
@@ -220,28 +244,93 @@ impl Recipe {
         self.settings.on_top_of(any).validate()
     }
 
+    /// What a new run on `corpus` starts with.
+    pub fn start(&self, corpus: Corpus, threads: usize) -> Result<Start> {
+        let Some(path) = &self.from else {
+            let (config, reason) = self.choose(&corpus, None, threads)?;
+            return Ok(Start { corpus, model: None, config, reason });
+        };
+        let Loaded { path, checkpoint: model, .. } = load(path).map_err(|error| match error {
+            Error::NoCheckpoint { path } => Error::Setting {
+                name: "from",
+                found: path.display().to_string(),
+                expected: "a folder with a checkpoint in it, or a checkpoint".into(),
+            },
+            error => error,
+        })?;
+        let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
+        let all = corpus.vocabulary().union(&known);
+        let is_new = |c: &&char| known.id(**c).is_none();
+        let new: Vec<_> = all.characters().iter().filter(is_new).copied().collect();
+        let corpus = corpus.in_terms_of(&all)?;
+        let (config, reason) = self.choose(&corpus, Some(&model), threads)?;
+        let mut start = starting_with(&path, known.len(), &new);
+        if !reason.is_empty() {
+            start += &format!("; {reason}");
+        }
+        Ok(Start { corpus, model: Some(model), config, reason: start })
+    }
+
     /// The configuration of a new run on `corpus`, and why it is that one; the reason is empty where the user
     /// has named it.
-    pub fn choose(&self, corpus: &Corpus, threads: usize) -> Result<(TrainConfig, String)> {
+    fn choose(
+        &self,
+        corpus: &Corpus,
+        model: Option<&Checkpoint>,
+        threads: usize,
+    ) -> Result<(TrainConfig, String)> {
         let on_top = |config| self.settings.on_top_of(config);
         let preset = match (self.preset()?, self.minutes) {
-            (None, None) if self.texts.is_embedded() => Some(TrainConfig::quick()),
+            (None, None) if self.texts.is_embedded() && model.is_none() => {
+                Some(TrainConfig::quick())
+            }
             (preset, _) => preset,
         };
         if let Some(preset) = preset {
             let config = self.settings.with_its_end(on_top(preset), corpus);
             return Ok((config, String::new()));
         }
-        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), threads, on_top)?;
+        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), threads, |config| {
+            on_top(match model {
+                None => config,
+                Some(model) => of_network(config, &model.config),
+            })
+        })?;
         Ok((choice.config, choice.reason))
+    }
+}
+
+/// `config` for the network that `model` describes.
+fn of_network(mut config: TrainConfig, model: &TrainConfig) -> TrainConfig {
+    (config.hidden, config.layers) = (model.hidden, model.layers);
+    // How that was drawn once.
+    config.initialisation = model.initialisation;
+    (config.input_sd, config.forget_bias) = (model.input_sd, model.forget_bias);
+    config
+}
+
+/// Characters that a message names one by one.
+const NAMED: usize = 12;
+
+/// The sentence about a run that starts with the network in `path`, which knows so many characters and not the
+/// `new` ones.
+fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
+    let start =
+        format!("starts with the network of {}, which knows {known} characters", path.display());
+    let named: String = new.iter().take(NAMED).map(|c| format!(" {c:?}")).collect();
+    match new.len() {
+        0 => format!("{start}, all that the text has"),
+        1 => format!("{start}; one more is in the text:{named}"),
+        n if n <= NAMED => format!("{start}; {n} more are in the text:{named}"),
+        n => format!("{start}; {n} more are in the text:{named} and {} others", n - NAMED),
     }
 }
 
 /// A setting by its option, and its value in a configuration as the user would type it.
 type Fixed = (&'static str, fn(&TrainConfig) -> String);
 
-/// What cannot change once there is a network.
-pub const NETWORK: [Fixed; 5] = [
+/// What cannot change in a run.
+const FIXED: [Fixed; 9] = [
     ("--hidden", |c| c.hidden.to_string()),
     ("--layers", |c| c.layers.to_string()),
     ("--init-sd", |c| match c.initialisation {
@@ -250,10 +339,6 @@ pub const NETWORK: [Fixed; 5] = [
     }),
     ("--input-sd", |c| c.input_sd.map_or("none".into(), |sd| sd.to_string())),
     ("--forget-bias", |c| c.forget_bias.to_string()),
-];
-
-/// What besides cannot change once it has been trained.
-pub const TRAINING: [Fixed; 4] = [
     ("--batch", |c| c.batch.to_string()),
     ("--unroll", |c| c.unroll.to_string()),
     ("--seed", |c| c.seed.to_string()),
@@ -297,11 +382,9 @@ impl Settings {
         config
     }
 
-    /// Refuses to change what is `fixed` in the configuration of a run, by an option or by the sizes of a
-    /// preset.
+    /// Refuses to change what is fixed in the configuration of a run, by an option or by the sizes of a preset.
     pub fn require_same(
         &self,
-        fixed: &[Fixed],
         preset: Option<&TrainConfig>,
         run: &TrainConfig,
     ) -> std::result::Result<(), String> {
@@ -311,7 +394,7 @@ impl Settings {
             (asked.batch, asked.unroll) = (preset.batch, preset.unroll);
         }
         let asked = self.on_top_of(asked);
-        match fixed.iter().find(|(_, value)| value(&asked) != value(run)) {
+        match FIXED.iter().find(|(_, value)| value(&asked) != value(run)) {
             None => Ok(()),
             Some((name, value)) => Err(format!(
                 "{name} {} was asked for, but the run has {}; leave {name} out, or name another folder \

@@ -109,7 +109,7 @@ impl Trace {
 
     fn network(&self) -> Result<(Vocabulary, Parameters<f64>)> {
         if let Some(path) = &self.run {
-            let checkpoint = load(path)?;
+            let checkpoint = load(path)?.checkpoint;
             let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
             return Ok((vocabulary, checkpoint.parameters.cast()));
         }

@@ -19,7 +19,7 @@ use karenina::train::{TrainConfig, Trainer};
 use super::output::{OutputArgs, output_error, read_enough, warn};
 use super::progress::{Event, Screen, WINDOW};
 use super::sample::short_sample;
-use super::settings::{Limit, NETWORK, Recipe, TRAINING};
+use super::settings::{Limit, Recipe};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 
@@ -100,7 +100,7 @@ impl Train {
         self.recipe.validate()?;
         let mut corpus = self.recipe.texts.read()?;
         // Before the folder is touched. A run that continues has a configuration of its own.
-        let fresh = (!self.resume).then(|| self.choose(&corpus, threads)).transpose()?;
+        let fresh = (!self.resume).then(|| self.begin(&mut corpus, threads)).transpose()?;
         let mode = match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
@@ -110,13 +110,10 @@ impl Train {
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));
         let trainer = match checkpoint {
-            None => {
-                let (config, choice) = fresh.map_or_else(|| self.choose(&corpus, threads), Ok)?;
-                Trainer::new(&corpus, config, threads)?.chosen_because(choice)
-            }
+            None => fresh.map_or_else(|| self.begin(&mut corpus, threads), Ok)?,
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
-                let checkpoint = self.resumed(checkpoint, path, &mut corpus)?;
+                let checkpoint = self.go_on(checkpoint, path, &mut corpus)?;
                 Trainer::from_checkpoint(checkpoint, &corpus, threads)?
             }
         };
@@ -131,76 +128,31 @@ impl Train {
         self.train(run, screen, &signals)
     }
 
-    /// The configuration of a new run, and why it is that one.
-    fn choose(&self, corpus: &Corpus, threads: usize) -> Result<(TrainConfig, String)> {
-        let (config, choice) = self.recipe.choose(corpus, threads)?;
-        Memory::of(&config, corpus, corpus.vocabulary().len()).require(&config)?;
-        Ok((config, choice))
-    }
-
-    /// The run's `checkpoint`, read from `path`, as training starts from it now.
-    fn resumed(
-        &self,
-        checkpoint: Checkpoint,
-        path: &Path,
-        corpus: &mut Corpus,
-    ) -> Result<Checkpoint> {
-        let preset = self.recipe.preset()?;
-        let checkpoint = match checkpoint.is_of_no_text() {
-            true => self.begin(checkpoint, path, preset, corpus)?,
-            false => self.go_on(checkpoint, path, preset, corpus)?,
+    /// A new run on `corpus`, of which a copy in other ids would be too much.
+    fn begin(&self, corpus: &mut Corpus, threads: usize) -> Result<Trainer> {
+        let start = self.recipe.start(take(corpus), threads)?;
+        *corpus = start.corpus;
+        let trainer = match start.model {
+            None => Trainer::new(corpus, start.config, threads),
+            Some(model) => Trainer::fine_tuning(&model, corpus, start.config, threads),
         };
-        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len())
-            .require(&checkpoint.config)?;
-        self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
-        Ok(checkpoint)
+        Ok(trainer?.chosen_because(start.reason))
     }
 
-    /// The start of a run with an imported model: only its network and its characters are given.
-    fn begin(
-        &self,
-        model: Checkpoint,
-        path: &Path,
-        preset: Option<TrainConfig>,
-        corpus: &mut Corpus,
-    ) -> Result<Checkpoint> {
-        let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
-        let settings = &self.recipe.settings;
-        settings.require_same(&NETWORK, preset.as_ref(), &model.config).map_err(mismatch)?;
-        let vocabulary = Vocabulary::from_sorted(model.vocabulary.clone())?;
-        if let Some(c) = corpus.first_unknown(&vocabulary) {
-            return Err(mismatch(format!(
-                "it does not know the character {c:?} of {}; name a text that has only its {} characters",
-                self.recipe.texts.name(),
-                model.vocabulary.len()
-            )));
-        }
-        let mut config = settings.on_top_of(preset.unwrap_or(model.config));
-        config.groups = 0; // another batch, other groups
-        *corpus = take(corpus).in_terms_of(&vocabulary)?; // in place, for nobody shares it yet
-        let config = settings.with_its_end(config, corpus);
-        config.validate()?;
-        let mut start = Checkpoint::without_history(config, model.vocabulary, model.parameters);
-        start.text_sha256 = corpus.sha256();
-        Ok(start)
-    }
-
-    /// The run's checkpoint with the settings that may change.
+    /// The run's `checkpoint`, read from `path`, with the settings that may change.
     fn go_on(
         &self,
         mut checkpoint: Checkpoint,
         path: &Path,
-        preset: Option<TrainConfig>,
-        corpus: &Corpus,
+        corpus: &mut Corpus,
     ) -> Result<Checkpoint> {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path.to_path_buf() });
         }
         let settings = &self.recipe.settings;
-        for fixed in [&NETWORK[..], &TRAINING] {
-            settings.require_same(fixed, preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
-        }
+        let preset = self.recipe.preset()?;
+        settings.require_same(preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
         let end = |config: &TrainConfig| (config.steps, config.epochs);
         let before = end(&checkpoint.config);
         checkpoint.config = settings.on_top_of(checkpoint.config);
@@ -209,6 +161,11 @@ impl Train {
         }
         checkpoint.config.validate()?;
         checkpoint.adam.config = checkpoint.config.adam;
+        *corpus =
+            take(corpus).in_terms_of(&Vocabulary::from_sorted(checkpoint.vocabulary.clone())?)?;
+        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len())
+            .require(&checkpoint.config)?;
+        self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
         Ok(checkpoint)
     }
 

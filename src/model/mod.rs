@@ -4,6 +4,7 @@
 //! [`State`] is what one batch hands to the next; [`Network`] owns the memory of a training step and
 //! computes loss and gradients in two phases, rows then parameters.
 
+mod characters;
 mod memory;
 mod network;
 mod packed;

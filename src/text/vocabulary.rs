@@ -46,6 +46,11 @@ impl Vocabulary {
         }
     }
 
+    /// The characters of both.
+    pub fn union(&self, other: &Self) -> Self {
+        Self::of(self.characters.iter().chain(&other.characters).copied())
+    }
+
     /// V, the number of characters.
     pub fn len(&self) -> usize {
         self.characters.len()

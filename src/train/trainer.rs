@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::model::{Network, Parameters, Sizes, State, Tensor};
-use crate::optim::adam::Adam;
 use crate::optim::clip::clip_by_global_norm;
 use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
@@ -83,32 +82,61 @@ impl Trainer {
     ///
     /// # Errors
     /// A setting out of range, or a text too short for one batch.
-    pub fn new(corpus: &Corpus, mut config: TrainConfig, threads: usize) -> Result<Self> {
+    pub fn new(corpus: &Corpus, config: TrainConfig, threads: usize) -> Result<Self> {
         config.validate()?;
-        config.groups = config.groups_in_use();
-        let vocabulary = corpus.vocabulary();
-        let sizes = config.sizes(vocabulary.len());
-        Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
+        let sizes = config.sizes(corpus.vocabulary().len());
+        Memory::of(&config, corpus, sizes.vocabulary).require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
         if let Some(sd) = config.input_sd {
             parameters.set_input_weights(sd, &mut rng);
         }
         parameters.set_forget_bias(config.forget_bias);
-        let start = Checkpoint {
-            run: None,
-            choice: String::new(),
-            vocabulary: vocabulary.characters().to_vec(),
-            text_sha256: corpus.sha256(),
-            parameters,
-            adam: Adam::new(config.adam, sizes),
-            state: State::zeros(sizes, config.batch),
-            step: 0,
-            epoch: 0,
-            batch: 0,
-            history: Vec::new(),
-            config,
-        };
+        Self::start(parameters, corpus, config, threads)
+    }
+
+    /// Fine-tuning: a new run for `corpus` that starts with the network of `model`. The run knows the characters
+    /// of both: one that the network has never seen starts as [`Parameters::with_characters`] says. Moments and
+    /// state start at zero. A corpus that is [`in_terms_of`](Corpus::in_terms_of) these characters is not copied.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `config` has other sizes than the network, and as [`Trainer::new`].
+    pub fn fine_tuning(
+        model: &Checkpoint,
+        corpus: &Corpus,
+        config: TrainConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        config.validate()?;
+        let Sizes { hidden, layers, .. } = model.sizes();
+        for (name, found, expected) in
+            [("hidden", config.hidden, hidden), ("layers", config.layers, layers)]
+        {
+            if found != expected {
+                let expected = format!("{expected}, as in the network that it starts with");
+                return Err(Error::setting(name, found, expected));
+            }
+        }
+        let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
+        let vocabulary = corpus.vocabulary().union(&known);
+        Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
+        let characters = vocabulary.characters().iter();
+        let old: Vec<_> = characters.map(|&c| known.id(c).map(|id| id as usize)).collect();
+        let parameters = model.parameters.with_characters(&old);
+        let corpus = corpus.clone().in_terms_of(&vocabulary)?;
+        Self::start(parameters, &corpus, config, threads)
+    }
+
+    /// A run's first step, with `parameters` over the characters of `corpus`.
+    fn start(
+        parameters: Parameters<f32>,
+        corpus: &Corpus,
+        config: TrainConfig,
+        threads: usize,
+    ) -> Result<Self> {
+        let vocabulary = corpus.vocabulary().characters().to_vec();
+        let mut start = Checkpoint::without_history(config, vocabulary, parameters);
+        start.text_sha256 = corpus.sha256();
         Self::from_checkpoint(start, corpus, threads)
     }
 

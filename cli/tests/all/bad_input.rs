@@ -49,7 +49,7 @@ fn texts() -> Vec<TextCase> {
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 44] = [
+const WORDS: [(&str, &str); 50] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -68,6 +68,18 @@ const WORDS: [(&str, &str); 44] = [
     ("an evaluation of a text with unknown characters", "eval other --threads 1"),
     ("an evaluation in more pieces than characters", "eval text --rows 100000 --threads 1"),
     ("an evaluation with weights of no type", "eval text --weights 16"),
+    ("learning with a rate beyond all reason", "eval text --dynamic=2 --threads 1"),
+    ("learning with rounded weights", "eval text --dynamic --weights f16"),
+    ("starting with a network that is not there", "train text --from nowhere --run new"),
+    ("starting with a text", "train text --from other --run new"),
+    (
+        "starting with a network of another size",
+        "train text --from checkpoints --hidden 8 --run new",
+    ),
+    (
+        "starting with a network and a preset of another size",
+        "train text --from checkpoints --preset quick --run new",
+    ),
     ("batch zero", "train text --batch 0"),
     ("unroll zero", "train text --unroll 0"),
     ("hidden zero", "train text --hidden 0"),

@@ -1,18 +1,19 @@
 //! `karenina export`, `import` and what training makes of an imported model.
 
 use karenina::train::checkpoint::Checkpoint;
+use karenina::train::run::load_best;
 
 use crate::command::{errors, run, succeed};
 
 #[test]
-fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
+fn an_imported_model_starts_a_run_on_any_text() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let path = |name: &str| folder.join(name);
     std::fs::write(path("first.txt"), "abcab".repeat(50)).unwrap();
     std::fs::write(path("second.txt"), "ba".repeat(100)).unwrap();
     std::fs::write(path("third.txt"), "bad".repeat(100)).unwrap();
-    let good = |arguments| succeed(folder, arguments);
+    let good = |arguments: &str| succeed(folder, arguments);
     let bad = |arguments, expected: &str| {
         let output = run(folder, arguments);
         let message = errors(&output);
@@ -30,13 +31,51 @@ fn an_imported_model_goes_on_to_learn_any_text_of_its_characters() {
 
     bad("import model.safetensors", "model already holds a run");
     bad("import gradients.safetensors", "gradients of a loss");
-    bad("train third.txt --run model --resume", "does not know the character 'd'");
-    bad("train second.txt --run model --resume --hidden 5", "--hidden 5 was asked for");
-    good("train second.txt --run model --resume --batch 3 --steps 2");
-    bad("train first.txt --run model --resume", "it was trained on another text; name that text");
-    good("train second.txt --run model --resume --steps 4");
-    let learnt = Checkpoint::load(&path("model/i4_l4.ckpt")).unwrap();
+    bad("train second.txt --run model --resume", "start one with --from");
+    bad("train second.txt --from model --run x --hidden 5", "cannot be used with");
+    bad("train second.txt --from model --run x --preset quick", "--hidden is 192, but must be 4");
+    bad("train second.txt --from nowhere --run x", "--from is nowhere, but must be");
+    bad("train second.txt --from first.txt --run x", "first.txt");
+    assert!(!path("x").exists(), "nothing was begun");
+    good("train second.txt --from model --run second --minutes 1 --steps 2 --batch 3 --unroll 5");
+    bad("train first.txt --run second --resume", "it was trained on another text; name that text");
+    good("train second.txt --from model --run second --resume --steps 4");
+    let learnt = Checkpoint::load(&path("second/i4_l4.ckpt")).unwrap();
     assert_eq!((learnt.config.batch, learnt.config.unroll), (3, 5));
     assert_eq!(learnt.vocabulary, ['a', 'b', 'c']);
     assert_ne!(learnt.parameters, model.parameters);
+    assert!(learnt.choice.starts_with("starts with the network of model/i0_l4.ckpt, which knows"));
+}
+
+#[test]
+fn a_run_starts_with_the_best_network_of_another_and_learns_new_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let path = |name: &str| folder.join(name);
+    std::fs::write(path("first.txt"), "abcab".repeat(50)).unwrap();
+    std::fs::write(path("second.txt"), "xabc, ".repeat(100)).unwrap();
+    let good = |arguments: &str| succeed(folder, arguments);
+    good(
+        "train first.txt --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 30 --save-every 10 --validation 0.2",
+    );
+    let from =
+        "train second.txt --from checkpoints --run second --threads 1 --batch 3 --unroll 5 --steps";
+    let output = good(&format!("{from} 6"));
+    let said = errors(&output);
+    let sentence = "which knows 3 characters; 3 more are in the text: ' ' ',' 'x'";
+    assert!(said.contains(sentence), "{said}");
+    let start = Checkpoint::load(&path("second/i0_l4.ckpt")).unwrap();
+    assert_eq!(start.vocabulary, [' ', ',', 'a', 'b', 'c', 'x']);
+    let best = load_best(&path("checkpoints")).unwrap().checkpoint.parameters;
+    assert_eq!(start.parameters.lstm(0).w_hh, best.lstm(0).w_hh);
+    assert_eq!(start.parameters.lstm(0).w_ih.row(3), best.lstm(0).w_ih.row(1));
+    assert!(start.adam.m.numbers().iter().all(|m| *m == 0.0));
+
+    good("sample --run second --prime x,c --length 5");
+    // With a stop in between, the same bits.
+    good(&format!("{from} 6 --descent none --overwrite"));
+    let whole = Checkpoint::load(&path("second/i6_l4.ckpt")).unwrap();
+    good(&format!("{from} 3 --descent none --overwrite"));
+    good(&format!("{from} 6 --resume"));
+    assert_eq!(Checkpoint::load(&path("second/i6_l4.ckpt")).unwrap().parameters, whole.parameters);
 }

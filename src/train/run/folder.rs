@@ -44,7 +44,7 @@ enum Task {
     /// Nothing of a run is here.
     Begin,
     /// A run goes on; newer files than its checkpoint are damaged.
-    GoOn { damaged: Vec<PathBuf>, is_saved: bool },
+    GoOn { damaged: Vec<PathBuf> },
     /// A run is replaced, whose name was this.
     Replace { old: Option<RunId> },
 }
@@ -78,7 +78,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Busy`] if another process trains here; in [`Mode::New`] [`Error::RunExists`].
     /// In [`Mode::Resume`] whatever keeps the newest checkpoint from being read, unless that is damaged and
-    /// an older one is not; and a folder that holds more than one run.
+    /// an older one is not; a folder that holds more than one run; and [`Error::NoRun`].
     pub fn open(path: &Path, mode: Mode) -> Result<Opened> {
         fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
         let mut warnings = Vec::new();
@@ -109,9 +109,8 @@ impl RunFolder {
             let folder = new(RunId::random()?, task, None);
             return Ok(Opened { folder, checkpoint: None, warnings });
         };
-        let is_saved = !checkpoint.is_of_no_text();
         let newest = Some((checkpoint.step, file));
-        let folder = new(run, Task::GoOn { damaged, is_saved }, newest);
+        let folder = new(run, Task::GoOn { damaged }, newest);
         Ok(Opened { folder, checkpoint: Some(checkpoint), warnings })
     }
 
@@ -129,22 +128,18 @@ impl RunFolder {
         self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
         self.lock.prove()?; // what is swept and moved below must not be another run's
         contents::sweep(&self.path)?;
-        let is_saved = match &task {
-            Task::GoOn { damaged, is_saved } => {
+        match &task {
+            Task::GoOn { damaged } => {
                 for path in damaged {
                     let (aside, path) = (contents::set_aside(path)?, path.display());
                     told.push(format!("{path} is damaged; it is kept as {}", aside.display()));
                 }
-                *is_saved
             }
             Task::Replace { old } => {
                 contents::move_away(&self.path, *old, &Contents::of(&self.path)?.files)?;
-                false
+                self.save(start)?;
             }
-            Task::Begin => false,
-        };
-        if !is_saved {
-            self.save(start)?;
+            Task::Begin => drop(self.save(start)?),
         }
         self.rewrite_log(&start.history)?;
         if matches!(task, Task::Replace { .. }) {

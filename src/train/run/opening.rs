@@ -38,7 +38,7 @@ pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
 /// * `claim`: what the folder's lock says.
 ///
 /// # Errors
-/// Everything about a checkpoint but damage; [`Error::NoCheckpoint`] if only other files of a run are
+/// Everything about a checkpoint but damage; [`Error::NoRun`]; [`Error::NoCheckpoint`] if only other files of a run are
 /// here; [`Error::HalfReplaced`]; [`Error::RunFolder`] if all checkpoints are damaged or what is here belongs to
 /// different runs.
 pub fn find(
@@ -55,6 +55,9 @@ pub fn find(
         Err(newest) if newest.is_damage() => return Err(all_damaged(folder, &newest)),
         loaded => loaded?,
     };
+    if checkpoint.is_of_no_text() {
+        return Err(Error::NoRun { path });
+    }
     let run = run_of(folder, claim, &path, &checkpoint)?;
     prove_log(folder, run)?;
     for replaced in &contents.replaced {
