@@ -21,7 +21,7 @@ fn commands() -> Vec<String> {
 fn options(command: &str) -> Vec<String> {
     let help = printed(&format!("{command} --help"));
     let words = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-    words.map(|word| word.split([' ', '=']).next().unwrap().to_string()).collect()
+    words.map(|word| word.split([' ', '=', '[']).next().unwrap().to_string()).collect()
 }
 
 #[test]

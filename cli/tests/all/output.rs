@@ -187,12 +187,10 @@ fn a_model_whose_name_has_no_ending_is_imported_beside_it() {
     succeed(folder.path(), "export --out model");
     let output = succeed(folder.path(), "import model");
     assert!(errors(&output).contains("wrote model-checkpoints/i0_l4.ckpt"), "{}", errors(&output));
-    let (_, command) = errors(&output)
-        .split_once("characters: ")
-        .map(|(a, b)| (a.to_owned(), b.to_owned()))
-        .unwrap();
-    let again =
-        shell(folder.path(), &format!("{} --steps 1", command.trim_end().replace("TEXT", "text")));
+    let messages = errors(&output);
+    let (_, command) = messages.split_once("to train it further: ").unwrap();
+    let command = command.trim_end().replace("TEXT", "text");
+    let again = shell(folder.path(), &format!("{command} --steps 1 --run further"));
     assert!(again.status.success(), "{command}: {}", errors(&again));
 
     succeed(folder.path(), "export --out model.safetensors");
