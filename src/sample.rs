@@ -6,7 +6,8 @@ use rand::Rng;
 use crate::error::{Error, Result};
 use crate::math::Real;
 use crate::math::matmul::{Packed, Storage};
-use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
+use crate::math::team::Team;
+use crate::model::{Division, Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -143,6 +144,13 @@ impl<'a, R: Real> Generator<'a, R> {
         Self::packed_in(parameters, rows, R::packed)
     }
 
+    /// The same on up to `threads` threads, the calling one among them, if the network is so wide that reading its
+    /// weights takes longer than threads need to meet. The bits stay.
+    pub fn on_threads(self, threads: usize) -> Self {
+        let division = Division::new(self.state.h[0].ncols(), 1, threads);
+        Self { shard: self.shard.with_team(Team::new(division.members)), ..self }
+    }
+
     fn packed_in(
         parameters: &'a Parameters<R>,
         rows: usize,
@@ -151,7 +159,8 @@ impl<'a, R: Real> Generator<'a, R> {
         let sizes = parameters.sizes();
         let mut packed = PackedWeights::new(sizes, false, room);
         packed.pack(parameters);
-        let (state, shard) = (State::zeros(sizes, rows), Shard::new(sizes, 0..rows, rows, 1));
+        let shard = Shard::new(sizes, 0..rows, (rows, 1), Team::new(1));
+        let state = State::zeros(sizes, rows);
         Self { parameters, packed, state, shard }
     }
 

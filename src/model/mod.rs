@@ -13,6 +13,8 @@ mod rounded;
 mod shard;
 mod sums;
 
+#[doc(hidden)]
+pub use network::Division;
 pub use network::{Network, Prepared};
 pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};

@@ -11,7 +11,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::{Network, Parameters, Sizes, State, Tensor};
+use crate::model::{Division, Network, Parameters, Sizes, State, Tensor};
 use crate::optim::clip::clip_by_global_norm;
 use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
@@ -168,13 +168,12 @@ impl Trainer {
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
-        let shards = pool.current_num_threads();
         let mut trainer = Self {
-            network: Network::with_groups(
+            network: Network::divided(
                 sizes,
                 (config.batch, config.unroll),
                 config.groups_in_use(),
-                shards,
+                Division::new(sizes.hidden, config.batch, pool.current_num_threads()),
             ),
             gradients: Parameters::zeros(sizes),
             state_before: checkpoint.state.clone(),

@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::layers::{cell, loss, projection};
 use crate::math::Real;
+use crate::math::team::Team;
 use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// The forward pass of a text of T + 1 characters.
@@ -61,7 +62,7 @@ impl<'a, R: Real> Pass<'a, R> {
         let mut transposed = PackedWeights::new(sizes, true, R::packed);
         packed.pack(parameters);
         transposed.pack(parameters);
-        let mut shard = Shard::new(sizes, 0..1, 1, ids.len() - 1);
+        let mut shard = Shard::new(sizes, 0..1, (1, ids.len() - 1), Team::new(1));
         let [inputs, targets] = [&ids[..ids.len() - 1], &ids[1..]];
         shard.load(column(inputs), column(targets), &State::zeros(sizes, 1));
         shard.predict(parameters, &packed, None);
@@ -119,7 +120,8 @@ impl<'a, R: Real> Pass<'a, R> {
             loss::backward(row, self.target(t), R::from_f64(scale(t))); // Eq. B1
         }
         let mut dy = Array2::zeros((self.unroll(), self.sizes.hidden));
-        projection::backward(dlogits.view(), &self.transposed.projection, dy.view_mut());
+        let team = &mut Team::new(1);
+        projection::backward(dlogits.view(), &self.transposed.projection, dy.view_mut(), team);
         let mut layers = Vec::new();
         for l in (0..self.sizes.layers).rev() {
             let layer = self.layer_backward(l, dy);
