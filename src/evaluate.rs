@@ -24,7 +24,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// e^nats: the number of equally likely characters that would be as hard to guess.
     pub fn perplexity(&self) -> f64 {
-        self.nats.exp()
+        libm::exp(self.nats)
     }
 
     /// nats / ln 2.

@@ -80,18 +80,18 @@ impl Picker {
         }
         ranked.sort_unstable_by(order);
         let max = ranked[0].1;
-        let total: f64 = ranked.iter().map(|(_, l)| (l - max).exp()).sum();
+        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
         let mut reached = 0.0;
         let nucleus = ranked.iter().position(|(_, l)| {
-            reached += (l - max).exp() / total;
+            reached += libm::exp(l - max) / total;
             reached >= self.top_p
         });
         ranked.truncate(nucleus.map_or(ranked.len(), |last| last + 1));
 
-        let total: f64 = ranked.iter().map(|(_, l)| (l - max).exp()).sum();
+        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
         let mut left = rng.random::<f64>() * total;
         for (id, l) in &ranked {
-            left -= (l - max).exp();
+            left -= libm::exp(l - max);
             if left < 0.0 {
                 return *id as u32;
             }

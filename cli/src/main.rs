@@ -1,6 +1,8 @@
 //! The `karenina` command: arguments, printing, and the files that the user names. Thin: the work is the
 //! library's.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod checkpoints;
 mod describe;
 mod eval;
@@ -26,6 +28,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use karenina::math::matmul::Kernel;
 
 /// Trains character-level LSTM language models on the CPU, writes text with them and looks inside them.
 #[derive(Parser)]
@@ -67,7 +70,9 @@ enum Command {
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // Asked before anything is computed, so that a mistake is a sentence.
+    let result = Kernel::asked_for().and_then(|_| match command {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run(),
         Command::Eval(eval) => eval.run(),
@@ -81,7 +86,7 @@ fn main() -> ExitCode {
         Command::Report(report) => report.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(man) => man.run(Cli::command()),
-    };
+    });
     match result {
         Ok(code) => code,
         // Whoever read our output has seen enough: nothing is wrong.

@@ -235,7 +235,7 @@ impl Train {
         let validation = trainer.history().last().and_then(|row| row.validation);
         let validation = validation.map_or(String::new(), |nats| {
             let bits = nats / std::f64::consts::LN_2;
-            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", nats.exp())
+            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", libm::exp(nats))
         });
         let (step, loss) = (trainer.step(), screen.mean_loss());
         screen.event(&Event::Saved { step, file: path.display().to_string() });

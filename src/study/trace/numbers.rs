@@ -171,10 +171,10 @@ impl<R: Real> At<'_, R> {
         let sum = dot(self.pass.h(self.top()).row(step + 1), projection.w.column(id));
         let logit = logits[id].to_f64();
         let max = logits.iter().map(|l| l.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = logits.iter().map(|l| (l.to_f64() - max).exp()).sum();
+        let total: f64 = logits.iter().map(|l| libm::exp(l.to_f64() - max)).sum();
         let p = self.pass.p()[[step, id]].to_f64();
         let numbers = format!("{} + {}", n(sum), n(projection.b[id].to_f64()));
-        let share = format!("{} / {}", n((logit - max).exp()), n(total));
+        let share = format!("{} / {}", n(libm::exp(logit - max)), n(total));
         vec![
             equation("F9", format!("logit({next}) = y·W + b"), numbers, logit),
             equation(
@@ -253,7 +253,7 @@ impl<R: Real> At<'_, R> {
     fn cell_back(&self) -> Vec<Equation> {
         let Spot { step, unit, .. } = self.spot;
         let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
-        let (c_prev, tanh_c) = (self.c(1), self.c(0).tanh());
+        let (c_prev, tanh_c) = (self.c(1), libm::tanh(self.c(0)));
         let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
         let through_h = dh * o * (1.0 - tanh_c * tanh_c);
         let product = |a: f64, b: f64| format!("{}·{}", n(a), n(b));
