@@ -1,6 +1,7 @@
 //! `karenina lab`.
 
 mod api;
+mod beside;
 mod files;
 mod server;
 mod texts;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use clap::Args;
 use karenina::error::{Error, Result};
@@ -22,6 +24,7 @@ use super::input::TextArgs;
 use super::output::{note, output_error, warn};
 use super::settings::ThreadsArg;
 use api::{Door, Lab as Answers, Source};
+pub use beside::Beside;
 
 /// Arguments of `karenina lab`.
 #[derive(Args)]
@@ -145,10 +148,15 @@ fn give_way() {
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
-/// Ends this process when the other end of standard input is closed, as it is when the training ends in whatever way.
+/// How long a page may still see the end of the training.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends this process soon after the other end of standard input is closed, as it is when the training ends in whatever
+/// way.
 fn end_with_standard_input() {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
+        thread::sleep(GRACE);
         std::process::exit(0);
     });
 }

@@ -51,15 +51,12 @@ impl Progress {
     }
 }
 
-/// The end of a run whose first pass is over, or that ends within it.
+/// The end of a run whose first pass is over, or that ends after so many steps in any case.
 fn last_step_of(history: &[LogRow], config: &TrainConfig) -> Option<u64> {
     let is_whole = history.first().is_some_and(|row| row.step == 1);
     let pass = history.iter().position(|row| row.epoch > 1).filter(|_| is_whole);
-    match (pass, config.steps) {
-        (Some(steps), _) => Some(config.last_step(steps as u64)),
-        (None, Some(steps)) => Some(steps),
-        (None, None) => None,
-    }
+    let last = config.last_step(pass.map_or(u64::MAX, |steps| steps as u64));
+    Some(last).filter(|&last| last < u64::MAX)
 }
 
 #[cfg(test)]

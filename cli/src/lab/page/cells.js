@@ -21,7 +21,7 @@ export function createCells(root) {
     el("div", { class: "bar" }, field("colour by layer", parts.layer), field("cell", parts.unit),
       el("span", { class: "legend" }, "tanh c ", el("span", { class: "swatch warm" }, "−1"), el("span", { class: "swatch cool" }, "+1"))),
     parts.text.root, parts.what,
-    el("div", { class: "columns" },
+    el("div", { class: "columns uneven" },
       el("section", {}, el("h3", {}, "High in the span, low elsewhere"), el("div", { class: "scroll", tabindex: -1 }, parts.cells)),
       el("section", {}, el("h3", {}, "The same pattern elsewhere"), parts.places)));
   const only = latest();

@@ -1,6 +1,6 @@
 // Line charts. Points come as they are to be drawn: [x, y], null where there is none.
 
-import { brief, el, svg } from "./dom.js";
+import { el, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BELOW] = [480, 250, 58, 12, 10, 36];
 
@@ -18,10 +18,10 @@ export function chart(series, options) {
   for (const tick of y.ticks) {
     picture.append(
       svg("path", { class: "grid", d: `M${LEFT} ${y.place(tick)}H${WIDTH - RIGHT}` }),
-      svg("text", { class: "end", x: LEFT - 6, y: y.place(tick) + 3.5 }, brief(tick)));
+      svg("text", { class: "end", x: LEFT - 6, y: y.place(tick) + 3.5 }, y.name(tick)));
   }
   for (const tick of x.ticks) {
-    picture.append(svg("text", { class: "mid", x: x.place(tick), y: HEIGHT - BELOW + 15 }, brief(tick)));
+    picture.append(svg("text", { class: "mid", x: x.place(tick), y: HEIGHT - BELOW + 15 }, x.name(tick)));
   }
   picture.append(svg("text", { class: "mid", x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4 }, options.x));
   if (options.at != null && fits(options.at, logX)) {
@@ -52,16 +52,25 @@ function axis(values, isLog, start, end) {
   let [low, high] = [Math.min(...values.map(scale)), Math.max(...values.map(scale))];
   if (!(low < high)) [low, high] = Number.isFinite(low) ? [low - 0.5, low + 0.5] : [0, 1];
   const place = (value) => start + ((scale(value) - low) / (high - low)) * (end - start);
-  return { place, ticks: isLog ? decades(low, high) : rounds(low, high) };
+  return isLog ? { place, ticks: decades(low, high), name: power } : { place, ...rounds(low, high) };
 }
 
 function rounds(low, high) {
   const rough = (high - low) / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((step) => step >= rough) ?? rough;
+  const unit = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((n) => n * unit).find((step) => step >= rough) ?? rough;
   const count = Math.floor(high / step) - Math.ceil(low / step) + 1;
-  return Array.from({ length: count }, (_, n) => Number(((Math.ceil(low / step) + n) * step).toPrecision(12)));
+  const ticks = Array.from({ length: count }, (_, n) => (Math.ceil(low / step) + n) * step);
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  return { ticks, name: (tick) => minus(decimals > 7 ? tick.toExponential(1) : tick.toFixed(decimals)) };
 }
+
+/** The name of a tick on a logarithmic axis. */
+function power(tick) {
+  return minus(tick >= 1e-3 && tick < 1e5 ? String(Number(tick.toPrecision(3))) : tick.toExponential(0));
+}
+
+const minus = (text) => text.replaceAll("-", "−");
 
 function decades(low, high) {
   const digits = high - low < 2 ? [1, 2, 5] : [1];

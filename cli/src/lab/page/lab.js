@@ -42,7 +42,7 @@ async function start() {
   };
   watch(show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  if (state.text === "") state.text = [...(lab.excerpts[0] ?? "to be")].slice(0, START).join("");
+  if (state.text === "") state.text = [...(lab.excerpts[1] ?? lab.excerpts[0] ?? "to be")].slice(0, START).join("");
   show();
 }
 

@@ -42,10 +42,10 @@ export function createStep(root, derivation) {
     el("p", { class: "note" }, "Walk forward, then back through time. → and ← go to the next and the previous equation, " +
       "Shift with them to the next and previous step, ↑ and ↓ from layer to layer, T turns round."),
     el("div", { class: "bar", role: "group", "aria-label": "Walk" },
-      button("⏮", actions.first, { "aria-label": "First equation" }),
+      button("|←", actions.first, { "aria-label": "First equation" }),
       button("← back", actions.back, { id: "back", "aria-label": "Previous equation" }),
       button("on →", actions.ahead, { id: "ahead", "aria-label": "Next equation" }),
-      button("⏭", actions.last, { "aria-label": "Last equation" }),
+      button("→|", actions.last, { "aria-label": "Last equation" }),
       button("turn round", actions.turn, { id: "turn" }),
       field("step", parts.step), field("layer", parts.place), field("unit", parts.unit)),
     parts.where,
