@@ -68,3 +68,26 @@ fn first_line(mut child: Child) -> LabNews {
     let _ = child.wait();
     Err(reason.trim().trim_start_matches("karenina: ").into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The program that is started here is the one that runs the tests, and no lab.
+    #[test]
+    fn a_lab_that_does_not_start_says_why_once() {
+        let beside = Beside::start(Path::new("nowhere"), 1);
+        let start = Instant::now();
+        let news = loop {
+            if let Some(news) = beside.news() {
+                break news;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "no word of it");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(news.unwrap_err().contains("beside"));
+        assert_eq!(beside.news(), None);
+    }
+}

@@ -20,6 +20,8 @@ const START = 64;
 
 const at = (id) => document.getElementById(id);
 const message = at("message");
+/** Answers that are waited for. */
+let pending = 0;
 
 start().catch(say);
 
@@ -37,8 +39,8 @@ async function start() {
     }
     at("source").hidden = name === "watch";
     showSource();
-    document.body.classList.add("busy");
-    parts.get(name).update().then(clear, say).finally(() => document.body.classList.remove("busy"));
+    document.body.classList.toggle("busy", ++pending > 0);
+    parts.get(name).update().then(clear, say).finally(() => document.body.classList.toggle("busy", --pending > 0));
   };
   watch(show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);

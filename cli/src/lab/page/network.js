@@ -98,12 +98,12 @@ function column(picture, walk, t, middle, y, view) {
   picture.append(svg("text", { class: `mid small${view.step === t ? " now" : ""}`, x: middle, y: y(0) + 24 }, t));
 }
 
-/** Four characters at most. */
+/** Five characters at most. */
 function short(value) {
   const size = Math.abs(value);
   const sign = value < 0 ? "−" : "";
   if (size === 0) return "0";
-  if (size < 0.01) return `${sign}e${Math.floor(Math.log10(size))}`.replace("e-", "e−");
+  if (size < 0.01) return sign + size.toExponential(0).replace("e-", "e−");
   return sign + (size < 1 ? size.toFixed(2).slice(1) : size.toPrecision(size < 10 ? 2 : 3));
 }
 

@@ -183,6 +183,7 @@ function showEquations({ parts, list, at }, derivation) {
   const link = (equation) => button(equation.label, (event) => derivation.open(equation.label, event.currentTarget),
     { class: "label", "aria-label": `${equation.label}: show its derivation` });
   const current = list[at];
+  parts.now.className = state.phase;
   parts.now.replaceChildren(
     el("p", { class: "symbols" }, link(current), current.symbols),
     el("p", { class: "numbers" }, `= ${current.numbers}`),
