@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 /// Networks in `f64` that are kept in memory.
 const NETWORKS: usize = 3;
 /// Texts that are kept with all that the networks thought of them.
-const WALKS: usize = 6;
+const WALKS: usize = 4;
 /// Characters of a text, at most.
 const LONGEST: usize = 4000;
 /// Operations forward through a text, at most: some ten seconds.

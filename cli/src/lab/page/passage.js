@@ -39,11 +39,16 @@ export function passage(label, onchoose) {
     /** Draws `characters`; `look(n)` gives the class, the strength from 0 to 1, and the title of each. */
     draw(characters, look, place = at, start = place) {
       [at, anchor] = [place, start];
-      const marks = characters.map((c, n) => {
-        const { name = "", share = 0, title = null } = look(n);
-        return el("i", { class: name, "--share": `${Math.round(share * 75)}%`, title }, c === "\n" ? "⏎\n" : c);
+      const words = characters.map((c) => (c === "\n" ? "⏎\n" : c));
+      // The marks that are there stay, so that a click or a drag on one of them goes on.
+      const isSame = words.length === root.children.length && [...root.children].every((mark, n) => mark.textContent === words[n]);
+      if (!isSame) root.replaceChildren(...words.map((word) => el("i", {}, word)));
+      [...root.children].forEach((mark, n) => {
+        const { name = "", share = 0, title = "" } = look(n);
+        mark.className = name;
+        mark.style.setProperty("--share", `${Math.round(share * 75)}%`);
+        mark.title = title ?? "";
       });
-      root.replaceChildren(...marks);
     },
   };
 }

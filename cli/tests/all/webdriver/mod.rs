@@ -77,18 +77,10 @@ impl Browser {
         self.post("/url", &json!({ "url": address }));
     }
 
-    /// Clicks the element that `selector` finds; if the page replaces it in between, the new one.
+    /// Clicks the element that `selector` finds.
     pub fn click(&self, selector: &str) {
-        loop {
-            let path =
-                format!("/session/{}/element/{}/click", self.session, self.element(selector));
-            let answer = self.exchange("POST", &path, &json!({})).unwrap();
-            match answer["value"]["error"].as_str() {
-                None => return,
-                Some("stale element reference") => {}
-                Some(_) => panic!("{selector}: {answer}"),
-            }
-        }
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/click"), &json!({}));
     }
 
     /// Types into the element that `selector` finds, in the place of what is there.
