@@ -54,7 +54,7 @@ impl Source {
 /// A network in `f64`.
 #[derive(Debug)]
 pub struct Network {
-    /// What it is called in caches.
+    /// What a request may call it for always the same network.
     pub key: String,
     /// Training steps behind it.
     pub step: u64,
@@ -91,13 +91,15 @@ impl Network {
 #[derive(Debug)]
 pub struct Networks {
     pub sources: Vec<Source>,
+    best: Cache<u64>,
     networks: Cache<Network>,
     walks: Cache<Walk>,
 }
 
 impl Networks {
     pub fn new(sources: Vec<Source>) -> Self {
-        Self { sources, networks: Cache::new(NETWORKS), walks: Cache::new(WALKS) }
+        let best = Cache::new(sources.len());
+        Self { sources, best, networks: Cache::new(NETWORKS), walks: Cache::new(WALKS) }
     }
 
     /// The source with this number.
@@ -115,37 +117,34 @@ impl Networks {
     /// The network called `name`: the number of its run, and after a colon a step; without one the best.
     pub fn network(&self, name: &str) -> Result<Arc<Network>, Refusal> {
         let (run, step) = parse(name)?;
-        match self.source(run)? {
+        let source = self.source(run)?;
+        match source {
             Source::New { network, .. } => Ok(Arc::clone(network)),
             Source::Run { path, .. } if !path.is_dir() => {
-                self.load(format!("{run}"), || Ok(Checkpoint::load(path)?))
+                let key = format!("{run}");
+                self.networks.get(&key, || Network::new(key.clone(), Checkpoint::load(path)?))
             }
-            source @ Source::Run { path, .. } => {
+            Source::Run { path, .. } => {
                 let entries = source.checkpoints()?;
-                match step {
-                    // A newer checkpoint may be better.
-                    None => {
-                        let newest = entries.last().map_or(0, |entry| entry.step);
-                        self.load(format!("{run}@{newest}"), || Ok(load_best(path)?.checkpoint))
-                    }
-                    Some(step) => {
-                        let entry = entries.iter().rev().find(|entry| entry.step == step);
-                        let entry = entry.ok_or_else(|| {
-                            Refusal::new(404, format!("run {run} has no checkpoint of step {step}"))
-                        })?;
-                        self.load(format!("{run}:{step}"), || Ok(Checkpoint::load(&entry.path)?))
-                    }
-                }
+                let step = step.map_or_else(|| self.best(run, path, &entries), Ok)?;
+                let key = format!("{run}:{step}");
+                self.networks.get(&key, || {
+                    let entry = entries.iter().rev().find(|entry| entry.step == step);
+                    let entry = entry.ok_or_else(|| {
+                        Refusal::new(404, format!("run {run} has no checkpoint of step {step}"))
+                    })?;
+                    Network::new(key.clone(), Checkpoint::load(&entry.path)?)
+                })
             }
         }
     }
 
-    fn load(
-        &self,
-        key: String,
-        load: impl FnOnce() -> Result<Checkpoint, Refusal>,
-    ) -> Result<Arc<Network>, Refusal> {
-        self.networks.get(&key, || Network::new(key.clone(), load()?))
+    /// The step of a run's best checkpoint; looked for again when there is a newer one, which may be better.
+    fn best(&self, run: usize, path: &Path, entries: &[Entry]) -> Result<u64, Refusal> {
+        let newest = entries.last().map_or(0, |entry| entry.step);
+        let best =
+            self.best.get(&format!("{run} {newest}"), || Ok(load_best(path)?.checkpoint.step));
+        best.map(|step| *step)
     }
 
     /// `text` on its way through the network called `name`.

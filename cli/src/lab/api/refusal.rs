@@ -24,6 +24,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let status = match &error {
             Error::NoMemory { .. } => 503,
+            Error::NoCheckpoint { .. } => 404,
             error if error.is_missing() => 404,
             Error::UnknownCharacter { .. } => 400,
             error if error.is_usage() => 400,

@@ -178,7 +178,11 @@ fn look(checkpoint: Checkpoint, text: &str) -> Result<Value, Refusal> {
     let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
     let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
     let characters = network.vocabulary.characters();
-    let norms = Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms();
+    // A text of characters that it does not know says nothing of its gradient.
+    let norms = match ids.len() {
+        0 | 1 => Vec::new(),
+        _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
+    };
     let written = sample(checkpoint, SAMPLE, 0);
     Ok(json!({ "step": written.step, "loss": written.loss, "text": written.text, "norms": norms }))
 }

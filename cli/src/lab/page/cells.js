@@ -37,7 +37,7 @@ async function draw(parts, seen) {
   const steps = seen.steps.length;
   const [from, to] = [Math.min(state.from, steps), Math.min(state.to, steps)];
   const isSpan = from < to && to - from < steps;
-  const on = { network: state.net, text: state.text };
+  const on = { network: seen.network, text: state.text };
   const contrast = isSpan ? await only(ask("contrast", { ...on, from, to, count: LISTED })) : { cells: [], similar: [] };
   if (!contrast) return;
   const best = contrast.cells[0] ?? { layer: 0, unit: 0 };

@@ -87,7 +87,7 @@ async function draw(context) {
   Object.assign(parts.slider, { min: -state.range, max: state.range, step: state.range / 100 });
   parts.slider.value = state.epsilon;
   parts.what.textContent = meaning(seen, tensor, row, column);
-  const at = { network: state.net, text: state.text, tensor, row, column };
+  const at = { network: seen.network, text: state.text, tensor, row, column };
   await Promise.all([nudge(parts, at), curves(context, at), matrix(context)]);
 }
 
@@ -159,7 +159,7 @@ async function matrix(context) {
   const { parts } = context;
   const at = weight(context);
   const part = partOf(at);
-  const found = await onlyMatrix(ask("matrix", { network: state.net, text: state.text, tensor: at.tensor, ...part }));
+  const found = await onlyMatrix(ask("matrix", { network: context.walk.network, text: state.text, tensor: at.tensor, ...part }));
   if (!found) return;
   const values = found[state.show];
   const { matrix: canvas } = parts;

@@ -43,7 +43,7 @@ async function draw(parts, seen) {
   const last = seen.steps.length - 1;
   const at = state.at < 0 || state.at > last ? last : state.at;
   const window = state.window > 0 ? state.window : seen.unroll;
-  const networks = [state.net, state.net2].filter((name) => name !== "");
+  const networks = [seen.network, state.net2].filter((name) => name !== "");
   const answers = await only(ask("reach", { networks, text: state.text, at, window }));
   if (!answers) return;
   put(parts.window, window);

@@ -4,7 +4,7 @@ import { ask, brief, button, colour, el, field, latest, number, put, remembered,
 import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
-const equationsAt = remembered((question) => ask("equations", question));
+const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered((question) => ask(name, question), 60));
 const FORWARD = /^F([1-8])$/;
 const OUTPUT = { forward: /^F(9|1[01])$/, backward: /^B[1-4]$/ };
 const BACKWARD = /^B([5-9]|1\d|2[01])$/;
@@ -130,11 +130,11 @@ async function draw(context, derivation) {
   const { walk: seen, parts } = context;
   const { step, unit, layer, isOutput, layers, place } = spot(context);
   const range = windowAround(step, seen.steps.length, parts.picture.clientWidth || 900);
-  const on = { network: state.net, text: state.text };
+  const on = { network: seen.network, text: state.text };
   const answers = await only(Promise.all([
     equationsAt({ ...on, step, layer, unit }),
-    ask("strips", { ...on, unit, from: range[0], to: range[1] }),
-    ask("map", { ...on, layer, quantity: state.quantity, units: unitsShown(seen), steps: stepsShown(seen, step) }),
+    stripsOf({ ...on, unit, from: range[0], to: range[1] }),
+    mapOf({ ...on, layer, quantity: state.quantity, units: unitsShown(seen), steps: stepsShown(seen, step) }),
   ]));
   if (!answers) return;
   const [equations, strips, map] = answers;

@@ -15,7 +15,7 @@ export function createWrite(root) {
     control.addEventListener("input", () => set({ [key]: Number(control.value) }));
     return control;
   };
-  const context = { written: [], at: null, isRunning: false, key: "", pace: 1 };
+  const context = { written: [], at: null, isRunning: false, key: "", network: "0", pace: 1 };
   const parts = {
     temperature: range("temperature", "temperature", 0, 2, 0.05),
     topn: range("topn", "topn", 0, 50, 1),
@@ -57,7 +57,7 @@ async function update(context) {
   put(parts.seed, state.seed);
   if (context.key !== keyOf()) {
     stop(context);
-    Object.assign(context, { key: keyOf(), written: [], at: null });
+    Object.assign(context, { key: keyOf(), network: state.net, written: [], at: null });
     const wanted = Math.min(state.written, MOST);
     while (context.written.length < wanted) await add(context, Math.min(100, wanted - context.written.length));
   }
@@ -70,8 +70,8 @@ function restart(context, changes) {
   set({ written: 0, ...changes });
 }
 
-const question = (text, count, drawn) => ({
-  network: state.net, text, count, drawn, temperature: state.temperature, top_n: state.topn, top_p: state.topp, seed: state.seed,
+const question = ({ network }, text, count, drawn) => ({
+  network, text, count, drawn, temperature: state.temperature, top_n: state.topn, top_p: state.topp, seed: state.seed,
 });
 
 const wholeText = ({ written }) => state.text + written.map(({ character }) => character).join("");
@@ -79,8 +79,9 @@ const wholeText = ({ written }) => state.text + written.map(({ character }) => c
 /** Writes `count` characters more. */
 async function add(context, count) {
   const key = context.key;
-  const answer = await ask("write", question(wholeText(context), count, context.written.length));
+  const answer = await ask("write", question(context, wholeText(context), count, context.written.length));
   if (key !== context.key) return;
+  context.network = answer.network; // the best may be another by now
   [...answer.written].forEach((character, n) => context.written.push({ character, probability: answer.probabilities[n] }));
 }
 
@@ -134,7 +135,7 @@ async function look(context) {
       : { name: "given" };
   }, Math.min(chosen, all.length - 1));
   const text = all.slice(0, chosen).join("");
-  const answer = await only(ask("write", question(text, 0, 0)));
+  const answer = await only(ask("write", question(context, text, 0, 0)));
   if (answer) showBars(context, answer, text, all[chosen]);
 }
 
