@@ -65,6 +65,10 @@ impl Lab {
         let door = Door::new(token()?, port);
         let address = door.address();
         let answers = Answers::new(sources, excerpts, self.last_step);
+        let answer = Box::new(move |name: &str, body: Option<&[u8]>| match body {
+            Some(body) => answers.ask(name, body),
+            None => answers.get(name),
+        });
         let said = writeln!(io::stdout(), "{address}").and_then(|()| io::stdout().flush());
         said.map_err(output_error)?;
         if !self.beside {
@@ -73,7 +77,7 @@ impl Lab {
         if self.open {
             open(&address);
         }
-        let served = server::serve(listener, Arc::new(server::House { door, answers, pool }));
+        let served = server::serve(listener, Arc::new(server::House { door, answer, pool }));
         served.map_err(|source| Error::Io { action: "serve", path: address.into(), source })?;
         Ok(ExitCode::SUCCESS)
     }

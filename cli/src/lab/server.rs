@@ -17,13 +17,13 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rayon::ThreadPool;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::api::{Door, Lab, Refusal, Route};
+use super::api::{Door, Refusal, Route};
 use super::files::file;
 
 /// Connections at a time; more wait at the door.
@@ -47,10 +47,13 @@ const BODY: usize = 64 << 10;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Answers a question, by its name and its body if it has one.
+type Answer = dyn Fn(&str, Option<&[u8]>) -> Result<Value, Refusal> + Send + Sync;
+
 /// All that a request needs.
 pub struct House {
     pub door: Door,
-    pub answers: Lab,
+    pub answer: Box<Answer>,
     pub pool: ThreadPool,
 }
 
@@ -132,16 +135,13 @@ async fn respond(
         }
         Route::Get(name) | Route::Ask(name) => {
             let (name, is_question) = (name.to_string(), request.method() == Method::POST);
-            let body = if is_question { body(request).await? } else { Bytes::new() };
+            let body = if is_question { Some(body(request).await?) } else { None };
             let turn = timeout(TURN, turns.acquire_owned()).await.map_err(|_| busy())?;
             let work = spawn_blocking({
                 let house = Arc::clone(&house);
                 move || {
                     let _turn = turn; // held until the work is done, whether or not anybody waits for it
-                    house.pool.install(|| match is_question {
-                        true => house.answers.ask(&name, &body),
-                        false => house.answers.get(&name),
-                    })
+                    house.pool.install(|| (house.answer)(&name, body.as_deref()))
                 }
             });
             // A panic ends here.
@@ -181,4 +181,38 @@ fn response(status: StatusCode, body: Bytes, kind: &'static str) -> Response<Ful
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn a_question_that_panics_fails_alone() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answer = |name: &str, _: Option<&[u8]>| match name {
+            "bad" => panic!("this panic belongs to the test"),
+            _ => Ok(json!(name)),
+        };
+        let pool = karenina::train::thread_pool(1).unwrap();
+        let door = Door::new("token".into(), port);
+        let house = Arc::new(House { door, answer: Box::new(answer), pool });
+        std::thread::spawn(move || serve(listener, house));
+        let ask = |name: &str| {
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let head = format!("GET /token/api/{name} HTTP/1.1\r\nHost: localhost:{port}\r\n");
+            stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer
+        };
+        for _ in 0..2 * AT_ONCE {
+            let answer = ask("bad");
+            assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("stumble"), "{answer}");
+            assert!(ask("good").ends_with("\"good\""));
+        }
+    }
 }
