@@ -11,6 +11,8 @@ mod gradcheck;
 mod hints;
 mod import;
 mod input;
+#[cfg(feature = "lab")]
+mod lab;
 mod output;
 mod pages;
 mod plan;
@@ -62,6 +64,9 @@ enum Command {
     Import(import::Import),
     /// Write an HTML page that shows a trained network at a glance
     Report(report::Report),
+    /// Serve pages on this machine to step through gradients and to watch runs
+    #[cfg(feature = "lab")]
+    Lab(lab::Lab),
     /// Print a script that completes karenina's commands in a shell
     Completions(describe::Completions),
     /// Print a manual page, to be read with `man -l -`
@@ -84,6 +89,8 @@ fn main() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Report(report) => report.run(),
+        #[cfg(feature = "lab")]
+        Command::Lab(lab) => lab.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(man) => man.run(Cli::command()),
     });

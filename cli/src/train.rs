@@ -16,8 +16,10 @@ use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer};
 
+#[cfg(feature = "lab")]
+use super::lab::Beside;
 use super::output::{OutputArgs, output_error, read_enough, warn};
-use super::progress::{Event, Screen, WINDOW};
+use super::progress::{Event, LabNews, Screen, WINDOW};
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe};
 use super::shell::{command, path_word, resuming};
@@ -39,6 +41,7 @@ and errors. The key \"event\" of an object says which other keys it has:
           threads, config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
+  lab     address (with --lab)
   saved   step, file
   sample  step, text
   end     step, reason (finished, nothing to do, or stopped, which is by a signal), file
@@ -71,6 +74,10 @@ pub struct Train {
     /// Show no samples while training
     #[arg(long)]
     no_samples: bool,
+    /// Serve `karenina lab` beside the training, to watch it in a browser
+    #[cfg(feature = "lab")]
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -125,7 +132,13 @@ impl Train {
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
-        self.train(run, screen, &signals)
+        #[cfg(feature = "lab")]
+        let lab = self.lab.then(|| Beside::start(&self.run, last));
+        #[cfg(feature = "lab")]
+        let news = || lab.as_ref().and_then(Beside::news);
+        #[cfg(not(feature = "lab"))]
+        let news = || None;
+        self.train(run, screen, &signals, news)
     }
 
     /// A new run on `corpus`, of which a copy in other ids would be too much.
@@ -205,9 +218,18 @@ impl Train {
         });
     }
 
-    /// The loop: shows what the run reports, and stops it when a signal came.
-    fn train(&self, mut run: Run, mut screen: Screen, signals: &Signals) -> Result<ExitCode> {
+    /// The loop: shows what the run and a lab report, and stops the run when a signal came.
+    fn train(
+        &self,
+        mut run: Run,
+        mut screen: Screen,
+        signals: &Signals,
+        of_lab: impl Fn() -> Option<LabNews>,
+    ) -> Result<ExitCode> {
         while let Some(event) = run.next() {
+            if let Some(news) = of_lab() {
+                screen.lab(news);
+            }
             match event? {
                 RunEvent::Step(report) => screen.step(&report),
                 RunEvent::Saved(path) => self.show_saved(&run, &mut screen, &path),
