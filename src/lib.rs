@@ -89,6 +89,7 @@ pub mod math;
 pub mod memory;
 pub mod model;
 pub mod optim;
+pub mod ranks;
 pub mod reference;
 pub mod sample;
 pub mod study;

@@ -9,6 +9,7 @@ mod gradcheck;
 mod hints;
 mod import;
 mod input;
+mod job;
 mod output;
 mod pages;
 mod plan;

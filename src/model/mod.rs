@@ -12,9 +12,11 @@ mod parameters;
 mod rounded;
 mod shard;
 mod sums;
+mod together;
 
 pub use network::{Network, Prepared};
 pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};
 #[doc(hidden)]
 pub use shard::{LayerTape, Shard};
+pub(crate) use together::Part;

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod run;
 mod threads;
 mod trainer;
+mod workers;
 
 pub use config::{TrainConfig, TrainConfigBuilder};
 #[doc(hidden)]
@@ -19,3 +20,4 @@ pub use identity::RunId;
 pub use log::LogRow;
 pub use threads::{thread_count, thread_pool};
 pub use trainer::{StepReport, Trainer};
+pub use workers::Workers;
