@@ -7,7 +7,7 @@ use std::hash::Hasher;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
-use karenina::error::{Error, Result};
+use karenina::error::Result;
 use karenina::math::matmul::kernel_name;
 use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
@@ -71,7 +71,7 @@ impl WorkersArgs {
         }
         let patience = std::time::Duration::from_secs_f64(seconds);
         let joined = karenina_mpi::Mpi::join(patience, |last_words| warn(last_words));
-        joined.map(|mpi| Job(Some(mpi))).map_err(|error| Error::Setting {
+        joined.map(|mpi| Job(Some(mpi))).map_err(|error| karenina::error::Error::Setting {
             name: "ranks",
             found: "many".into(),
             expected: format!("1, since {error}"),

@@ -32,8 +32,10 @@ impl Shares {
         if (1..=groups).contains(&ranks) {
             return Ok(Self { groups, ranks });
         }
-        let s = if groups == 1 { "" } else { "s" };
-        let expected = format!("from 1 to {groups}, since the batch has {groups} group{s} of rows");
+        let expected = match groups {
+            1 => "1, since the rows of the batch are a single group".into(),
+            _ => format!("from 1 to {groups}, since the batch has {groups} groups of rows"),
+        };
         Err(Error::setting("ranks", ranks, expected))
     }
 

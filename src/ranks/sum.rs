@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use zerocopy::IntoBytes;
 
-use super::{Ranks, Shares};
+use super::exchange::Ranks;
+use super::shares::Shares;
 use crate::math::simd::vectorised;
 use crate::math::sums::{add_runs, even_part};
 

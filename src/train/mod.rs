@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod config;
 mod files;
+mod follow;
 mod identity;
 #[cfg(feature = "interchange")]
 pub mod interchange;

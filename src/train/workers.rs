@@ -3,13 +3,8 @@
 //! Rank 0 leads. Whatever it trains, the others are told to do their part of, so only rank 0 reads and writes a run's
 //! folder, and only rank 0 has to know what comes next.
 
-use std::path::Path;
-
 use super::checkpoint::Checkpoint;
-use super::trainer::Trainer;
-use crate::error::Result;
 use crate::ranks::Ranks;
-use crate::text::corpus::Corpus;
 
 /// Threads and ranks. A number of threads stands for this process alone: `Trainer::new(&corpus, config, 2)`.
 #[derive(Clone, Debug)]
@@ -50,7 +45,8 @@ pub(super) enum Order {
 }
 
 impl Order {
-    const ALL: [Self; 6] =
+    /// All of them, each at the place of its byte.
+    pub const ALL: [Self; 6] =
         [Self::Begin, Self::Step, Self::Skip, Self::Validate, Self::Gather, Self::Leave];
 }
 
@@ -73,37 +69,5 @@ impl Workers {
             self.lead(Order::Begin);
             self.ranks.broadcast_all(checkpoint.encode());
         }
-    }
-
-    /// In every rank but 0: takes part in whatever rank 0 trains on `corpus`, until it is [dismissed](Workers::dismiss).
-    pub fn follow(&self, corpus: &Corpus) {
-        let mut trainer = None;
-        loop {
-            let mut byte = [0];
-            self.ranks.broadcast(&mut byte);
-            let order = Order::ALL[usize::from(byte[0])];
-            match (order, &mut trainer) {
-                (Order::Leave, _) => return,
-                (Order::Begin, old) => {
-                    *old = None; // its memory goes before the next one's comes
-                    // Rank 0 knows by then why a rank cannot take part.
-                    trainer = self.join(corpus).ok();
-                }
-                (_, None) => unreachable!("{order:?} without a beginning"),
-                // Every rank sees the same numbers, and rank 0 decides what becomes of those that are not finite.
-                (Order::Step, Some(trainer)) => drop(trainer.update()),
-                (Order::Skip, Some(trainer)) => trainer.skip_batch(),
-                (Order::Validate, Some(trainer)) => drop(trainer.validate()),
-                (Order::Gather, Some(trainer)) => trainer.gather_state(),
-            }
-        }
-    }
-
-    /// The trainer of this rank's part, from the checkpoint that rank 0 sends.
-    fn join(&self, corpus: &Corpus) -> Result<Trainer> {
-        let bytes = self.ranks.broadcast_all(Vec::new());
-        let checkpoint = Checkpoint::decode(Path::new("rank 0's checkpoint"), &bytes);
-        drop(bytes);
-        Trainer::take_part(checkpoint, corpus, self.clone())
     }
 }
