@@ -53,11 +53,12 @@ impl WorkersArgs {
             });
             return result;
         }
-        // What has gone wrong is said once, by rank 0.
-        let Ok(corpus) = corpus else { return Ok(ExitCode::FAILURE) };
-        let asked = ranks.clone();
-        let _signals = Signals::register(move |signal| asked.ask_to_stop(signal));
-        workers.follow(&corpus);
+        // What has gone wrong is said once, by rank 0, which a launcher would end if another rank failed before.
+        if let Ok(corpus) = corpus {
+            let asked = ranks.clone();
+            let _signals = Signals::register(move |signal| asked.ask_to_stop(signal));
+            workers.follow(&corpus);
+        }
         Ok(ExitCode::SUCCESS)
     }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::checkpoint::Checkpoint;
+use super::memory::Memory;
 use super::trainer::Trainer;
 use super::workers::{Order, Workers};
 use crate::error::Result;
@@ -38,6 +39,11 @@ impl Workers {
         let bytes = self.ranks.broadcast_all(Vec::new());
         let checkpoint = Checkpoint::decode(Path::new("rank 0's checkpoint"), &bytes);
         drop(bytes);
+        let checkpoint = checkpoint.and_then(|checkpoint| {
+            let Checkpoint { config, vocabulary, .. } = &checkpoint;
+            Memory::of_rank(config, corpus, vocabulary.len(), &self.ranks)?.require(config)?;
+            Ok(checkpoint)
+        });
         Trainer::take_part(checkpoint, corpus, self.clone())
     }
 }
