@@ -171,6 +171,15 @@ pub enum Error {
         /// Why it was not saved.
         source: Box<Error>,
     },
+    /// One of several ranks cannot train with the others.
+    Rank {
+        /// Which one.
+        rank: usize,
+        /// Its machine.
+        machine: String,
+        /// What is wrong with it, and what would work.
+        reason: String,
+    },
     /// The loss or a gradient is no longer a finite number.
     NotFinite {
         /// The step that was being computed.
@@ -278,6 +287,7 @@ impl fmt::Display for Error {
                  back, {back}",
                 path.display()
             ),
+            Self::Rank { rank, machine, reason } => write!(f, "rank {rank} on {machine}: {reason}"),
             Self::NotSaved { step, safe, source } => write_not_saved(f, *step, safe, source),
             Self::NotFinite { step, what, text } => write_not_finite(f, *step, what, text),
         }

@@ -91,6 +91,7 @@ pub mod math;
 pub mod memory;
 pub mod model;
 pub mod optim;
+pub mod ranks;
 #[allow(clippy::disallowed_methods)] // it is compared with the engine, not to the last bit
 pub mod reference;
 pub mod sample;

@@ -34,6 +34,9 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::TextTooShort { fits: Some((batch, unroll)), .. } if takes("batch") => {
             format!("--batch {batch} --unroll {unroll} would fit")
         }
+        Error::Setting { name: "ranks", .. } if takes("groups") => {
+            "a new run has more groups with --groups".into()
+        }
         Error::UnknownCharacter { .. } if takes("skip-unknown") => {
             "--skip-unknown leaves unknown characters out".into()
         }
@@ -78,11 +81,12 @@ mod tests {
     }
 
     /// One error of every kind that has a hint.
-    fn errors() -> [Error; 10] {
+    fn errors() -> [Error; 11] {
         let path = || "f".into();
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
             Error::TextTooShort { found: 2000, batches: 1, needed: 10_000, fits: Some((20, 100)) },
+            setting("ranks"),
             Error::UnknownCharacter { character: 'z', nearest: vec!['y'] },
             Error::NoCheckpoint { path: path() },
             Error::RunExists { path: path() },

@@ -9,6 +9,7 @@ use encoding_rs::{DecoderResult, Encoding, UTF_8};
 use karenina::error::{Error, Result};
 use karenina::memory;
 use karenina::model::{Initialisation, Parameters, Sizes};
+use karenina::ranks::Ranks;
 use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
@@ -35,6 +36,13 @@ impl TextArgs {
     /// See [`read_text`].
     pub fn read(&self) -> Result<Corpus> {
         read_text(&self.texts, self.encoding.as_deref())
+    }
+
+    /// [`TextArgs::read`] in each of several `ranks`, of which a launcher gives its input to one alone.
+    pub fn read_on(&self, ranks: &Ranks) -> Result<Corpus> {
+        let takes_input = self.texts.iter().any(|path| path == Path::new("-"));
+        demand(ranks.is_alone() || !takes_input, "TEXT", "-", "a file where several ranks train")?;
+        self.read()
     }
 
     /// The text on which to look at `checkpoint`.

@@ -11,6 +11,7 @@ mod gradcheck;
 mod hints;
 mod import;
 mod input;
+mod job;
 #[cfg(feature = "lab")]
 mod lab;
 mod output;

@@ -7,7 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::BinaryBytes;
 use karenina::error::Result;
-use karenina::study::plan::Plan as Found;
+use karenina::ranks::Ranks;
+use karenina::study::plan::{Exchange, Plan as Found};
+use karenina::text::corpus::Corpus;
+use karenina::train::Workers;
 
 use super::output::{output_error, print_json};
 use super::settings::{Recipe, Start};
@@ -25,11 +28,16 @@ pub struct Plan {
 impl Plan {
     /// Calibrates and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = self.recipe.threads.count()?;
-        self.recipe.validate()?;
-        let corpus = self.recipe.texts.read()?;
-        let Start { corpus, config, reason, .. } = self.recipe.start(corpus, threads)?;
-        let found = Found::new(&corpus, &config, threads)?;
+        let read = |ranks: &Ranks| {
+            self.recipe.validate()?;
+            self.recipe.texts.read_on(ranks)
+        };
+        self.recipe.workers.run(read, |workers, corpus| self.lead(workers, corpus))
+    }
+
+    fn lead(&self, workers: &Workers, corpus: Corpus) -> Result<ExitCode> {
+        let Start { corpus, config, reason, .. } = self.recipe.start(corpus, workers)?;
+        let found = Found::new(&corpus, &config, workers)?;
         if self.json {
             print_json(&found)?;
             return Ok(ExitCode::SUCCESS);
@@ -55,9 +63,13 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
         ("Adam's moments", m.moments),
         ("packed weights", m.packed),
         ("activations", m.tapes),
+        ("other ranks' sums", m.ranks),
         ("text", m.text),
         ("writing a sample", m.sampling),
     ] {
+        if bytes == 0 {
+            continue;
+        }
         writeln!(out, "  {what:22} {:>12}", BinaryBytes(bytes).to_string())?;
     }
     writeln!(
@@ -67,6 +79,18 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
         time(plan.step_seconds)
     )?;
     writeln!(out, "                 {rate:.0} characters/s, threads: {}", plan.threads)?;
+    if plan.ranks > 1 {
+        let Exchange { seconds, waited, .. } = plan.exchange;
+        writeln!(
+            out,
+            "ranks            {}; they exchange for {} of a step, {:.0} % of that while they compute; waiting is \
+             {:.1} % of the step",
+            plan.ranks,
+            time(seconds),
+            100.0 * plan.exchange.overlap(),
+            100.0 * waited / plan.step_seconds
+        )?;
+    }
     let (batches, epoch) = (plan.batches_per_epoch, time(plan.epoch_seconds));
     writeln!(out, "an epoch         {batches} steps, about {epoch}")?;
     writeln!(out, "the run          {} steps, about {}", plan.steps, time(plan.run_seconds))?;

@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::Result;
+use karenina::ranks::Ranks;
 use karenina::study::profile::{PhaseProfile, Profile as Measured};
-use karenina::train::TrainConfig;
+use karenina::text::corpus::Corpus;
+use karenina::train::{TrainConfig, Workers};
 
 use super::input::TextArgs;
+use super::job::WorkersArgs;
 use super::output::{output_error, print_json};
-use super::settings::{Sizes, ThreadsArg, demand};
+use super::settings::{Sizes, demand};
 use super::table::{Table, dim, is_coloured, plain};
 
 /// On a quiet machine the median step takes no longer than this many of the fastest.
@@ -27,7 +30,7 @@ pub struct Profile {
     #[command(flatten)]
     sizes: Sizes,
     #[command(flatten)]
-    threads: ThreadsArg,
+    workers: WorkersArgs,
     /// Steps to measure, after one to warm up [default: as many as take 3 seconds, at least 5]
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
@@ -39,11 +42,17 @@ pub struct Profile {
 impl Profile {
     /// Measures and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = self.threads.count()?;
-        demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
+        let read = |ranks: &Ranks| {
+            demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
+            TrainConfig::preset(&self.preset)?;
+            self.texts.read_on(ranks)
+        };
+        self.workers.run(read, |workers, corpus| self.lead(workers, &corpus))
+    }
+
+    fn lead(&self, workers: &Workers, corpus: &Corpus) -> Result<ExitCode> {
         let config = self.sizes.on_top_of(TrainConfig::preset(&self.preset)?);
-        let corpus = self.texts.read()?;
-        let measured = Measured::measure(&corpus, config, threads, self.steps)?;
+        let measured = Measured::measure(corpus, config, workers, self.steps)?;
         match self.json {
             true => print_json(&measured)?,
             false => print(&measured, &mut io::stdout().lock()).map_err(output_error)?,
@@ -85,6 +94,17 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         )?;
     }
     phases(p).print(out, is_coloured())?;
+    if p.ranks > 1 {
+        writeln!(
+            out,
+            "\n{} ranks, of which this is the first: it exchanges for {:.2} ms of the step, {:.0} % of that while it \
+             computes; waiting is {:.1} % of the step",
+            p.ranks,
+            1e3 * p.exchange.seconds,
+            100.0 * p.exchange.overlap(),
+            100.0 * p.exchange.waited / p.step_seconds,
+        )?;
+    }
     writeln!(
         out,
         "\ntraining {:.0} characters/s; reading the clock took {:.2} % of the step\n\

@@ -30,6 +30,7 @@ pub enum Event<'a> {
         step: u64,
         last_step: u64,
         threads: usize,
+        ranks: usize,
         config: &'a TrainConfig,
     },
     Step {
@@ -167,13 +168,13 @@ impl Screen {
     }
 
     /// As [`Screen::line`], for another thread.
-    pub fn announcer(&self, text: &'static str) -> impl FnOnce() + Send + use<> {
+    pub fn announcer(&self, text: &'static str) -> impl FnOnce(usize) + Send + use<> {
         let bar = match &self.display {
             Display::Bar(bar) => Some(bar.clone()),
             _ => None,
         };
         let is_watched = matches!(self.display, Display::Bar(_) | Display::Lines(_));
-        move || match bar {
+        move |_| match bar {
             Some(bar) => bar.suspend(|| note(text)),
             None if is_watched => note(text),
             None => {}

@@ -15,9 +15,10 @@ use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::Loaded;
-use karenina::train::{TrainConfig, thread_count};
+use karenina::train::{TrainConfig, Workers, thread_count};
 
 use super::input::{TextArgs, load};
+use super::job::WorkersArgs;
 
 /// The sizes of network and batch.
 #[derive(Args)]
@@ -34,6 +35,10 @@ pub struct Sizes {
     /// Time steps of a batch
     #[arg(long, value_name = "T")]
     unroll: Option<usize>,
+    /// Groups into which the rows of a batch are cut: at most so many ranks can share them. Another number changes the
+    /// last bits of the results [default: up to 16, each of at least 512 characters]
+    #[arg(long, value_name = "G")]
+    groups: Option<usize>,
 }
 
 impl Sizes {
@@ -43,6 +48,7 @@ impl Sizes {
         config.layers = self.layers.unwrap_or(config.layers);
         config.batch = self.batch.unwrap_or(config.batch);
         config.unroll = self.unroll.unwrap_or(config.unroll);
+        config.groups = self.groups.unwrap_or(config.groups);
         config
     }
 }
@@ -217,7 +223,7 @@ pub struct Recipe {
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]
-    pub threads: ThreadsArg,
+    pub workers: WorkersArgs,
 }
 
 /// What a new run is to start with.
@@ -245,9 +251,9 @@ impl Recipe {
     }
 
     /// What a new run on `corpus` starts with.
-    pub fn start(&self, corpus: Corpus, threads: usize) -> Result<Start> {
+    pub fn start(&self, corpus: Corpus, workers: &Workers) -> Result<Start> {
         let Some(path) = &self.from else {
-            let (config, reason) = self.choose(&corpus, None, threads)?;
+            let (config, reason) = self.choose(&corpus, None, workers)?;
             return Ok(Start { corpus, model: None, config, reason });
         };
         let Loaded { path, checkpoint: model, .. } = load(path).map_err(|error| match error {
@@ -263,7 +269,7 @@ impl Recipe {
         let is_new = |c: &&char| known.id(**c).is_none();
         let new: Vec<_> = all.characters().iter().filter(is_new).copied().collect();
         let corpus = corpus.in_terms_of(&all)?;
-        let (config, reason) = self.choose(&corpus, Some(&model), threads)?;
+        let (config, reason) = self.choose(&corpus, Some(&model), workers)?;
         let mut start = starting_with(&path, known.len(), &new);
         if !reason.is_empty() {
             start += &format!("; {reason}");
@@ -277,7 +283,7 @@ impl Recipe {
         &self,
         corpus: &Corpus,
         model: Option<&Checkpoint>,
-        threads: usize,
+        workers: &Workers,
     ) -> Result<(TrainConfig, String)> {
         let on_top = |config| self.settings.on_top_of(config);
         let preset = match (self.preset()?, self.minutes) {
@@ -290,7 +296,7 @@ impl Recipe {
             let config = self.settings.with_its_end(on_top(preset), corpus);
             return Ok((config, String::new()));
         }
-        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), threads, |config| {
+        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), workers, |config| {
             on_top(match model {
                 None => config,
                 Some(model) => of_network(config, &model.config),
@@ -330,7 +336,7 @@ fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
 type Fixed = (&'static str, fn(&TrainConfig) -> String);
 
 /// What cannot change in a run.
-const FIXED: [Fixed; 9] = [
+const FIXED: [Fixed; 10] = [
     ("--hidden", |c| c.hidden.to_string()),
     ("--layers", |c| c.layers.to_string()),
     ("--init-sd", |c| match c.initialisation {
@@ -341,6 +347,7 @@ const FIXED: [Fixed; 9] = [
     ("--forget-bias", |c| c.forget_bias.to_string()),
     ("--batch", |c| c.batch.to_string()),
     ("--unroll", |c| c.unroll.to_string()),
+    ("--groups", |c| c.groups_in_use().to_string()),
     ("--seed", |c| c.seed.to_string()),
     ("--validation", |c| c.validation.to_string()),
 ];

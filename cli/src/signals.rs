@@ -21,8 +21,9 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. `announce` is called, on a thread of its own, when the first signal arrives.
-    pub fn register(announce: impl FnOnce() + Send + 'static) -> Self {
+    /// Listens from now on. `announce` is called, on a thread of its own, with the number of the first signal that
+    /// arrives.
+    pub fn register(announce: impl FnOnce(usize) + Send + 'static) -> Self {
         let received = Arc::new(AtomicUsize::new(0));
         let asked = Arc::new(AtomicBool::new(false));
         // Order matters: the first SIGINT finds the flag still down, and raises it. Registration fails
@@ -38,8 +39,9 @@ impl Signals {
         let watched = Arc::clone(&received);
         thread::spawn(move || {
             while is_over.recv_timeout(ANNOUNCED_WITHIN) == Err(RecvTimeoutError::Timeout) {
-                if watched.load(Ordering::Relaxed) != 0 {
-                    return announce();
+                match watched.load(Ordering::Relaxed) {
+                    0 => {}
+                    signal => return announce(signal),
                 }
             }
         });

@@ -9,12 +9,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
-use karenina::train::{TrainConfig, Trainer};
+use karenina::train::{TrainConfig, Trainer, Workers};
 
 #[cfg(feature = "lab")]
 use super::lab::Beside;
@@ -38,7 +39,7 @@ const JSON: &str = "\
 With --json, standard output has one JSON object on each line, and standard error only warnings \
 and errors. The key \"event\" of an object says which other keys it has:
   start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step,
-          threads, config
+          threads, ranks, config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
   lab     address (with --lab)
@@ -103,11 +104,17 @@ fn on_save_error(text: &str) -> std::result::Result<OnSaveError, String> {
 impl Train {
     /// Trains to the end, or until a signal asks to stop.
     pub fn run(self) -> Result<ExitCode> {
-        let threads = self.recipe.threads.count()?;
-        self.recipe.validate()?;
-        let mut corpus = self.recipe.texts.read()?;
+        let read = |ranks: &Ranks| {
+            self.recipe.validate()?;
+            self.recipe.texts.read_on(ranks)
+        };
+        self.recipe.workers.run(read, |workers, corpus| self.lead(workers, corpus))
+    }
+
+    /// The run, as the only process or the first of several.
+    fn lead(&self, workers: &Workers, mut corpus: Corpus) -> Result<ExitCode> {
         // Before the folder is touched. A run that continues has a configuration of its own.
-        let fresh = (!self.resume).then(|| self.begin(&mut corpus, threads)).transpose()?;
+        let fresh = (!self.resume).then(|| self.begin(&mut corpus, workers)).transpose()?;
         let mode = match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
@@ -117,16 +124,16 @@ impl Train {
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));
         let trainer = match checkpoint {
-            None => fresh.map_or_else(|| self.begin(&mut corpus, threads), Ok)?,
+            None => fresh.map_or_else(|| self.begin(&mut corpus, workers), Ok)?,
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
-                let checkpoint = self.go_on(checkpoint, path, &mut corpus)?;
-                Trainer::from_checkpoint(checkpoint, &corpus, threads)?
+                let checkpoint = self.go_on(checkpoint, path, &mut corpus, workers)?;
+                Trainer::from_checkpoint(checkpoint, &corpus, workers)?
             }
         };
         let (last, epoch) = (trainer.last_step(), trainer.batches_per_epoch() as u64);
         let mut screen = Screen::new(self.output, trainer.step(), last, last.div_ceil(epoch));
-        self.introduce(&corpus, &trainer, threads, &mut screen);
+        self.introduce(&corpus, &trainer, &mut screen);
         // From now on there is something to save, at step 0 already.
         let signals = Signals::register(screen.announcer(STOPPING));
         let mut run = Run::new(trainer, folder)?;
@@ -142,12 +149,12 @@ impl Train {
     }
 
     /// A new run on `corpus`, of which a copy in other ids would be too much.
-    fn begin(&self, corpus: &mut Corpus, threads: usize) -> Result<Trainer> {
-        let start = self.recipe.start(take(corpus), threads)?;
+    fn begin(&self, corpus: &mut Corpus, workers: &Workers) -> Result<Trainer> {
+        let start = self.recipe.start(take(corpus), workers)?;
         *corpus = start.corpus;
         let trainer = match start.model {
-            None => Trainer::new(corpus, start.config, threads),
-            Some(model) => Trainer::fine_tuning(&model, corpus, start.config, threads),
+            None => Trainer::new(corpus, start.config, workers),
+            Some(model) => Trainer::fine_tuning(&model, corpus, start.config, workers),
         };
         Ok(trainer?.chosen_because(start.reason))
     }
@@ -158,6 +165,7 @@ impl Train {
         mut checkpoint: Checkpoint,
         path: &Path,
         corpus: &mut Corpus,
+        workers: &Workers,
     ) -> Result<Checkpoint> {
         let mismatch = |reason| Error::Mismatch { path: path.to_path_buf(), reason };
         if checkpoint.text_sha256 != corpus.sha256() {
@@ -176,19 +184,24 @@ impl Train {
         checkpoint.adam.config = checkpoint.config.adam;
         *corpus =
             take(corpus).in_terms_of(&Vocabulary::from_sorted(checkpoint.vocabulary.clone())?)?;
-        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len())
+        Memory::of_rank(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
             .require(&checkpoint.config)?;
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
         Ok(checkpoint)
     }
 
     /// Says what will be done.
-    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, threads: usize, screen: &mut Screen) {
+    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, screen: &mut Screen) {
         let (config, sizes) = (trainer.config(), trainer.sizes());
+        let Workers { threads, ref ranks } = *trainer.workers();
+        let each = match ranks.count() {
+            1 => String::new(),
+            n => format!(" in each of {n} ranks"),
+        };
         let text = self.recipe.texts.name();
         self.output.say(&format!(
             "{text}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
-             characters an epoch, {threads} {}",
+             characters an epoch, {threads} {}{each}",
             corpus.len(),
             sizes.vocabulary,
             sizes.layers,
@@ -214,6 +227,7 @@ impl Train {
             step: trainer.step(),
             last_step: trainer.last_step(),
             threads,
+            ranks: ranks.count(),
             config,
         });
     }
@@ -237,7 +251,8 @@ impl Train {
                 RunEvent::Warning(warning) => screen.warn(&format!("karenina: {warning}")),
                 _ => {}
             }
-            if let Some(signal) = signals.received() {
+            let asked = signals.received().or(run.trainer().workers().ranks.asked_to_stop());
+            if let Some(signal) = asked {
                 let path = run.stop()?;
                 read_enough(end(&run, &mut screen, "stopped", &path))?;
                 self.output.say(&format!(

@@ -34,6 +34,8 @@ pub enum Phase {
     Waiting,
     /// Sums over time and rows: every weight's and bias's gradient.
     ParameterGradients,
+    /// Waiting for what other ranks have to send, as far as nothing is computed meanwhile.
+    Ranks,
     /// The global norm.
     Clip,
     /// Adam's update.
@@ -61,6 +63,7 @@ impl Phase {
         Self::InputBackward,
         Self::Waiting,
         Self::ParameterGradients,
+        Self::Ranks,
         Self::Clip,
         Self::Adam,
         Self::Pack,
@@ -83,6 +86,7 @@ impl Phase {
             Self::InputBackward => "input backward",
             Self::Waiting => "waiting",
             Self::ParameterGradients => "dW",
+            Self::Ranks => "ranks",
             Self::Clip => "clip",
             Self::Adam => "Adam",
             Self::Pack => "pack",
@@ -92,7 +96,10 @@ impl Phase {
     /// Whether shards go through this phase side by side: its seconds are then a sum over shards, of
     /// which as many pass at once as there are threads. The others are wall time.
     pub const fn is_in_shards(self) -> bool {
-        !matches!(self, Self::ParameterGradients | Self::Clip | Self::Adam | Self::Pack)
+        !matches!(
+            self,
+            Self::ParameterGradients | Self::Ranks | Self::Clip | Self::Adam | Self::Pack
+        )
     }
 }
 

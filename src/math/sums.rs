@@ -37,6 +37,8 @@ pub fn default_groups(batch: usize, unroll: usize) -> usize {
 /// The batch's rows are cut into groups of neighbours, as even as can be. A group's positions, in the
 /// order (t, row), are cut into a power of two of pieces, the same number in every group, so that the
 /// pieces of a group are an aligned run.
+///
+/// A process that has only some of the rows sums up [runs](Pieces::of_run) of their groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pieces {
     /// T
@@ -46,6 +48,10 @@ pub struct Pieces {
     groups: usize,
     /// Pieces of a group.
     each: usize,
+    /// The first row that is here, and how many are.
+    rows: (usize, usize),
+    /// The first piece of the sum, and how many it has.
+    summed: (usize, usize),
 }
 
 impl Pieces {
@@ -61,26 +67,46 @@ impl Pieces {
         let largest =
             batch.div_ceil(groups).checked_mul(unroll).expect("positions that can be counted");
         let each = largest.div_ceil(LONGEST_PIECE).next_power_of_two();
-        groups.checked_mul(each).expect("pieces that can be counted");
-        Self { unroll, batch, groups, each }
+        let count = groups.checked_mul(each).expect("pieces that can be counted");
+        Self { unroll, batch, groups, each, rows: (0, batch), summed: (0, count) }
     }
 
-    /// How many pieces there are, in all groups together.
+    /// The pieces of the groups `here`, all whose rows are here. Its sum is one of the whole tree only if they
+    /// are a run: see [`Pieces::of_run`].
+    pub fn held(self, here: Range<usize>) -> Self {
+        let first = even_part(self.batch, self.groups, here.start).start;
+        let end = even_part(self.batch, self.groups, here.end - 1).end;
+        Self { rows: (first, end - first), ..self.of_run(here) }
+    }
+
+    /// The sum over the groups `run` alone, an aligned run of those that are here.
+    pub fn of_run(self, run: Range<usize>) -> Self {
+        Self { summed: (run.start * self.each, run.len() * self.each), ..self }
+    }
+
+    /// How many pieces the sum has, in all its groups together.
     pub fn count(&self) -> usize {
-        self.groups * self.each
+        self.summed.1
     }
 
-    /// B and T.
+    /// Rows that are here, of the whole batch B, and T.
     pub fn batch_and_unroll(&self) -> (usize, usize) {
-        (self.batch, self.unroll)
+        (self.rows.1, self.unroll)
     }
 
-    /// The positions (t, row) of a piece, in the order in which they are added.
+    /// Which rows of the batch are here.
+    pub fn rows(&self) -> Range<usize> {
+        self.rows.0..self.rows.0 + self.rows.1
+    }
+
+    /// The positions (t, row) of a piece, in the order in which they are added; rows count from the first that
+    /// is here.
     pub fn positions(&self, piece: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let piece = self.summed.0 + piece;
         let rows = even_part(self.batch, self.groups, piece / self.each);
         let part = even_part(rows.len() * self.unroll, self.each, piece % self.each);
-        let (first, mut t, mut row) =
-            (rows.start, part.start / rows.len(), part.start % rows.len());
+        let first = rows.start - self.rows.0;
+        let (mut t, mut row) = (part.start / rows.len(), part.start % rows.len());
         part.map(move |_| {
             let position = (t, first + row);
             row += 1;
@@ -137,14 +163,20 @@ pub(crate) fn meeting_level(a: usize, b: usize) -> u32 {
 /// Adds sums of pieces, or of equally long aligned runs of pieces, along the tree; none of none.
 ///
 /// * `add(earlier, later)`
-pub fn add_in_pairs<S>(
-    sums: impl IntoIterator<Item = S>,
+pub fn add_in_pairs<S>(sums: impl IntoIterator<Item = S>, add: impl FnMut(S, S) -> S) -> Option<S> {
+    add_runs(sums.into_iter().map(|sum| (0, sum)), add)
+}
+
+/// [`add_in_pairs`] of the sums of aligned runs of different length: each with its level, the logarithm of
+/// its length to base 2.
+pub(crate) fn add_runs<S>(
+    sums: impl IntoIterator<Item = (usize, S)>,
     mut add: impl FnMut(S, S) -> S,
 ) -> Option<S> {
     let mut waiting = [const { None }; usize::BITS as usize];
-    for sum in sums {
+    for (level, sum) in sums {
         let mut carried = Some(sum);
-        for level in &mut waiting {
+        for level in &mut waiting[level..] {
             let Some(sum) = carried.take() else { break };
             match level.take() {
                 Some(earlier) => carried = Some(add(earlier, sum)),
@@ -156,7 +188,7 @@ pub fn add_in_pairs<S>(
 }
 
 /// Part `index` of `0..n` in so many parts, as even as can be: the first ones may be longer by one.
-fn even_part(n: usize, parts: usize, index: usize) -> Range<usize> {
+pub(crate) fn even_part(n: usize, parts: usize, index: usize) -> Range<usize> {
     let (short, longer) = (n / parts, n % parts);
     let start = index * short + index.min(longer);
     start..start + short + usize::from(index < longer)

@@ -12,6 +12,7 @@ mod parameters;
 mod rounded;
 mod shard;
 mod sums;
+mod together;
 
 #[doc(hidden)]
 pub use network::Division;
@@ -20,3 +21,4 @@ pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};
 #[doc(hidden)]
 pub use shard::{LayerTape, Shard};
+pub(crate) use together::Part;

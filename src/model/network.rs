@@ -21,6 +21,7 @@ use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::model::shard::Shard;
 use crate::model::sums::{ByCharacter, sum_of_losses, sum_over_positions};
+use crate::ranks::Shares;
 
 /// The memory of a training step, allocated once and reused by every step.
 ///
@@ -45,8 +46,11 @@ use crate::model::sums::{ByCharacter, sum_of_losses, sum_over_positions};
 #[derive(Clone, Debug)]
 pub struct Network<R: Real> {
     sizes: Sizes,
-    /// The shape of all sums over positions.
-    pieces: Pieces,
+    /// B
+    batch: usize,
+    /// The shape of all sums over positions: of one, or where other ranks have the other rows, of each run of the
+    /// groups that are here.
+    runs: Vec<Pieces>,
     packed: PackedWeights<R>,
     /// None before the first gradient.
     transposed: Option<PackedWeights<R>>,
@@ -63,16 +67,14 @@ impl<R: Real> Network<R> {
     /// # Panics
     /// Without rows, steps or layers.
     pub fn new(sizes: Sizes, batch: usize, unroll: usize, threads: usize) -> Self {
-        let (groups, division) =
-            (default_groups(batch, unroll), Division::new(sizes.hidden, batch, threads));
-        Self::divided(sizes, (batch, unroll), groups, division)
+        let division = Division::new(sizes.hidden, batch, threads);
+        Self::divided(sizes, (batch, unroll), default_groups(batch, unroll), division)
     }
 
-    /// [`Network::new`] with the rows of the batch cut into so many `groups` for sums (see [`Pieces`]): their
-    /// number changes the last bits of a gradient, the `division` among threads does not.
+    /// [`Network::new`] with so many `groups` and another `division` among threads.
     ///
     /// # Panics
-    /// Without rows, steps or layers, and unless each group has a row.
+    /// As [`Network::new`], and unless each group has a row.
     #[doc(hidden)]
     pub fn divided(
         sizes: Sizes,
@@ -80,22 +82,40 @@ impl<R: Real> Network<R> {
         groups: usize,
         division: Division,
     ) -> Self {
+        let shares = Shares::new(groups, 1).expect("at least one group");
+        Self::on_rank(sizes, (batch, unroll), (shares, 0), division)
+    }
+
+    /// [`Network::new`] for one of several ranks, with the rows of its groups alone. The number of groups in all
+    /// `shares` changes the last bits of a gradient (see [`Pieces`]), that of ranks, shards and threads does not.
+    ///
+    /// # Panics
+    /// Without rows, steps or layers, and unless each group has a row.
+    pub(crate) fn on_rank(
+        sizes: Sizes,
+        (batch, unroll): (usize, usize),
+        (shares, rank): (Shares, usize),
+        division: Division,
+    ) -> Self {
         assert!(batch > 0 && unroll > 0, "a batch of {batch} rows over {unroll} steps");
         assert!(sizes.layers > 0, "a network without layers");
-        let pieces = Pieces::new(batch, unroll, groups);
-        let rows = batch.div_ceil(division.shards.clamp(1, batch));
+        let here = Pieces::new(batch, unroll, shares.groups()).held(shares.of(rank));
+        let rows = here.rows();
+        let height = rows.len().div_ceil(division.shards.clamp(1, rows.len()));
         let shard = |first: usize| {
-            let (range, team) = (first..(first + rows).min(batch), Team::new(division.members));
+            let (range, team) =
+                (first..(first + height).min(rows.end), Team::new(division.members));
             Shard::new(sizes, range, (batch, unroll), team)
         };
-        let shards = (0..batch).step_by(rows).map(shard).collect();
+        let shards = rows.clone().step_by(height).map(shard).collect();
         Self {
             sizes,
-            pieces,
+            batch,
+            runs: shares.runs(rank).into_iter().map(|run| here.of_run(run)).collect(),
             packed: PackedWeights::new(sizes, false, R::packed),
             transposed: None,
             shards,
-            by_character: ByCharacter::new(sizes, pieces),
+            by_character: ByCharacter::new(sizes, here),
             watch: Stopwatch::default(),
         }
     }
@@ -170,10 +190,29 @@ impl<R: Real> Network<R> {
         dropout: Option<Dropout>,
     ) -> f64 {
         assert_eq!(gradients.sizes(), self.sizes, "sizes of the gradients and of the network");
+        self.propagate(parameters, inputs, targets, state, dropout);
+        let Self { sizes, runs, shards, by_character, watch, .. } = self;
+        watch.measure(Phase::ParameterGradients, || {
+            for (part, numbers) in gradients.parts_mut().enumerate() {
+                sum_over_positions(part, numbers, *sizes, shards, by_character, runs[0]);
+            }
+        });
+        self.mean_of(self.losses_of_runs().sum())
+    }
+
+    /// Phase one of [`Network::gradients`].
+    pub(crate) fn propagate(
+        &mut self,
+        parameters: &Parameters<R>,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &mut State<R>,
+        dropout: Option<Dropout>,
+    ) {
         self.prepare(parameters);
         self.check(inputs, targets, state);
         let scale = R::from_f64(1.0 / inputs.len() as f64);
-        let Self { sizes, pieces, packed, transposed, shards, by_character, watch } = self;
+        let Self { sizes, packed, transposed, shards, watch, .. } = self;
         let transposed =
             transposed.get_or_insert_with(|| PackedWeights::new(*sizes, true, R::packed));
         watch.measure(Phase::Pack, || transposed.pack(parameters));
@@ -182,15 +221,21 @@ impl<R: Real> Network<R> {
             shard.forward(parameters, packed, dropout);
             shard.backward(transposed, dropout, scale);
         });
+        self.store_state(state);
+    }
+
+    /// Phase two of [`Network::gradients`]: `numbers`, those of one part of all parameters, ← the sum over one of the
+    /// runs that are here.
+    pub(crate) fn sum_up(&mut self, part: usize, run: usize, numbers: &mut [R]) {
+        let Self { sizes, runs, shards, by_character, watch, .. } = self;
         watch.measure(Phase::ParameterGradients, || {
-            sum_over_positions(gradients, shards, by_character, *pieces);
+            sum_over_positions(part, numbers, *sizes, shards, by_character, runs[run]);
         });
-        self.finish(state)
     }
 
     /// Panics unless a batch and a state have the shapes of this network.
     fn check(&self, inputs: ArrayView2<u32>, targets: ArrayView2<u32>, state: &State<R>) {
-        let (batch, unroll) = self.pieces.batch_and_unroll();
+        let (batch, unroll) = (self.batch, self.unroll());
         let Sizes { vocabulary, hidden, layers } = self.sizes;
         for (name, characters) in [("inputs", inputs), ("targets", targets)] {
             let (t, b) = characters.dim();
@@ -223,13 +268,26 @@ impl<R: Real> Network<R> {
         d_state
     }
 
-    /// Collects state and loss from the shards: the mean of the losses (Eq. F12).
-    fn finish(&self, state: &mut State<R>) -> f64 {
+    /// Collects the state from the shards.
+    fn store_state(&self, state: &mut State<R>) {
         for shard in &self.shards {
             shard.store_state(state);
         }
-        let (batch, unroll) = self.pieces.batch_and_unroll();
-        sum_of_losses(&self.shards, self.pieces) / (batch * unroll) as f64 // Eq. F12
+    }
+
+    /// The sums of all positions' losses, of each run that is here.
+    pub(crate) fn losses_of_runs(&self) -> impl Iterator<Item = f64> {
+        self.runs.iter().map(|&run| sum_of_losses(&self.shards, run))
+    }
+
+    /// The mean of losses with this sum over the whole batch (Eq. F12).
+    pub(crate) fn mean_of(&self, sum: f64) -> f64 {
+        sum / (self.batch * self.unroll()) as f64 // Eq. F12
+    }
+
+    /// T
+    fn unroll(&self) -> usize {
+        self.runs[0].batch_and_unroll().1
     }
 
     /// V, H and L.
@@ -276,7 +334,7 @@ impl Division {
 /// A [`Network`] with the parameters that its kernels' layout holds.
 #[derive(Debug)]
 pub struct Prepared<'a, R: Real> {
-    network: &'a mut Network<R>,
+    pub(super) network: &'a mut Network<R>,
     parameters: &'a Parameters<R>,
 }
 
@@ -295,13 +353,26 @@ impl<R: Real> Prepared<'_, R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
+        let sum = self.losses_of_runs(inputs, targets, state, dropout).sum();
+        self.network.mean_of(sum)
+    }
+
+    /// As [`Prepared::loss`], but the sums of the losses of each run that is here.
+    pub(crate) fn losses_of_runs(
+        &mut self,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &mut State<R>,
+        dropout: Option<Dropout>,
+    ) -> impl Iterator<Item = f64> {
         self.network.check(inputs, targets, state);
         let Network { shards, packed, watch, .. } = &mut *self.network;
         side_by_side(shards, watch, |shard| {
             shard.load(inputs, targets, state);
             shard.forward(self.parameters, packed, dropout);
         });
-        self.network.finish(state)
+        self.network.store_state(state);
+        self.network.losses_of_runs()
     }
 
     /// [`Network::shards`].

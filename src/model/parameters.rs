@@ -45,6 +45,30 @@ impl Sizes {
         lstm.chain([self.hidden * self.vocabulary, self.vocabulary])
     }
 
+    /// Numbers in the projection's w and b.
+    fn projection_length(&self) -> usize {
+        (self.hidden + 1) * self.vocabulary
+    }
+
+    /// The `numbers` of layer `l` as its weights.
+    pub(super) fn lstm_mut<R>(self, l: usize, numbers: &mut [R]) -> LstmParametersMut<'_, R> {
+        let [w_ih, w_hh, _] = self.lstm_lengths(l);
+        let (w_ih, numbers) = numbers.split_at_mut(w_ih);
+        let (w_hh, b) = numbers.split_at_mut(w_hh);
+        let columns = 4 * self.hidden;
+        LstmParametersMut {
+            w_ih: matrix_mut(w_ih, columns),
+            w_hh: matrix_mut(w_hh, columns),
+            b: b.into(),
+        }
+    }
+
+    /// The `numbers` of the projection as its weights.
+    pub(super) fn projection_mut<R>(self, numbers: &mut [R]) -> ProjectionParametersMut<'_, R> {
+        let (w, b) = numbers.split_at_mut(numbers.len() - self.vocabulary);
+        ProjectionParametersMut { w: matrix_mut(w, self.vocabulary), b: b.into() }
+    }
+
     /// Where the numbers of layer `l` begin; those of the projection begin at L.
     fn start(&self, l: usize) -> usize {
         (0..l).map(|l| self.lstm_lengths(l).iter().sum::<usize>()).sum()
@@ -202,16 +226,17 @@ impl<R: Real> Parameters<R> {
 
     /// [`Parameters::lstm`] for writing.
     pub fn lstm_mut(&mut self, l: usize) -> LstmParametersMut<'_, R> {
-        let [w_ih, w_hh, b] = self.sizes.lstm_lengths(l);
-        let numbers = &mut self.numbers[self.sizes.start(l)..];
-        let (w_ih, numbers) = numbers.split_at_mut(w_ih);
-        let (w_hh, numbers) = numbers.split_at_mut(w_hh);
-        let columns = 4 * self.sizes.hidden;
-        LstmParametersMut {
-            w_ih: matrix_mut(w_ih, columns),
-            w_hh: matrix_mut(w_hh, columns),
-            b: (&mut numbers[..b]).into(),
-        }
+        let numbers = &mut self.numbers[self.sizes.start(l)..self.sizes.start(l + 1)];
+        self.sizes.lstm_mut(l, numbers)
+    }
+
+    /// The numbers of each layer's LSTM, and those of the projection at the end.
+    pub(crate) fn parts_mut(&mut self) -> impl Iterator<Item = &mut [R]> {
+        let sizes = self.sizes;
+        let mut left = self.numbers.as_mut_slice();
+        let lstm = (0..sizes.layers).map(move |l| sizes.lstm_lengths(l).iter().sum());
+        let lengths = lstm.chain([sizes.projection_length()]);
+        lengths.map(move |length: usize| left.split_off_mut(..length).expect("all parts' numbers"))
     }
 
     /// The projection to the vocabulary.
@@ -224,10 +249,8 @@ impl<R: Real> Parameters<R> {
 
     /// [`Parameters::projection`] for writing.
     pub fn projection_mut(&mut self) -> ProjectionParametersMut<'_, R> {
-        let Sizes { vocabulary, layers, .. } = self.sizes;
-        let numbers = &mut self.numbers[self.sizes.start(layers)..];
-        let (w, b) = numbers.split_at_mut(numbers.len() - vocabulary);
-        ProjectionParametersMut { w: matrix_mut(w, vocabulary), b: b.into() }
+        let start = self.sizes.start(self.sizes.layers);
+        self.sizes.projection_mut(&mut self.numbers[start..])
     }
 
     /// The same weights in another precision: `f32` to `f64` is exact, back is rounded.

@@ -10,45 +10,50 @@ use crate::math::Real;
 use crate::math::matmul::{Rows, accumulate_transposed};
 use crate::math::simd::{ask_for, vectorised};
 use crate::math::sums::{Pieces, add_in_pairs, meeting_level};
-use crate::model::parameters::{Parameters, Sizes};
+use crate::model::parameters::Sizes;
 use crate::model::shard::Shard;
 
-/// The gradients of all parameters from what the shards left behind; overwrites `gradients`.
+/// The gradients of the LSTM of layer `part`, or with `part` = L those of the projection, from what the shards
+/// left behind; overwrites `numbers`.
 pub(super) fn sum_over_positions<R: Real>(
-    gradients: &mut Parameters<R>,
+    part: usize,
+    numbers: &mut [R],
+    sizes: Sizes,
     shards: &[Shard<R>],
     by_character: &mut ByCharacter<R>,
     pieces: Pieces,
 ) {
-    let Sizes { vocabulary, hidden, layers } = gradients.sizes();
+    let Sizes { vocabulary, hidden, layers } = sizes;
     let shape = (pieces, shards[0].range.len());
-    // F9: logits = y·W + b
-    let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
-    let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
-    let ProjectionParametersMut { w: dw, b: mut db } = gradients.projection_mut();
-    let db = contiguous(db.as_slice_mut()); // Eq. B3: the sum of dlogits
-    let dw = (rows(shape, hidden, &y), dw); // Eq. B2: yᵀ·dlogits
-    accumulate_transposed([dw], rows(shape, vocabulary, &dlogits), db, pieces);
-    for l in 0..layers {
-        // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
-        let dz = move |shard: usize| contiguous(shards[shard].layers[l].lstm.dz.as_slice());
-        let dz = rows(shape, 4 * hidden, &dz);
-        // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
-        let h_prev = move |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
-        let LstmParametersMut { w_ih: dw_ih, w_hh: dw_hh, b: mut db } = gradients.lstm_mut(l);
-        let db = contiguous(db.as_slice_mut()); // Eq. B17: the sum of dz
-        let dw_hh = (rows(shape, hidden, &h_prev), dw_hh); // Eq. B18: h_prevᵀ·dz
-        match l {
-            0 => {
-                accumulate_transposed([dw_hh], dz, db, pieces);
-                by_character.sort(shards, pieces);
-                by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
-            }
-            _ => {
-                let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
-                let dw_ih = (rows(shape, hidden, &x), dw_ih); // Eq. B19: xᵀ·dz
-                accumulate_transposed([dw_hh, dw_ih], dz, db, pieces);
-            }
+    if part == layers {
+        // F9: logits = y·W + b
+        let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
+        let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
+        let ProjectionParametersMut { w: dw, b: mut db } = sizes.projection_mut(numbers);
+        let db = contiguous(db.as_slice_mut()); // Eq. B3: the sum of dlogits
+        let dw = (rows(shape, hidden, &y), dw); // Eq. B2: yᵀ·dlogits
+        accumulate_transposed([dw], rows(shape, vocabulary, &dlogits), db, pieces);
+        return;
+    }
+    let l = part;
+    // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
+    let dz = move |shard: usize| contiguous(shards[shard].layers[l].lstm.dz.as_slice());
+    let dz = rows(shape, 4 * hidden, &dz);
+    // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
+    let h_prev = move |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
+    let LstmParametersMut { w_ih: dw_ih, w_hh: dw_hh, b: mut db } = sizes.lstm_mut(l, numbers);
+    let db = contiguous(db.as_slice_mut()); // Eq. B17: the sum of dz
+    let dw_hh = (rows(shape, hidden, &h_prev), dw_hh); // Eq. B18: h_prevᵀ·dz
+    match l {
+        0 => {
+            accumulate_transposed([dw_hh], dz, db, pieces);
+            by_character.sort(shards, pieces);
+            by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
+        }
+        _ => {
+            let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
+            let dw_ih = (rows(shape, hidden, &x), dw_ih); // Eq. B19: xᵀ·dz
+            accumulate_transposed([dw_hh, dw_ih], dz, db, pieces);
         }
     }
 }
@@ -62,7 +67,7 @@ fn rows<'a, R>(
     Rows::new(pieces.batch_and_unroll(), height, width, array)
 }
 
-/// The sum of all positions' losses.
+/// The sum of the losses of all positions in `pieces`.
 pub(super) fn sum_of_losses<R: Real>(shards: &[Shard<R>], pieces: Pieces) -> f64 {
     let losses = |shard: usize| contiguous(shards[shard].losses.as_slice());
     let losses = rows((pieces, shards[0].range.len()), 1, &losses);

@@ -6,16 +6,14 @@
 use std::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::math::matmul::fma_peak_gflops_on;
 use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
-use crate::study::machine::threads_at_once;
-use crate::study::plan::{GUESS, calibrate};
+use crate::study::plan::{GUESS, calibrate, peak_gflops};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
-use crate::train::TrainConfig;
 use crate::train::memory::Memory;
+use crate::train::{TrainConfig, Workers};
 
 /// Numbers of cells that are considered, smallest first.
 const HIDDEN: [usize; 14] = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024];
@@ -45,7 +43,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// What to do with `corpus` in `minutes` on `threads` threads. `on_top` sets what the user has asked for; if
+    /// What to do with `corpus` in `minutes` with these workers. `on_top` sets what the user has asked for; if
     /// that includes where the run ends, no clock is looked at.
     ///
     /// # Errors
@@ -54,23 +52,25 @@ impl Choice {
     pub fn new(
         corpus: &Corpus,
         minutes: f64,
-        threads: usize,
+        workers: impl Into<Workers>,
         on_top: impl Fn(TrainConfig) -> TrainConfig,
     ) -> Result<Self> {
         if !(minutes.is_finite() && minutes > 0.0) {
             return Err(Error::setting("minutes", minutes, "a number above 0"));
         }
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
-        let flop = seconds * GUESS * 1e9 * fma_peak_gflops_on(threads_at_once(threads));
+        let workers = workers.into();
+        let flop = seconds * GUESS * 1e9 * peak_gflops(&workers);
         let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
         let config = on_top(text.table(flop));
         config.validate()?;
-        Memory::of(&config, corpus, text.vocabulary).require(&config)?;
+        Memory::of_rank(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
         let batches = config.batches(corpus.ids().clone())?;
         let epoch = batches.len() as u64;
         let steps = match config.steps {
             None if config.epochs == UNDECIDED => {
-                let step = calibrate(corpus, &config, config.sizes(text.vocabulary), threads)?;
+                let sizes = config.sizes(text.vocabulary);
+                let (step, _) = calibrate(corpus, &config, sizes, &workers)?;
                 let validation = VALIDATIONS as f64 * batches.validation_len() as f64 * FORWARD;
                 let left = seconds - start.elapsed().as_secs_f64(); // the trial took some
                 let affordable = (left / step - validation).max(1.0) as u64;

@@ -10,11 +10,12 @@ use crate::math::stopwatch::Phase;
 use crate::memory::total;
 use crate::model::Sizes;
 use crate::study::machine::threads_at_once;
+pub use crate::study::profile::Exchange;
 use crate::study::profile::{TimedStep, endless, timed_step};
 use crate::text::corpus::Corpus;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::memory::Memory;
-use crate::train::{TrainConfig, Trainer};
+use crate::train::{TrainConfig, Trainer, Workers};
 
 /// How long steps are tried out.
 const CALIBRATION: Duration = Duration::from_secs(2);
@@ -27,8 +28,12 @@ pub(super) const GUESS: f64 = 0.7;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
-    /// Threads that were asked for.
+    /// Threads that were asked for, of each rank.
     pub threads: usize,
+    /// Processes that train together.
+    pub ranks: usize,
+    /// What a step takes to exchange with the other ranks.
+    pub exchange: Exchange,
     /// V, H and L.
     pub sizes: Sizes,
     /// B.
@@ -37,7 +42,7 @@ pub struct Plan {
     pub unroll: usize,
     /// Numbers in all weights.
     pub parameters: u64,
-    /// Bytes that training takes.
+    /// Bytes that training takes, in this rank.
     pub memory: Memory,
     /// The memory in bytes that the machine or the container has, where the system tells.
     pub machine_bytes: Option<u64>,
@@ -64,18 +69,21 @@ impl Plan {
     ///
     /// # Errors
     /// Those of [`Trainer::new`].
-    pub fn new(corpus: &Corpus, config: &TrainConfig, threads: usize) -> Result<Self> {
+    pub fn new(corpus: &Corpus, config: &TrainConfig, workers: impl Into<Workers>) -> Result<Self> {
         config.validate()?;
+        let workers = workers.into();
         let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
-        let memory = Memory::of(config, corpus, sizes.vocabulary);
+        let memory = Memory::of_rank(config, corpus, sizes.vocabulary, &workers.ranks)?;
         memory.require(config)?;
         let batches = config.batches(corpus.ids().clone())?;
         let batches_per_epoch = batches.len() as u64;
         let steps = config.last_step(batches_per_epoch);
-        let step_seconds = calibrate(corpus, config, sizes, threads)?;
+        let (step_seconds, exchange) = calibrate(corpus, config, sizes, &workers)?;
         Ok(Self {
-            threads,
+            threads: workers.threads,
+            ranks: workers.ranks.count(),
+            exchange,
             sizes,
             batch: config.batch,
             unroll: config.unroll,
@@ -94,33 +102,39 @@ impl Plan {
     }
 }
 
-/// Seconds of a step of `config`.
+/// Seconds of a step of `config`, and of its exchange.
 pub(super) fn calibrate(
     corpus: &Corpus,
     config: &TrainConfig,
     sizes: Sizes,
-    threads: usize,
-) -> Result<f64> {
-    let guess = GUESS * 1e9 * fma_peak_gflops_on(threads_at_once(threads));
+    workers: &Workers,
+) -> Result<(f64, Exchange)> {
+    let guess = GUESS * 1e9 * peak_gflops(workers);
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
     let unroll = (shortened as usize).clamp(1, config.unroll);
     let mut trainer =
-        Trainer::new(corpus, endless(TrainConfig { unroll, ..config.clone() }), threads)?;
+        Trainer::new(corpus, endless(TrainConfig { unroll, ..config.clone() }), workers)?;
     let times = config.unroll as f64 / unroll as f64;
     timed_step(&mut trainer)?; // the first one allocates
     let start = Instant::now();
-    let mut seconds = Vec::new();
-    while seconds.is_empty() || start.elapsed() < CALIBRATION {
-        seconds.push(stretched(&timed_step(&mut trainer)?, times));
+    let mut steps = Vec::new();
+    while steps.is_empty() || start.elapsed() < CALIBRATION {
+        let step = timed_step(&mut trainer)?;
+        steps.push((stretched(&step, times), step.exchange()));
     }
-    seconds.sort_by(f64::total_cmp);
-    Ok(seconds[seconds.len() / 2])
+    steps.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    Ok(steps[steps.len() / 2])
+}
+
+/// GFLOP/s that all ranks' processors can reach, if all are like this one's.
+pub(super) fn peak_gflops(workers: &Workers) -> f64 {
+    workers.ranks.count() as f64 * fma_peak_gflops_on(threads_at_once(workers.threads))
 }
 
 /// Seconds of `step` if it had so many times its time steps: what looks at the parameters alone
 /// takes no longer.
 fn stretched(step: &TimedStep, times: f64) -> f64 {
-    let fixed = [Phase::Pack, Phase::Clip, Phase::Adam];
+    let fixed = [Phase::Pack, Phase::Ranks, Phase::Clip, Phase::Adam];
     let fixed: f64 = fixed.into_iter().map(|phase| step.watch.seconds(phase)).sum();
     fixed + (step.seconds - fixed) * times
 }

@@ -21,7 +21,7 @@ use crate::sample::{Generator, Picker};
 use crate::study::machine::{Bandwidth, threads_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
-use crate::train::{TrainConfig, Trainer};
+use crate::train::{TrainConfig, Trainer, Workers};
 
 /// How long training steps are measured if nobody says how many: so long, but at least [`FEWEST_STEPS`].
 const MEASURE: Duration = Duration::from_secs(3);
@@ -34,8 +34,12 @@ const FEWEST_STEPS: usize = 5;
 pub struct Profile {
     /// The instruction set of the matmul kernel in use.
     pub kernel: &'static str,
-    /// Threads that were asked for.
+    /// Threads that were asked for, of each rank.
     pub threads: usize,
+    /// Processes that train together. The phases are those of the first.
+    pub ranks: usize,
+    /// What the fastest step took to exchange with the other ranks.
+    pub exchange: Exchange,
     /// V, H and L.
     pub sizes: Sizes,
     /// B.
@@ -52,7 +56,7 @@ pub struct Profile {
     pub step_gflop: f64,
     /// GFLOP/s of the fastest step.
     pub gflops: f64,
-    /// GFLOP/s of fused multiply-adds in registers alone, on as many threads.
+    /// GFLOP/s of fused multiply-adds in registers alone, on as many threads and ranks.
     pub peak_gflops: f64,
     /// `gflops` / `peak_gflops`.
     pub fraction_of_peak: f64,
@@ -110,11 +114,12 @@ impl Profile {
     pub fn measure(
         corpus: &Corpus,
         config: TrainConfig,
-        threads: usize,
+        workers: impl Into<Workers>,
         steps: Option<usize>,
     ) -> Result<Self> {
         let config = endless(config);
-        let mut trainer = Trainer::new(corpus, config, threads)?;
+        let mut trainer = Trainer::new(corpus, config, workers)?;
+        let threads = trainer.workers().threads;
         let at_once = threads_at_once(threads);
         let mut peak_gflops = 0.0_f64;
         let start = Instant::now();
@@ -145,20 +150,24 @@ impl Profile {
             bandwidth,
             steps: measured.len(),
             median_step_seconds: measured[measured.len() / 2].seconds,
-            ..Self::of_step(&measured[0], &trainer, threads, peak_gflops)
+            ..Self::of_step(&measured[0], &trainer, peak_gflops)
         };
         Ok(profile)
     }
 
     /// All that one step tells.
-    fn of_step(step: &TimedStep, trainer: &Trainer, threads: usize, peak_gflops: f64) -> Self {
+    fn of_step(step: &TimedStep, trainer: &Trainer, peak_of_rank: f64) -> Self {
         let (config, sizes) = (trainer.config(), trainer.sizes());
+        let Workers { threads, ref ranks } = *trainer.workers();
+        let peak_gflops = ranks.count() as f64 * peak_of_rank;
         let positions = config.batch * config.unroll;
         let step_gflop = sizes.flop(positions) / 1e9;
         let gflops = step_gflop / step.seconds;
         Self {
             kernel: kernel_name(),
             threads,
+            ranks: ranks.count(),
+            exchange: step.exchange(),
             sizes,
             batch: config.batch,
             unroll: config.unroll,
@@ -176,7 +185,7 @@ impl Profile {
             peak_rss_bytes: None,
             bandwidth: Bandwidth::default(),
             clock_share: step.clock_share(trainer.shards_at_once()),
-            phases: phases(step, trainer, peak_gflops),
+            phases: phases(step, trainer, peak_of_rank),
         }
     }
 }
@@ -197,17 +206,45 @@ pub(super) fn endless(config: TrainConfig) -> TrainConfig {
 /// One step's wall time and where it went.
 pub(super) struct TimedStep {
     pub(super) seconds: f64,
+    /// How long messages were on their way.
+    exchanged: f64,
     pub(super) watch: Stopwatch,
 }
 
 /// Makes one update.
 pub(super) fn timed_step(trainer: &mut Trainer) -> Result<TimedStep> {
-    let before = trainer.watch();
+    let before = (trainer.watch(), trainer.workers().ranks.time());
     let report = trainer.next().expect("an endless run")?;
-    Ok(TimedStep { seconds: report.row.seconds, watch: trainer.watch().since(&before) })
+    Ok(TimedStep {
+        seconds: report.row.seconds,
+        exchanged: (trainer.workers().ranks.time() - before.1).as_secs_f64(),
+        watch: trainer.watch().since(&before.0),
+    })
+}
+
+/// A step's exchange with other ranks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Exchange {
+    /// Seconds from the first message to the last, waiting for slower ranks included.
+    pub seconds: f64,
+    /// Seconds of these in which nothing was computed.
+    pub waited: f64,
+}
+
+impl Exchange {
+    /// The part of the exchange that took place while something was computed.
+    pub fn overlap(&self) -> f64 {
+        if self.seconds > 0.0 { (1.0 - self.waited / self.seconds).max(0.0) } else { 0.0 }
+    }
 }
 
 impl TimedStep {
+    /// The step's exchange.
+    pub(super) fn exchange(&self) -> Exchange {
+        Exchange { seconds: self.exchanged, waited: self.watch.seconds(Phase::Ranks) }
+    }
+
     /// Wall time of a phase: what shards do side by side counts once.
     pub(super) fn wall_seconds(&self, phase: Phase, shards_at_once: usize) -> f64 {
         let at_once = if phase.is_in_shards() { shards_at_once } else { 1 };
@@ -240,7 +277,7 @@ fn phases(step: &TimedStep, trainer: &Trainer, peak_gflops: f64) -> Vec<PhasePro
     let mut phases: Vec<_> = seen
         .map(|phase| {
             let seconds = step.wall_seconds(phase, trainer.shards_at_once());
-            let gflop = flop(phase, sizes, config.batch * config.unroll) / 1e9;
+            let gflop = flop(phase, sizes, trainer.rows() * config.unroll) / 1e9;
             profile(phase.name(), step.watch.calls(phase), seconds, gflop)
         })
         .collect();

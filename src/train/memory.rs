@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::memory;
-use crate::model::{Network, Parameters};
+use crate::model::{Network, Parameters, Part};
+use crate::ranks::{Ranks, Shares};
 use crate::text::corpus::Corpus;
 use crate::train::TrainConfig;
 
@@ -20,8 +21,11 @@ pub struct Memory {
     pub moments: u64,
     /// The weights' copies in the kernels' layout.
     pub packed: u64,
-    /// What the backward pass needs of the forward pass, for all rows and time steps.
+    /// What the backward pass needs of the forward pass, for all time steps and this rank's rows.
     pub tapes: u64,
+    /// Where several ranks train: what is added up of other ranks' gradients at once, and own gradients whose sum is
+    /// not to be made before that.
+    pub ranks: u64,
     /// The text, as the ids of its characters.
     pub text: u64,
     /// While a sample is written: the weights packed once more, without their transposes. To save a
@@ -42,15 +46,40 @@ impl Memory {
             moments: parameters.saturating_mul(2),
             packed,
             tapes: Network::<f32>::tape_bytes(sizes, config.batch, config.unroll, drops_out),
+            ranks: 0,
             text: corpus.ids().bytes(),
             sampling: packed / 2,
         }
     }
 
+    /// [`Memory::of`] this one of several `ranks`.
+    ///
+    /// # Errors
+    /// If there are more ranks than groups of rows.
+    pub fn of_rank(
+        config: &TrainConfig,
+        corpus: &Corpus,
+        vocabulary: usize,
+        ranks: &Ranks,
+    ) -> Result<Self> {
+        let shares = Shares::new(config.groups_in_use(), ranks.count())?;
+        let whole = Self::of(config, corpus, vocabulary);
+        if ranks.is_alone() {
+            return Ok(whole);
+        }
+        let sizes = config.sizes(vocabulary);
+        let (rows, drops_out) = (shares.rows(ranks.rank(), config.batch).len(), config.keep < 1.0);
+        Ok(Self {
+            tapes: Network::<f32>::tape_bytes(sizes, rows, config.unroll, drops_out),
+            ranks: Part::bytes(sizes, &shares, ranks),
+            ..whole
+        })
+    }
+
     /// All of it; `u64::MAX` for as much and more.
     pub fn total(&self) -> u64 {
-        let Self { parameters, gradients, moments, packed, tapes, text, sampling } = *self;
-        let parts = [parameters, gradients, moments, packed, tapes, text, sampling];
+        let Self { parameters, gradients, moments, packed, tapes, ranks, text, sampling } = *self;
+        let parts = [parameters, gradients, moments, packed, tapes, ranks, text, sampling];
         parts.into_iter().fold(0, u64::saturating_add)
     }
 

@@ -3,6 +3,7 @@
 pub mod checkpoint;
 mod config;
 mod files;
+mod follow;
 mod identity;
 #[cfg(feature = "interchange")]
 pub mod interchange;
@@ -11,6 +12,7 @@ pub mod memory;
 pub mod run;
 mod threads;
 mod trainer;
+mod workers;
 
 pub use config::{TrainConfig, TrainConfigBuilder};
 #[doc(hidden)]
@@ -19,3 +21,4 @@ pub use identity::RunId;
 pub use log::LogRow;
 pub use threads::{thread_count, thread_pool};
 pub use trainer::{StepReport, Trainer};
+pub use workers::Workers;

@@ -11,8 +11,9 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::{Division, Network, Parameters, Sizes, State, Tensor};
+use crate::model::{Division, Network, Parameters, Part, Sizes, State, Tensor};
 use crate::optim::clip::clip_by_global_norm;
+use crate::ranks::Shares;
 use crate::text::batches::Batches;
 use crate::text::corpus::Corpus;
 use crate::text::vocabulary::Vocabulary;
@@ -20,6 +21,7 @@ use crate::train::checkpoint::Checkpoint;
 use crate::train::log::LogRow;
 use crate::train::memory::Memory;
 use crate::train::threads::thread_pool;
+use crate::train::workers::{Order, Workers};
 use crate::train::{RunId, TrainConfig};
 
 /// Largest norm of gradients whose squares, Adam's second moments, are numbers in f32.
@@ -68,8 +70,11 @@ pub struct Trainer {
     /// The run's characters, ready to look up.
     vocabulary: Vocabulary,
     batches: Batches,
+    workers: Workers,
     pool: ThreadPool,
     network: Network<f32>,
+    /// What this rank has of the batch's rows, and what it needs to sum up gradients with the others.
+    part: Part,
     gradients: Parameters<f32>,
     /// The state before the step in work, to fall back to.
     state_before: State<f32>,
@@ -78,21 +83,23 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A fresh network for `corpus`, on `threads` threads.
+    /// A fresh network for `corpus`, on so many threads, or together with other ranks. These follow
+    /// ([`Workers::follow`]); only rank 0 has a trainer of its own.
     ///
     /// # Errors
-    /// A setting out of range, or a text too short for one batch.
-    pub fn new(corpus: &Corpus, config: TrainConfig, threads: usize) -> Result<Self> {
+    /// A setting out of range, a text too short for one batch, or more ranks than groups of rows.
+    pub fn new(corpus: &Corpus, config: TrainConfig, workers: impl Into<Workers>) -> Result<Self> {
         config.validate()?;
+        let workers = workers.into();
         let sizes = config.sizes(corpus.vocabulary().len());
-        Memory::of(&config, corpus, sizes.vocabulary).require(&config)?;
+        Memory::of_rank(&config, corpus, sizes.vocabulary, &workers.ranks)?.require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
         if let Some(sd) = config.input_sd {
             parameters.set_input_weights(sd, &mut rng);
         }
         parameters.set_forget_bias(config.forget_bias);
-        Self::start(parameters, corpus, config, threads)
+        Self::start(parameters, corpus, config, workers)
     }
 
     /// Fine-tuning: a new run for `corpus` that starts with the network of `model`. The run knows the characters
@@ -105,9 +112,10 @@ impl Trainer {
         model: &Checkpoint,
         corpus: &Corpus,
         config: TrainConfig,
-        threads: usize,
+        workers: impl Into<Workers>,
     ) -> Result<Self> {
         config.validate()?;
+        let workers = workers.into();
         let Sizes { hidden, layers, .. } = model.sizes();
         for (name, found, expected) in
             [("hidden", config.hidden, hidden), ("layers", config.layers, layers)]
@@ -119,12 +127,12 @@ impl Trainer {
         }
         let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
         let vocabulary = corpus.vocabulary().union(&known);
-        Memory::of(&config, corpus, vocabulary.len()).require(&config)?;
+        Memory::of_rank(&config, corpus, vocabulary.len(), &workers.ranks)?.require(&config)?;
         let characters = vocabulary.characters().iter();
         let old: Vec<_> = characters.map(|&c| known.id(c).map(|id| id as usize)).collect();
         let parameters = model.parameters.with_characters(&old);
         let corpus = corpus.clone().in_terms_of(&vocabulary)?;
-        Self::start(parameters, &corpus, config, threads)
+        Self::start(parameters, &corpus, config, workers)
     }
 
     /// A run's first step, with `parameters` over the characters of `corpus`.
@@ -132,12 +140,12 @@ impl Trainer {
         parameters: Parameters<f32>,
         corpus: &Corpus,
         config: TrainConfig,
-        threads: usize,
+        workers: Workers,
     ) -> Result<Self> {
         let vocabulary = corpus.vocabulary().characters().to_vec();
         let mut start = Checkpoint::without_history(config, vocabulary, parameters);
         start.text_sha256 = corpus.sha256();
-        Self::from_checkpoint(start, corpus, threads)
+        Self::from_checkpoint(start, corpus, workers)
     }
 
     /// Goes on where `checkpoint` stopped: the same bits as if it had never stopped.
@@ -148,8 +156,24 @@ impl Trainer {
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
         corpus: &Corpus,
-        threads: usize,
+        workers: impl Into<Workers>,
     ) -> Result<Self> {
+        let workers = workers.into();
+        workers.begin(&checkpoint);
+        Self::take_part(Ok(checkpoint), corpus, workers)
+    }
+
+    /// [`Trainer::from_checkpoint`] in each rank, once all have the checkpoint: either all train, or none.
+    pub(super) fn take_part(
+        checkpoint: Result<Checkpoint>,
+        corpus: &Corpus,
+        workers: Workers,
+    ) -> Result<Self> {
+        let ranks = workers.ranks.clone();
+        ranks.agree(checkpoint.and_then(|checkpoint| Self::build(checkpoint, corpus, workers)))
+    }
+
+    fn build(checkpoint: Checkpoint, corpus: &Corpus, workers: Workers) -> Result<Self> {
         let path = || PathBuf::from("the checkpoint");
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path() });
@@ -158,7 +182,7 @@ impl Trainer {
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
         let ids = corpus.clone().in_terms_of(&vocabulary)?.ids().clone(); // shared, not copied
         let batches = config.batches(ids)?;
-        let pool = thread_pool(threads)?;
+        let pool = thread_pool(workers.threads)?;
         let Checkpoint { step, epoch, batch, .. } = checkpoint;
         let count = batches.len();
         let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));
@@ -168,13 +192,14 @@ impl Trainer {
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
+        let (ranks, threads) = (&workers.ranks, pool.current_num_threads());
+        let shares = Shares::new(config.groups_in_use(), ranks.count())?;
+        let share = (shares, ranks.rank());
+        let rows = shares.rows(ranks.rank(), config.batch).len();
+        let division = Division::new(sizes.hidden, rows, threads);
         let mut trainer = Self {
-            network: Network::divided(
-                sizes,
-                (config.batch, config.unroll),
-                config.groups_in_use(),
-                Division::new(sizes.hidden, config.batch, pool.current_num_threads()),
-            ),
+            network: Network::on_rank(sizes, (config.batch, config.unroll), share, division),
+            part: Part::new(ranks.clone(), shares, sizes, config.batch),
             gradients: Parameters::zeros(sizes),
             state_before: checkpoint.state.clone(),
             inputs: Array2::zeros(shape),
@@ -182,6 +207,7 @@ impl Trainer {
             run: checkpoint,
             vocabulary,
             batches,
+            workers,
             pool,
         };
         let steps_left = trainer.last_step().saturating_sub(step);
@@ -195,7 +221,8 @@ impl Trainer {
         self
     }
 
-    /// Everything that [`Trainer::from_checkpoint`] needs to go on from here.
+    /// Everything that [`Trainer::from_checkpoint`] needs to go on from here; where other ranks have some of the rows,
+    /// after [`Trainer::gather_state`].
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.run
     }
@@ -210,18 +237,25 @@ impl Trainer {
         self.run.config.last_step(self.batches.len() as u64)
     }
 
-    /// One update. Parameters and state stay as they were if it fails.
+    /// Collects the state of all rows in rank 0.
+    pub fn gather_state(&mut self) {
+        self.workers.lead(Order::Gather);
+        let Checkpoint { state, .. } = &mut self.run;
+        self.part.gather(state);
+    }
+
+    /// One update. Parameters and state stay as they were if it fails. All ranks are in it.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the loss or a gradient is not a number.
-    fn update(&mut self) -> Result<StepReport> {
+    pub(super) fn update(&mut self) -> Result<StepReport> {
         let start = Instant::now();
         if self.run.batch == 0 {
             self.run.state.set_zero();
         }
         self.batches.fill(self.run.batch, &mut self.inputs, &mut self.targets);
         self.state_before.clone_from(&self.run.state);
-        let Self { run, pool, network, gradients, .. } = self;
+        let Self { run, pool, network, part, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = run;
         adam.config.learning_rate = config.adam.learning_rate * config.schedule.factor(*step);
         let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
@@ -229,8 +263,8 @@ impl Trainer {
         let handed_over = Instant::now();
         let (loss, norm, busy) = pool.install(|| {
             let start = Instant::now();
-            let loss =
-                network.gradients(gradients, parameters, inputs, targets, state, Some(dropout));
+            let batch = (inputs, targets, Some(dropout));
+            let loss = network.gradients_together(part, gradients, parameters, batch, state);
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, clip));
             if is_usable(loss, norm, clip) {
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
@@ -261,6 +295,7 @@ impl Trainer {
     /// Leaves out the next batch, as if it had been a step without an update: parameters, moments and
     /// state stay as they are.
     pub fn skip_batch(&mut self) {
+        self.workers.lead(Order::Skip);
         self.count_step();
     }
 
@@ -297,7 +332,8 @@ impl Trainer {
         if count == 0 {
             return None;
         }
-        let Self { run, pool, network, batches, inputs, targets, .. } = self;
+        self.workers.lead(Order::Validate);
+        let Self { run, pool, network, part, batches, inputs, targets, .. } = self;
         let parameters = &run.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
         let sum: f64 = pool.install(|| {
@@ -306,7 +342,7 @@ impl Trainer {
             for k in 0..count {
                 batches.fill_validation(k, inputs, targets);
                 let (x, y) = (inputs.view(), targets.view());
-                sum += prepared.loss(x, y, &mut state, None);
+                sum += prepared.loss_together(part, x, y, &mut state);
             }
             sum
         });
@@ -352,6 +388,16 @@ impl Trainer {
         &self.run.history
     }
 
+    /// Rows of the batch that this rank has.
+    pub(crate) fn rows(&self) -> usize {
+        self.network.shards().iter().map(|shard| shard.range.len()).sum()
+    }
+
+    /// Who trains.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
     /// How many of the network's shards run side by side.
     pub(crate) fn shards_at_once(&self) -> usize {
         self.network.shards().len().min(self.pool.current_num_threads())
@@ -367,6 +413,9 @@ impl Iterator for Trainer {
     type Item = Result<StepReport>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        (self.run.step < self.last_step()).then(|| self.update())
+        (self.run.step < self.last_step()).then(|| {
+            self.workers.lead(Order::Step);
+            self.update()
+        })
     }
 }

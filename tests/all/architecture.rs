@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layer of each top-level module; imports must lead to a lower one.
-const LAYERS: [(&str, u32); 13] = [
+const LAYERS: [(&str, u32); 14] = [
     ("error", 0),
     ("math", 0),
     ("memory", 0),
     ("layers", 1),
     ("text", 1),
+    ("ranks", 1),
     ("model", 2),
     ("optim", 2),
     ("reference", 1),

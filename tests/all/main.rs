@@ -17,6 +17,7 @@ mod matmul;
 mod numbers;
 mod public_items;
 mod pytorch_parity;
+mod ranks;
 mod resume;
 mod run;
 mod run_folder;

@@ -159,6 +159,7 @@ impl Run {
         if self.is_last_step() {
             return self.save_at_last().map(|path| Some(RunEvent::Saved(path)));
         }
+        self.trainer.gather_state();
         let error = match self.folder.save(self.trainer.checkpoint()) {
             Ok(path) => {
                 self.saving.succeeded(Instant::now());
@@ -183,6 +184,7 @@ impl Run {
 
     /// The last save: no step is left to make, so it is tried for some seconds.
     fn save_at_last(&mut self) -> Result<PathBuf> {
+        self.trainer.gather_state();
         let mut pauses = LAST_PAUSES.iter();
         loop {
             let error = match self.folder.save(self.trainer.checkpoint()) {

@@ -1,0 +1,173 @@
+//! A command on several ranks: rank 0 does what it always does, the others take part.
+
+use std::collections::hash_map::DefaultHasher;
+use std::env;
+use std::fs;
+use std::hash::Hasher;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory};
+use karenina::error::Result;
+use karenina::math::matmul::kernel_name;
+use karenina::ranks::Ranks;
+use karenina::text::corpus::Corpus;
+use karenina::train::Workers;
+
+use super::output::warn;
+use super::settings::{ThreadsArg, demand};
+use super::signals::Signals;
+
+/// How threads and ranks work together.
+#[derive(Args)]
+pub struct WorkersArgs {
+    #[command(flatten)]
+    threads: ThreadsArg,
+    /// When several ranks train: seconds without a word from another rank after which the job ends. Saving and
+    /// validating take place in between
+    #[cfg(feature = "mpi")]
+    #[arg(long, value_name = "S", default_value_t = 300.0, allow_negative_numbers = true)]
+    rank_timeout: f64,
+}
+
+impl WorkersArgs {
+    /// Rank 0 does `lead` with the text that `read` reads, once all ranks have the same; the others take part in
+    /// what it trains. Without a launcher of ranks there is only rank 0.
+    pub fn run(
+        &self,
+        read: impl FnOnce(&Ranks) -> Result<Corpus>,
+        lead: impl FnOnce(&Workers, Corpus) -> Result<ExitCode>,
+    ) -> Result<ExitCode> {
+        let threads = self.threads.count()?;
+        let job = self.join()?;
+        let workers = Workers { threads, ranks: job.ranks() };
+        let ranks = &workers.ranks;
+        let corpus = ranks.agree(read(ranks)).and_then(|corpus| {
+            require_same(ranks, &corpus)?;
+            Ok(corpus)
+        });
+        if ranks.rank() == 0 {
+            let result = corpus.and_then(|corpus| {
+                let result = lead(&workers, corpus);
+                workers.dismiss();
+                result
+            });
+            return result;
+        }
+        // What has gone wrong is said once, by rank 0, which a launcher would end if another rank failed before.
+        if let Ok(corpus) = corpus {
+            let asked = ranks.clone();
+            let _signals = Signals::register(move |signal| asked.ask_to_stop(signal));
+            workers.follow(&corpus);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    #[cfg(feature = "mpi")]
+    fn join(&self) -> Result<Job> {
+        let seconds = self.rank_timeout;
+        let holds = seconds > 0.0 && seconds <= 1e6;
+        demand(holds, "--rank-timeout", seconds, "above 0 and at most 1000000")?;
+        if !karenina_mpi::is_launched() {
+            return Ok(Job(None));
+        }
+        let patience = std::time::Duration::from_secs_f64(seconds);
+        let joined = karenina_mpi::Mpi::join(patience, |last_words| warn(last_words));
+        joined.map(|mpi| Job(Some(mpi))).map_err(|error| karenina::error::Error::Setting {
+            name: "ranks",
+            found: "many".into(),
+            expected: format!("1, since {error}"),
+        })
+    }
+
+    /// Every process would train the whole batch, and all but one would find the folder taken.
+    #[cfg(not(feature = "mpi"))]
+    fn join(&self) -> Result<Job> {
+        let count =
+            ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(|name| env::var(name).ok());
+        let one = "1: this karenina was built without MPI; `cargo build --release -p karenina-cli --features mpi` \
+                   builds one with it";
+        demand(
+            count.as_ref().is_none_or(|count| count == "1"),
+            "ranks",
+            count.unwrap_or_default(),
+            one,
+        )?;
+        Ok(Job)
+    }
+}
+
+/// The ranks that a launcher has started, as long as this lives.
+#[cfg(feature = "mpi")]
+struct Job(Option<karenina_mpi::Mpi>);
+
+#[cfg(feature = "mpi")]
+impl Job {
+    fn ranks(&self) -> Ranks {
+        self.0.as_ref().map_or_else(Ranks::alone, karenina_mpi::Mpi::ranks)
+    }
+}
+
+/// This process.
+#[cfg(not(feature = "mpi"))]
+struct Job;
+
+#[cfg(not(feature = "mpi"))]
+impl Job {
+    fn ranks(&self) -> Ranks {
+        Ranks::alone()
+    }
+}
+
+/// Refuses ranks that would not compute the same: another program, text or setting, or a processor that rounds
+/// otherwise. Names the ranks whose processors are of another kind, for all wait for the slowest.
+fn require_same(ranks: &Ranks, corpus: &Corpus) -> Result<()> {
+    if ranks.is_alone() {
+        return Ok(());
+    }
+    let fact = |name: &str, value: String| (name.to_string(), value);
+    let text: String = corpus.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
+    let fused = if kernel_name() == "portable" { "without" } else { "with" };
+    let mut facts = vec![
+        fact("karenina", env!("CARGO_PKG_VERSION").into()),
+        fact("the program with the hash", program()),
+        fact("a processor", format!("{fused} fused multiply-add")),
+        fact("the text with the hash", text),
+    ];
+    facts.extend(arguments());
+    ranks.compare(&facts)?;
+    let kernels = ranks.texts_of_all(kernel_name());
+    for (rank, kernel) in kernels.iter().enumerate().filter(|(_, kernel)| **kernel != kernels[0]) {
+        if ranks.rank() == 0 {
+            warn(&format!(
+                "rank {rank} computes with {kernel}, rank 0 with {}: the same bits, but all wait for the slowest",
+                kernels[0]
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A hash of this program's file.
+fn program() -> String {
+    let file = env::current_exe().and_then(fs::read);
+    let mut hash = DefaultHasher::new();
+    hash.write(&file.unwrap_or_default());
+    format!("{:016x}", hash.finish())
+}
+
+/// Every argument that the command can take, and what was given; ranks may have threads of their own number.
+fn arguments() -> Vec<(String, String)> {
+    let matches = crate::Cli::command().get_matches();
+    let Some((name, given)) = matches.subcommand() else { return Vec::new() };
+    let command = crate::Cli::command();
+    let known = command.find_subcommand(name).expect("clap has found it").get_arguments();
+    let compared = known.filter(|arg| arg.get_id() != "threads" && arg.get_id() != "rank_timeout");
+    let words = compared.map(|arg| {
+        let id = arg.get_id().as_str();
+        let values = given.get_raw(id).into_iter().flatten();
+        let values: Vec<_> = values.map(|value| value.to_string_lossy()).collect();
+        let name = arg.get_long().map_or(id.to_uppercase(), |long| format!("--{long}"));
+        (name, values.join(" "))
+    });
+    std::iter::once(("the command".to_string(), name.to_string())).chain(words).collect()
+}

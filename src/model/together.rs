@@ -1,0 +1,129 @@
+//! A training step's loss and gradients where several ranks have the rows.
+
+use std::ops::Range;
+use std::sync::mpsc;
+use std::thread;
+
+use ndarray::ArrayView2;
+
+use crate::layers::dropout::Dropout;
+use crate::layers::lstm::contiguous;
+use crate::math::stopwatch::Phase;
+use crate::model::network::{Network, Prepared};
+use crate::model::parameters::{Parameters, Sizes, State};
+use crate::ranks::{Ranks, Room, Shares};
+
+/// What a rank needs to take part, beside its [`Network`].
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    ranks: Ranks,
+    /// What each of them has.
+    shares: Shares,
+    /// The rows of each rank.
+    rows: Vec<Range<usize>>,
+    /// The gradients of the runs after the first.
+    runs: Vec<Parameters<f32>>,
+    room: Room,
+}
+
+impl Part {
+    /// The part of this one of `ranks` in batches of B = `batch` rows.
+    pub fn new(ranks: Ranks, shares: Shares, sizes: Sizes, batch: usize) -> Self {
+        let others = shares.runs(ranks.rank()).len() - 1;
+        Self {
+            rows: (0..ranks.count()).map(|rank| shares.rows(rank, batch)).collect(),
+            runs: vec![Parameters::zeros(sizes); others],
+            room: Room::default(),
+            ranks,
+            shares,
+        }
+    }
+
+    /// Bytes that this takes: the other runs' gradients, and others' numbers for this rank's share of the largest
+    /// part of the parameters.
+    pub fn bytes(sizes: Sizes, shares: &Shares, ranks: &Ranks) -> u64 {
+        let runs = |rank: usize| shares.runs(rank).len() as u64;
+        let (own, all) = (runs(ranks.rank()), (0..ranks.count()).map(runs).sum::<u64>());
+        let largest =
+            4 * sizes.hidden as u64 * (sizes.input(sizes.layers - 1) + sizes.hidden + 1) as u64;
+        let share = size_of::<f32>() as u64 * largest.div_ceil(ranks.count() as u64);
+        (own - 1) * Parameters::<f32>::bytes(sizes) + (all - own) * share
+    }
+
+    /// Rank 0's `state` ← every rank's own rows of it.
+    pub fn gather(&self, state: &mut State<f32>) {
+        if self.ranks.is_alone() {
+            return;
+        }
+        for array in state.h.iter_mut().chain(&mut state.c) {
+            let width = array.ncols();
+            self.ranks.gather(contiguous(array.as_slice_mut()), width, &self.rows);
+        }
+    }
+}
+
+/// A batch's inputs and targets [T, B], and what drops out.
+type Batch<'a> = (ArrayView2<'a, u32>, ArrayView2<'a, u32>, Option<Dropout>);
+
+impl Network<f32> {
+    /// [`Network::gradients`] of the whole batch, of whose rows this rank has some. All ranks call this at the same
+    /// time, and all get the same loss and gradients.
+    ///
+    /// What a part of the parameters lacks travels while the next part is summed up: first the projection, then
+    /// the layers from the top down.
+    pub(crate) fn gradients_together(
+        &mut self,
+        part: &mut Part,
+        gradients: &mut Parameters<f32>,
+        parameters: &Parameters<f32>,
+        (inputs, targets, dropout): Batch,
+        state: &mut State<f32>,
+    ) -> f64 {
+        if part.ranks.is_alone() {
+            return self.gradients(gradients, parameters, inputs, targets, state, dropout);
+        }
+        self.propagate(parameters, inputs, targets, state, dropout);
+        let losses: Vec<_> = self.losses_of_runs().collect();
+        let Part { ranks, shares, runs, room, .. } = part;
+        // Of each layer and of the projection the numbers of every run.
+        let mut parts: Vec<Vec<&mut [f32]>> =
+            gradients.parts_mut().map(|part| vec![part]).collect();
+        for run in runs {
+            parts.iter_mut().zip(run.parts_mut()).for_each(|(part, run)| part.push(run));
+        }
+        let sum = thread::scope(|scope| {
+            let (send, finished) = mpsc::channel::<Vec<&mut [f32]>>();
+            let travel = scope.spawn(move || {
+                let sum = ranks.sum_of_runs(shares, &losses);
+                finished.into_iter().for_each(|mut runs| ranks.sum(shares, &mut runs, room));
+                sum
+            });
+            for (part, mut runs) in parts.into_iter().enumerate().rev() {
+                for (run, numbers) in runs.iter_mut().enumerate() {
+                    self.sum_up(part, run, numbers);
+                }
+                send.send(runs).expect("the other thread takes all");
+            }
+            drop(send);
+            self.measure(Phase::Ranks, || travel.join()).expect("it does not panic")
+        });
+        self.mean_of(sum)
+    }
+}
+
+impl Prepared<'_, f32> {
+    /// [`Prepared::loss`] of the whole batch, of whose rows this rank has some; nothing drops out.
+    pub(crate) fn loss_together(
+        &mut self,
+        part: &Part,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &mut State<f32>,
+    ) -> f64 {
+        if part.ranks.is_alone() {
+            return self.loss(inputs, targets, state, None);
+        }
+        let own: Vec<_> = self.losses_of_runs(inputs, targets, state, None).collect();
+        self.network.mean_of(part.ranks.sum_of_runs(&part.shares, &own))
+    }
+}

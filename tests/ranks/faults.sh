@@ -1,0 +1,207 @@
+# Faults of a job of several ranks; sourced by `run`.
+
+# begin N FOLDER [EVERY]: an endless run on N ranks in the background, which saves often; $job is its launcher.
+begin() {
+    local n=$1 folder=$2 every=${3:-7} mode=--resume
+    [[ -n $(newest "$folder" 2> /dev/null) ]] || mode=--overwrite
+    : > messages # it may be read before the launcher is there
+    "$MPIRUN" "${options[@]}" -n "$n" "${train[@]}" --threads 1 --epochs 1000000 --save-every "$every" \
+        --keep-checkpoints 3 "$mode" --run "$folder" < /dev/null > out 2> messages &
+    job=$!
+}
+
+# seen WORDS: they are among the messages within twenty seconds.
+seen() {
+    local i
+    for ((i = 0; i < 400; i++)); do
+        ! grep -q "$1" messages || return 0
+        sleep 0.05
+    done
+    fail "it does not say $1: $(cat messages)"
+}
+
+# The processes of the ranks, rank 0 first; each has its number in its environment.
+processes() {
+    local pid
+    for pid in $(pgrep -x karenina); do
+        [[ $(readlink "/proc/$pid/exe") == "$work/karenina" ]] || continue
+        printf '%s %s\n' "$(tr '\0' '\n' < "/proc/$pid/environ" 2> /dev/null |
+            sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p' | head -1)" "$pid"
+    done | sort -n | cut -d ' ' -f 2
+}
+
+step_of() { basename "$(newest "$1")" | sed 's/i\([0-9]*\)_.*/\1/'; }
+
+# over SECONDS: all ranks and their launcher end by themselves within so long.
+over() {
+    local i
+    for ((i = 0; i < $1 * 20; i++)); do
+        [[ -n $(processes) ]] || kill -0 "$job" 2> /dev/null || return 0
+        sleep 0.05
+    done
+    fail "it has not ended: $(cat messages)"
+}
+
+# survived FOLDER: after any fault the newest checkpoint loads, and none is damaged.
+survived() {
+    checks=$((checks + 1))
+    ! grep -q 'panicked\|damaged' messages || fail "$(cat messages)"
+    local newest
+    newest=$(newest "$1")
+    [[ -n $newest ]] || fail "no checkpoint: $(cat messages)"
+    ./karenina sample --run "$newest" --length 1 > out 2>&1 || fail "$newest: $(cat out)"
+}
+
+# goes_on FOLDER: another number of ranks makes twenty more steps, to the bits of one process that made all of them.
+goes_on() {
+    local end
+    end=$(($(step_of "$1") + 20))
+    local ended=("${train[@]}" --threads 1 --epochs 1000000 --steps $end --save-every 1000000)
+    ranks $((1 + RANDOM % 4)) "${ended[@]}" --resume --run "$1" > out 2> messages || fail "$(cat messages)"
+    "${ended[@]}" --overwrite --run straight > out 2> messages || fail "$(cat messages)"
+    [[ $(numbers "$1/i${end}_l12.ckpt") == "$(numbers "straight/i${end}_l12.ckpt")" ]] || fail "other numbers: $1"
+    [[ $(timeless "$1/log.csv") == "$(timeless straight/log.csv)" ]] || fail "another log: $1"
+    checks=$((checks + 1))
+}
+
+pause() { sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"; }
+
+# --- SIGKILL for any rank at any moment, each life on another number of ranks ---
+kill_ranks() {
+    local i n pids
+    for ((i = 0; i < kills; i++)); do
+        n=$((2 + RANDOM % 3))
+        begin $n killed
+        pause
+        mapfile -t pids < <(processes)
+        ((${#pids[@]} == 0)) || kill -9 "${pids[RANDOM % ${#pids[@]}]}" 2> /dev/null || true
+        # Before there are ranks, it is the launcher.
+        ((${#pids[@]} > 0)) || kill -9 $job
+        over 20
+        wait $job 2> /dev/null && fail "it was not killed: $(cat messages)"
+        [[ -z $(newest killed 2> /dev/null) ]] || survived killed
+    done
+    goes_on killed
+    echo "killed a rank $kills times, at step $(step_of killed): the same bits"
+}
+
+kill_launcher() {
+    local i
+    for ((i = 0; i < launchers; i++)); do
+        begin 3 orphaned
+        seen saved
+        pause
+        kill -9 $job
+        wait $job 2> /dev/null || true
+        over 20
+        survived orphaned
+    done
+    goes_on orphaned
+    echo "killed the launcher $launchers times: the ranks end, the same bits"
+}
+
+# --- a disk that is full where rank 0 writes ---
+full_disk() {
+    if ! mkdir full || ! mount -t tmpfs -o size=300k none full 2> /dev/null; then
+        echo "LEFT OUT: tmpfs cannot be mounted here"
+        return
+    fi
+    local code=0
+    ranks 3 "${train[@]}" --threads 1 --steps 400 --save-every 10 --run full > out 2> messages || code=$?
+    ((code == 1)) && grep -q 'No space left' messages || fail "code $code: $(cat messages)"
+    over 20
+    cp -r full room
+    umount full
+    survived room
+    goes_on room
+    echo "full disk on rank 0: reported, the same bits"
+}
+
+# stopped SIGNAL WHOM: it finishes the step, saves and ends.
+stopped() {
+    local pids
+    rm -rf stopped
+    begin 3 stopped 1000000
+    seen 'step 1/'
+    sleep 0.5
+    mapfile -t pids < <(processes)
+    case $2 in
+        all) kill "-$1" "${pids[@]}" ;;
+        launcher) kill "-$1" $job ;;
+        *) kill "-$1" "${pids[$2]}" ;;
+    esac
+    over 20
+    wait $job 2> /dev/null && fail "$1 to $2: code 0: $(cat messages)"
+    (($(step_of stopped) > 0)) || fail "$1 to $2: nothing was saved: $(cat messages)"
+    survived stopped
+    goes_on stopped
+}
+
+signals() {
+    local job
+    stopped TERM all
+    stopped TERM 2
+    stopped TERM launcher
+    [[ ${#all_ranks[@]} -le 3 ]] || { stopped INT 0; stopped HUP 1; }
+    echo "SIGTERM to all ranks, to one or to the launcher: the step was finished and saved"
+}
+
+# differs WORDS ARGUMENTS0 : ARGUMENTS1: the second rank is not like the first, and step 1 is never made.
+differs() {
+    local code=0 words=$1
+    shift
+    rm -rf differs
+    timeout -k 5 60 "$MPIRUN" "${options[@]}" "$@" < /dev/null > out 2> messages || code=$?
+    ((code != 0)) && grep -q "^karenina: rank 1 on .*$words" messages || fail "code $code: $(cat messages)"
+    [[ ! -e differs ]] || fail "it has begun: $(cat messages)"
+    checks=$((checks + 1))
+}
+
+differing() {
+    local six=(train text --preset article --hidden 12 --batch 16 --unroll 16 --groups 8 --steps 6 --run differs)
+    cp karenina other
+    printf x >> other
+    tr a b < text > changed
+    differs 'has --hidden 13, but rank 0 on .* has --hidden 12' \
+        -n 1 ./karenina "${six[@]}" : -n 1 ./karenina "${six[@]/#12/13}"
+    differs 'the program with the hash' -n 1 ./karenina "${six[@]}" : -n 1 ./other "${six[@]}"
+    mkdir -p elsewhere
+    cp changed elsewhere/text
+    differs 'the text with the hash' -n 1 ./karenina "${six[@]}" : -n 1 sh -c 'cd elsewhere; exec ../karenina "$@"' sh "${six[@]}"
+    rm elsewhere/text
+    differs 'cannot read text' -n 1 ./karenina "${six[@]}" : -n 1 sh -c 'cd elsewhere; exec ../karenina "$@"' sh "${six[@]}"
+    local code=0
+    ranks 9 ./karenina "${six[@]}" > out 2> messages || code=$?
+    ((code != 0)) && grep -q 'ranks is 9, but must be from 1 to 8' messages || fail "code $code: $(cat messages)"
+    checks=$((checks + 1))
+    echo "ranks with another setting, program or text, or without a text; more ranks than groups: refused by name"
+}
+
+# --- two machines, which are network namespaces here, and the link between them is cut ---
+cut_link() {
+    local began ended
+    if [[ $flavour != OpenMPI || $(id -u) != 0 ]] || ! source "$here/../ranks/hosts.sh"; then
+        echo "LEFT OUT: no network namespaces here"
+        return
+    fi
+    : > messages
+    on_hosts 2 "${train[@]}" --threads 1 --epochs 1000000 --save-every 7 --keep-checkpoints 3 --run cut \
+        --rank-timeout 2 > out 2> messages &
+    job=$!
+    seen 'step 1/'
+    sleep 0.5
+    link down
+    began=$(date +%s)
+    until [[ -z $(processes) ]]; do
+        (($(date +%s) - began < 30)) || fail "the ranks have not ended: $(cat messages)"
+        sleep 0.1
+    done
+    ended=$(date +%s)
+    grep -q 'rank 0: no word from rank 1 for 2 s' messages || fail "no message: $(cat messages)"
+    kill -9 $job 2> /dev/null || true # it would wait for the other machine
+    wait $job 2> /dev/null || true
+    hosts_down
+    survived cut
+    goes_on cut
+    echo "a cut link: the ranks ended after $((ended - began)) s, the same bits"
+}
