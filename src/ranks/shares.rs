@@ -1,5 +1,6 @@
 //! Which groups of a batch's rows each rank has.
 
+use std::iter;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
@@ -62,7 +63,7 @@ impl Shares {
     pub fn runs(&self, rank: usize) -> Vec<Range<usize>> {
         let Range { mut start, end } = self.of(rank);
         if end - start == self.groups {
-            return Vec::from([start..end]);
+            return iter::once(start..end).collect();
         }
         let mut runs = Vec::new();
         while start < end {
