@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod checkpoints;
+mod compare;
 mod describe;
 mod eval;
 mod export;

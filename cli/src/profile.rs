@@ -1,15 +1,17 @@
 //! `karenina profile`.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::Result;
 use karenina::ranks::Ranks;
-use karenina::study::profile::{PhaseProfile, Profile as Measured};
+use karenina::study::profile::Profile as Measured;
 use karenina::text::corpus::Corpus;
 use karenina::train::{TrainConfig, Workers};
 
+use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
 use super::output::{output_error, print_json};
@@ -37,11 +39,17 @@ pub struct Profile {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
+    /// Measure nothing, but put two files that --json has written side by side
+    #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, exclusive = true)]
+    compare: Option<Vec<PathBuf>>,
 }
 
 impl Profile {
     /// Measures and prints.
     pub fn run(self) -> Result<ExitCode> {
+        if let Some([first, second]) = self.compare.as_deref() {
+            return compare([first, second]).map(|()| ExitCode::SUCCESS);
+        }
         let read = |ranks: &Ranks| {
             demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
             TrainConfig::preset(&self.preset)?;
@@ -125,18 +133,10 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
 fn phases(p: &Measured) -> Table {
     let heads = ["phase", "calls", "ms", "share", "GFLOP", "GFLOP/s", "% of peak"];
     let mut table = Table::new(heads, &[0]);
-    let whole = PhaseProfile {
-        name: "the step",
-        calls: 1,
-        seconds: p.step_seconds,
-        share: 1.0,
-        gflop: p.step_gflop,
-        gflops: p.gflops,
-        fraction_of_peak: p.fraction_of_peak,
-    };
+    let whole = p.whole_step();
     for phase in p.phases.iter().chain([&whole]) {
         let mut row = vec![
-            plain(phase.name),
+            plain(&phase.name),
             plain(if phase.calls == 0 { String::new() } else { phase.calls.to_string() }),
             plain(format!("{:.2}", 1e3 * phase.seconds)),
             plain(format!("{:.1} %", 100.0 * phase.share)),
@@ -168,7 +168,7 @@ fn print_gain(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     for phase in phases.iter().take(5) {
         let what = if phase.gflop > 0.0 { "below the peak" } else { "no matrix product" };
         let ms = format!("{:.1}", 1e3 * phase.loss(p.peak_gflops));
-        table.row(vec![plain(phase.name), plain(ms), dim(what)]);
+        table.row(vec![plain(&phase.name), plain(ms), dim(what)]);
     }
     table.print(out, is_coloured())?;
     out.flush()

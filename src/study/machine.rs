@@ -9,12 +9,12 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::math::simd::vectorised;
 
 /// Speed of reading, all threads together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bandwidth {
     /// Bytes of the last-level cache as the system tells (Linux), else a guess of 32 MiB.

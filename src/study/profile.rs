@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::math::matmul::Storage;
@@ -29,11 +29,11 @@ const MEASURE: Duration = Duration::from_secs(3);
 const FEWEST_STEPS: usize = 5;
 
 /// What [`Profile::measure`] finds. Seconds are wall time; GFLOP are 10⁹ operations.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Profile {
     /// The instruction set of the matmul kernel in use.
-    pub kernel: &'static str,
+    pub kernel: String,
     /// Threads that were asked for, of each rank.
     pub threads: usize,
     /// Processes that train together. The phases are those of the first.
@@ -79,10 +79,10 @@ pub struct Profile {
 }
 
 /// One phase of the fastest step.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseProfile {
     /// As [`Phase::name`]; "other" is what no phase explains.
-    pub name: &'static str,
+    pub name: String,
     /// Calls in the step, all shards together; none for "other".
     pub calls: u64,
     /// Wall time.
@@ -105,6 +105,19 @@ impl PhaseProfile {
 }
 
 impl Profile {
+    /// The whole step as if it were one phase.
+    pub fn whole_step(&self) -> PhaseProfile {
+        PhaseProfile {
+            name: "the step".into(),
+            calls: 1,
+            seconds: self.step_seconds,
+            share: 1.0,
+            gflop: self.step_gflop,
+            gflops: self.gflops,
+            fraction_of_peak: self.fraction_of_peak,
+        }
+    }
+
     /// Trains a network of `config` on `corpus` for some steps and lets it write.
     ///
     /// * `steps`: how many steps are measured; without, as many as three seconds hold but at least five
@@ -164,7 +177,7 @@ impl Profile {
         let step_gflop = sizes.flop(positions) / 1e9;
         let gflops = step_gflop / step.seconds;
         Self {
-            kernel: kernel_name(),
+            kernel: kernel_name().into(),
             threads,
             ranks: ranks.count(),
             exchange: step.exchange(),
@@ -223,7 +236,7 @@ pub(super) fn timed_step(trainer: &mut Trainer) -> Result<TimedStep> {
 }
 
 /// A step's exchange with other ranks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Exchange {
     /// Seconds from the first message to the last, waiting for slower ranks included.
@@ -268,9 +281,10 @@ impl TimedStep {
 /// The phases that occurred, and in the end what they leave unexplained.
 fn phases(step: &TimedStep, trainer: &Trainer, peak_gflops: f64) -> Vec<PhaseProfile> {
     let (config, sizes) = (trainer.config(), trainer.sizes());
-    let profile = |name, calls, seconds: f64, gflop| {
+    let profile = |name: &str, calls, seconds: f64, gflop| {
         let gflops = if gflop > 0.0 { gflop / seconds } else { 0.0 };
         let (share, fraction_of_peak) = (seconds / step.seconds, gflops / peak_gflops);
+        let name = name.into();
         PhaseProfile { name, calls, seconds, share, gflop, gflops, fraction_of_peak }
     };
     let seen = Phase::ALL.into_iter().filter(|&phase| step.watch.calls(phase) > 0);

@@ -59,7 +59,7 @@ fn at_most_three_percent_of_a_step_are_unexplained() {
 #[test]
 fn every_phase_of_a_step_is_seen() {
     let profile = Profile::measure(&Corpus::embedded(), small(), 2, Some(1)).unwrap();
-    let names: Vec<_> = profile.phases.iter().map(|phase| phase.name).collect();
+    let names: Vec<_> = profile.phases.iter().map(|phase| phase.name.as_str()).collect();
     let all: Vec<_> = Phase::ALL.into_iter().map(Phase::name).chain(["other"]).collect();
     assert_eq!(names, all);
     let calls = |name| profile.phases.iter().find(|phase| phase.name == name).unwrap().calls;
@@ -196,4 +196,42 @@ fn another_kernel_is_used_where_it_is_asked_for_and_an_unknown_one_is_refused() 
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("KARENINA_KERNEL is abacus") && message.contains(name), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn two_profiles_stand_side_by_side() {
+    let folder = tempfile::tempdir().unwrap();
+    let measure = |more: &str| {
+        let arguments = "profile --hidden 8 --batch 4 --unroll 4 --threads 1 --steps 3 --json "
+            .to_string()
+            + more;
+        command::succeed(folder.path(), &arguments).stdout
+    };
+    let mut slower: Value = serde_json::from_slice(&measure("")).unwrap();
+    fs::write(folder.path().join("a.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
+    for phase in slower["phases"].as_array_mut().unwrap() {
+        phase["seconds"] = (phase["seconds"].as_f64().unwrap() * 4.0).into();
+    }
+    fs::write(folder.path().join("b.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
+
+    let compare =
+        |a: &str, b: &str| command::run(folder.path(), &format!("profile --compare {a} {b}"));
+    let screen = String::from_utf8(compare("a.json", "b.json").stdout).unwrap();
+    let row = screen.lines().find(|line| line.starts_with("recurrent matmul")).unwrap();
+    assert!(row.contains(" 0.25 "), "{screen}");
+    let last = screen.lines().find(|line| line.starts_with("the step")).unwrap();
+    assert!(last.contains(" 1.00 ") && !screen.contains("sizes differ"), "{screen}");
+
+    fs::write(folder.path().join("c.json"), measure("--layers 1")).unwrap();
+    let screen = String::from_utf8(compare("a.json", "c.json").stdout).unwrap();
+    assert!(screen.contains("sizes differ"), "{screen}");
+
+    fs::write(folder.path().join("d.json"), "{}").unwrap();
+    for bad in ["d.json", "e.json"] {
+        let output = compare("a.json", bad);
+        let message = command::errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(bad) && message.lines().count() == 1, "{message}");
+    }
+    assert_eq!(command::run(folder.path(), "profile --compare a.json").status.code(), Some(2));
 }
