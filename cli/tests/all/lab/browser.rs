@@ -58,6 +58,14 @@ impl Page {
         self.settle();
     }
 
+    /// Types a text to be looked at.
+    fn type_text(&self, text: &str) {
+        self.browser.fill("#input", text);
+        let state = "new URLSearchParams(location.hash.slice(1)).get('text')";
+        self.until(&format!("return {state} === {text:?}"));
+        self.settle();
+    }
+
     fn press(&self, key: &str) {
         self.browser.press(key);
         self.settle();
@@ -110,9 +118,7 @@ fn page() -> Option<(tempfile::TempDir, Page)> {
 fn every_part_works_in_a_browser_and_shows_the_engine_s_numbers() {
     let Some((_folder, page)) = page() else { return };
     page.open("");
-    page.browser.fill("#input", TEXT);
-    page.until(&format!("return location.hash.includes({:?})", "said"));
-    page.settle();
+    page.type_text(TEXT);
     step(&page);
     nudge(&page);
     reach(&page);
@@ -289,9 +295,7 @@ fn write(page: &Page) {
     page.click("#bars li:nth-child(3) button");
     let length = page.browser.run("return [...document.getElementById('input').value].length");
     assert_eq!(length, place, "up to the one that was taken");
-    page.browser.fill("#input", TEXT);
-    page.until("return document.querySelectorAll('#panel-write .written').length === 0");
-    page.settle();
+    page.type_text(TEXT);
 }
 
 /// What the engine writes after [`TEXT`], all of the text, and the probability of the likeliest character after it.
