@@ -100,7 +100,9 @@ export const walk = remembered((question) => ask("walk", question), 8);
 
 /** A number with all its digits. */
 export function whole(x) {
-  return x == null ? "not finite" : String(x).replace("-", "−");
+  if (x == null) return "not finite";
+  const isSmall = x !== 0 && Math.abs(x) < 1e-3;
+  return (isSmall ? x.toExponential() : String(x)).replaceAll("-", "−");
 }
 
 /** An element that shows a number in full. */
