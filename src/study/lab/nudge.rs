@@ -158,7 +158,7 @@ impl Walk {
         )?;
         let column =
             |ids: &[u32]| -> Array2<u32> { ArrayView1::from(ids).insert_axis(Axis(1)).to_owned() };
-        let [inputs, targets] = [&self.ids[..self.steps()], &self.ids[1..]].map(|ids| column(ids));
+        let [inputs, targets] = [&self.ids[..self.steps()], &self.ids[1..]].map(column);
         let problem = || Problem {
             parameters: (*self.parameters).clone(),
             state: State::zeros(sizes, 1),

@@ -68,7 +68,7 @@ mod tests {
             step,
             epoch: 1 + (step - 1) / pass,
             loss: step as f64,
-            validation: (step % 10 == 0).then_some(1.0 / step as f64),
+            validation: step.is_multiple_of(10).then_some(1.0 / step as f64),
             norm: 1.0,
             learning_rate: 1e-3,
             seconds: 0.5,

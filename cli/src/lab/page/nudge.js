@@ -7,9 +7,9 @@ import { set, state } from "./state.js";
 const GATES = ["i", "f", "g", "o"];
 const SIDE = 32;
 const CELL = 11;
-const POINTS = 33;
-/** 10⁰, 10⁻⁰·⁵, …, 10⁻¹². */
-const STEPS = Array.from({ length: 25 }, (_, n) => Number((10 ** (-n / 2)).toPrecision(3)));
+const POINTS = 21;
+/** 10⁰, 10⁻¹, …, 10⁻¹². */
+const STEPS = Array.from({ length: 13 }, (_, n) => Number(`1e-${n}`));
 
 export function createNudge(root) {
   const parts = {
