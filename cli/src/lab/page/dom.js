@@ -123,6 +123,11 @@ export function visible(c) {
   return { " ": "␣", "\n": "⏎", "\t": "⇥" }[c] ?? (/[\p{C}\p{M}]/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c);
 }
 
+/** A text whose invisible characters are written out: none of them can turn the direction of the others. */
+export function printable(text) {
+  return text.replace(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
+}
+
 /** The colours of the scheme in force. */
 export function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();

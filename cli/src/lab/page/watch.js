@@ -1,7 +1,7 @@
 // Watch: runs as they come along, from what training writes into their folders.
 
 import { chart } from "./chart.js";
-import { ask, el, latest, remembered, shown } from "./dom.js";
+import { ask, el, latest, printable, remembered, shown } from "./dom.js";
 import { set, state } from "./state.js";
 
 /** Milliseconds between two looks. */
@@ -136,5 +136,5 @@ function drawGlances(parts, seen) {
     return chart(lines, { title: `${name}: norm of the gradient on the text, by layer`, x: "step", logY: true });
   }));
   parts.samples.replaceChildren(...seen.toReversed().map(({ name, step, text }) => el("figure", {},
-    el("figcaption", {}, el("b", {}, `${name}, step ${step}`)), el("blockquote", { class: "sample" }, text))));
+    el("figcaption", {}, el("b", {}, `${name}, step ${step}`)), el("blockquote", { class: "sample" }, printable(text)))));
 }
