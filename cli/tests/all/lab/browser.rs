@@ -130,7 +130,7 @@ fn every_part_works_in_a_browser_and_shows_the_engine_s_numbers() {
     let requests = page.browser.requests();
     // The browser's own start page is no part of this.
     let is_own = |address: &&String| {
-        let starts = [page.lab.address.as_str(), "about:", "data:,", "chrome://"];
+        let starts = [page.lab.address.as_str(), "about:", "data:", "chrome://"];
         starts.iter().any(|start| address.starts_with(start))
     };
     let foreign: Vec<_> = requests.iter().filter(|address| !is_own(address)).collect();
