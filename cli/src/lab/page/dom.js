@@ -100,7 +100,9 @@ export const walk = remembered((question) => ask("walk", question), 8);
 
 /** A number with all its digits. */
 export function whole(x) {
-  return x == null ? "not finite" : String(x).replace("-", "−");
+  if (x == null) return "not finite";
+  const isSmall = x !== 0 && Math.abs(x) < 1e-3;
+  return (isSmall ? x.toExponential() : String(x)).replaceAll("-", "−");
 }
 
 /** An element that shows a number in full. */
@@ -119,6 +121,11 @@ export function brief(x) {
 /** A character that can be seen. */
 export function visible(c) {
   return { " ": "␣", "\n": "⏎", "\t": "⇥" }[c] ?? (/[\p{C}\p{M}]/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c);
+}
+
+/** A text whose invisible characters are written out: none of them can turn the direction of the others. */
+export function printable(text) {
+  return text.replace(/(?![\n\t])[\p{Cc}\p{Cf}]/gu, (c) => `\\u{${c.codePointAt(0).toString(16)}}`);
 }
 
 /** The colours of the scheme in force. */

@@ -84,7 +84,7 @@ function setUpSource({ runs, excerpts }) {
   let pause = 0;
   input.addEventListener("input", () => {
     clearTimeout(pause);
-    pause = setTimeout(() => set({ ...START_OF_TEXT, text: input.value }), 300);
+    pause = setTimeout(() => input.value !== state.text && set({ ...START_OF_TEXT, text: input.value }), 300);
   });
   at("source").addEventListener("submit", (event) => event.preventDefault());
 }

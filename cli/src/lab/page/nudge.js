@@ -7,9 +7,10 @@ import { set, state } from "./state.js";
 const GATES = ["i", "f", "g", "o"];
 const SIDE = 32;
 const CELL = 11;
-const POINTS = 33;
-/** 10⁰, 10⁻⁰·⁵, …, 10⁻¹². */
-const STEPS = Array.from({ length: 25 }, (_, n) => Number((10 ** (-n / 2)).toPrecision(3)));
+const POINTS = 21;
+const FEW_POINTS = 9;
+/** 10⁰, 10⁻¹, …, 10⁻¹². */
+const STEPS = Array.from({ length: 13 }, (_, n) => Number(`1e-${n}`));
 
 export function createNudge(root) {
   const parts = {
@@ -116,12 +117,17 @@ async function nudge(parts, at) {
   drawCurve(parts);
 }
 
-async function curves({ parts }, at) {
+/** Each point of a curve is a way forward, which takes its time in a large network. */
+const isLarge = ({ sizes, steps }) => sizes.hidden ** 2 * sizes.layers * steps.length > 2e7;
+
+async function curves({ parts, walk: seen }, at) {
   const key = JSON.stringify([at, state.range]);
   if (parts.key === key) return;
-  const epsilons = Array.from({ length: POINTS }, (_, n) => state.range * ((2 * n) / (POINTS - 1) - 1));
+  const points = isLarge(seen) ? FEW_POINTS : POINTS;
+  const epsilons = Array.from({ length: points }, (_, n) => state.range * ((2 * n) / (points - 1) - 1));
+  const steps = isLarge(seen) ? STEPS.filter((_, n) => n % 2 === 0) : STEPS;
   const found = await onlyCurve(Promise.all([
-    ask("nudge", { ...at, epsilons }), ask("differences", { ...at, epsilons: STEPS }),
+    ask("nudge", { ...at, epsilons }), ask("differences", { ...at, epsilons: steps }),
   ]));
   if (!found) return;
   const [around, differences] = found;

@@ -1,6 +1,6 @@
 // A text, character by character: one of them is chosen by click or arrow keys, a span by dragging or with Shift.
 
-import { el } from "./dom.js";
+import { el, printable } from "./dom.js";
 
 /**
  * @param label what a screen reader calls it
@@ -39,7 +39,7 @@ export function passage(label, onchoose) {
     /** Draws `characters`; `look(n)` gives the class, the strength from 0 to 1, and the title of each. */
     draw(characters, look, place = at, start = place) {
       [at, anchor] = [place, start];
-      const words = characters.map((c) => (c === "\n" ? "⏎\n" : c));
+      const words = characters.map((c) => (c === "\n" ? "⏎\n" : printable(c)));
       // The marks that are there stay, so that a click or a drag on one of them goes on.
       const isSame = words.length === root.children.length && [...root.children].every((mark, n) => mark.textContent === words[n]);
       if (!isSame) root.replaceChildren(...words.map((word) => el("i", {}, word)));

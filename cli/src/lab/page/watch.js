@@ -1,7 +1,7 @@
 // Watch: runs as they come along, from what training writes into their folders.
 
 import { chart } from "./chart.js";
-import { ask, brief, el, latest, remembered, shown } from "./dom.js";
+import { ask, el, latest, printable, remembered, shown } from "./dom.js";
 import { set, state } from "./state.js";
 
 /** Milliseconds between two looks. */
@@ -81,7 +81,7 @@ function showProgress(table, answers) {
   const cells = (p) => [
     el("td", {}, shown(p.step, "step")), el("td", {}, p.last_step ?? "not known yet"), el("td", {}, shown(p.loss, "loss")),
     el("td", {}, p.best ? [shown(p.best[1], "best"), ` at ${p.best[0]}`] : "–"),
-    el("td", {}, brief(Math.round(p.characters_per_second))), el("td", {}, p.seconds_left == null ? "–" : duration(p.seconds_left)),
+    el("td", {}, Math.round(p.characters_per_second).toLocaleString("en")), el("td", {}, p.seconds_left == null ? "–" : duration(p.seconds_left)),
   ];
   table.replaceChildren(el("thead", {}, el("tr", {}, TITLES.map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, answers.map(row)));
@@ -136,5 +136,5 @@ function drawGlances(parts, seen) {
     return chart(lines, { title: `${name}: norm of the gradient on the text, by layer`, x: "step", logY: true });
   }));
   parts.samples.replaceChildren(...seen.toReversed().map(({ name, step, text }) => el("figure", {},
-    el("figcaption", {}, el("b", {}, `${name}, step ${step}`)), el("blockquote", { class: "sample" }, text))));
+    el("figcaption", {}, el("b", {}, `${name}, step ${step}`)), el("blockquote", { class: "sample" }, printable(text)))));
 }

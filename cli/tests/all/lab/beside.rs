@@ -18,7 +18,7 @@ const TRAIN: &str = "train text --preset article --hidden 48 --layers 2 --batch 
                      --no-samples --threads 1 --json";
 const CLIENTS: usize = 50;
 /// Answers that they get before the training is stopped.
-const ANSWERS: usize = 500;
+const ANSWERS: usize = 150;
 
 /// The newest checkpoint of a run without what it says of its name, its times and its end.
 fn numbers(folder: &Path, run: &str) -> Checkpoint {

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::support::{Server, agree, exchange, walk};
 use crate::command::{errors, run};
 use crate::report_support::run_folder;
-use karenina::study::trace::Spot;
+use karenina::study::trace::{Spot, significant};
 
 #[test]
 fn only_this_machine_s_own_name_and_the_token_open_the_door() {
@@ -224,4 +224,16 @@ fn without_a_run_there_is_a_network_that_is_new() {
     let found = lab.ask("walk", &json!({"network": "0", "text": "The mill"}));
     assert_eq!(found["sizes"]["hidden"], 8);
     assert_eq!(found["steps"].as_array().unwrap().len(), 7);
+
+    // The tour computes two of its numbers by hand.
+    let tour = include_str!("../../../../docs/lab.md");
+    for (label, step, value) in [("F6", 3, "−0.0680805"), ("B8", 8, "−3.97181e-4")] {
+        let asked = json!({"network": "0", "text": "to be or not to be", "step": step, "layer": 0, "unit": 0});
+        let equations = lab.ask("equations", &asked);
+        let all = equations.as_array().unwrap();
+        let equation = all.iter().find(|equation| equation["label"] == label).unwrap();
+        assert!(tour.contains(equation["numbers"].as_str().unwrap()), "{equation}");
+        let found = significant(equation["value"].as_f64().unwrap(), 6).replacen('-', "−", 1);
+        assert!(found == value && tour.contains(value), "{found}");
+    }
 }
