@@ -68,15 +68,16 @@ pause() { sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 1000)))"; }
 
 # --- SIGKILL for any rank at any moment, each life on another number of ranks ---
 kill_ranks() {
-    local i n pids
-    for ((i = 0; i < kills; i++)); do
-        n=$((2 + RANDOM % 3))
-        begin $n killed
+    local i=0 pids
+    while ((i < kills)); do
+        begin $((2 + RANDOM % 3)) killed
         pause
         mapfile -t pids < <(processes)
-        ((${#pids[@]} == 0)) || kill -9 "${pids[RANDOM % ${#pids[@]}]}" 2> /dev/null || true
-        # Before there are ranks, it is the launcher.
-        ((${#pids[@]} > 0)) || kill -9 $job
+        if ((${#pids[@]} == 0)); then
+            kill -9 $job # before there are ranks, it is the launcher, which does not count
+        elif kill -9 "${pids[RANDOM % ${#pids[@]}]}" 2> /dev/null; then
+            i=$((i + 1))
+        fi
         over 20
         wait $job 2> /dev/null && fail "it was not killed: $(cat messages)"
         [[ -z $(newest killed 2> /dev/null) ]] || survived killed
@@ -175,6 +176,21 @@ differing() {
     ((code != 0)) && grep -q 'ranks is 9, but must be from 1 to 8' messages || fail "code $code: $(cat messages)"
     checks=$((checks + 1))
     echo "ranks with another setting, program or text, or without a text; more ranks than groups: refused by name"
+}
+
+# --- a processor of another kind, as valgrind shows it: without AVX-512 ---
+vector_units() {
+    if ! command -v valgrind > /dev/null; then
+        echo "LEFT OUT: valgrind is not here"
+        return
+    fi
+    rm -rf mixed
+    timeout -k 5 200 "$MPIRUN" "${options[@]}" -n 1 "${whole[@]}" --threads 1 --run mixed : \
+        -n 1 valgrind -q "${whole[@]}" --threads 1 --run mixed < /dev/null > out 2> messages || fail "$(cat messages)"
+    ! grep -q avx512f /proc/cpuinfo || grep -q 'rank 1 computes with AVX2, rank 0 with AVX-512' messages ||
+        fail "it does not say so: $(cat messages)"
+    same mixed "ranks with different vector units"
+    echo "ranks with different vector units: said by name, the same bits"
 }
 
 # --- two machines, which are network namespaces here, and the link between them is cut ---
