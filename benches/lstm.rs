@@ -5,6 +5,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use karenina::layers::lstm::{Carry, Input, LstmTape, PackedLstm, backward, forward};
 use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
+use karenina::math::team::Team;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use ndarray::Array3;
 use rand::SeedableRng;
@@ -29,7 +30,7 @@ fn lstm(c: &mut Criterion) {
         transposed.pack(weights.transposed());
         let x = Array3::from_elem((unroll, rows, hidden), 0.1);
         let mut tape = LstmTape::zeros(unroll, rows, hidden);
-        let mut watch = Stopwatch::default();
+        let (mut team, mut watch) = (Team::new(1), Stopwatch::default());
         let shape = format!("T{unroll} b{rows} H{hidden}");
         let flop = 16 * (unroll * rows * hidden * hidden) as u64;
 
@@ -37,18 +38,19 @@ fn lstm(c: &mut Criterion) {
         group.sample_size(10).throughput(Throughput::Elements(flop));
         group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
             let input = Input::Sequence(x.view());
-            b.iter(|| forward(&mut tape, input, weights, &packed, &mut watch));
+            b.iter(|| forward(&mut tape, input, weights, &packed, &mut team, &mut watch));
         });
         group.finish();
 
         // A backward pass consumes the tape's gates and dy, so each gets a copy that is not timed.
         let mut group = c.benchmark_group("lstm_backward");
         group.sample_size(10).throughput(Throughput::Elements(flop));
-        forward(&mut tape, Input::Sequence(x.view()), weights, &packed, &mut watch);
+        let input = Input::Sequence(x.view());
+        forward(&mut tape, input, weights, &packed, &mut team, &mut watch);
         group.bench_function(BenchmarkId::from_parameter(&shape), |b| {
             b.iter_batched_ref(
                 || (tape.clone(), x.clone(), Carry::zeros(rows, hidden)),
-                |(tape, dy, carry)| backward(tape, dy, carry, &transposed, &mut watch),
+                |(tape, dy, carry)| backward(tape, dy, carry, &transposed, &mut team, &mut watch),
                 BatchSize::PerIteration,
             );
         });

@@ -24,7 +24,7 @@ pub struct Evaluation {
 impl Evaluation {
     /// e^nats: the number of equally likely characters that would be as hard to guess.
     pub fn perplexity(&self) -> f64 {
-        self.nats.exp()
+        libm::exp(self.nats)
     }
 
     /// nats / ln 2.
@@ -61,11 +61,11 @@ pub fn evaluate<R: Real>(
     parameters: &Parameters<R>,
     ids: &Ids,
     rows: usize,
-    shards: usize,
+    threads: usize,
 ) -> Evaluation {
     let sizes = parameters.sizes();
     over_rows(sizes, ids, rows, |part, state| {
-        let mut network = Network::new(sizes, part.starts.len(), part.unroll, shards);
+        let mut network = Network::new(sizes, part.starts.len(), part.unroll, threads);
         let mut network = network.prepare(parameters);
         part.sum(ids, |x, y| network.loss(x, y, state, None))
     })
@@ -88,7 +88,7 @@ pub fn evaluate_dynamically<R: Real>(
     ids: &Ids,
     rows: usize,
     learning_rate: f64,
-    shards: usize,
+    threads: usize,
 ) -> Evaluation {
     let sizes = parameters.sizes();
     let mut parameters = parameters.clone();
@@ -96,7 +96,7 @@ pub fn evaluate_dynamically<R: Real>(
     let mut adam =
         Adam::new(AdamConfig { learning_rate, beta1: 0.0, ..AdamConfig::default() }, sizes);
     over_rows(sizes, ids, rows, |part, state| {
-        let mut network = Network::new(sizes, part.starts.len(), part.unroll, shards);
+        let mut network = Network::new(sizes, part.starts.len(), part.unroll, threads);
         part.sum(ids, |x, y| {
             let loss = network.gradients(&mut gradients, &parameters, x, y, state, None);
             clip_by_global_norm(&mut gradients, 1.0);

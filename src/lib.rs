@@ -80,6 +80,8 @@
 //! for this crate's own tests and benchmarks and may change in any release. [`ndarray`] and [`rand`] are
 //! exported, since arrays and generators of random numbers are passed in and out.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub use {ndarray, rand};
 
 pub mod error;
@@ -90,6 +92,7 @@ pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod ranks;
+#[allow(clippy::disallowed_methods)] // it is compared with the engine, not to the last bit
 pub mod reference;
 pub mod sample;
 pub mod study;

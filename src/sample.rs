@@ -6,7 +6,8 @@ use rand::Rng;
 use crate::error::{Error, Result};
 use crate::math::Real;
 use crate::math::matmul::{Packed, Storage};
-use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
+use crate::math::team::Team;
+use crate::model::{Division, Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,10 +66,44 @@ impl Picker {
     /// scaled back to a sum of one — the article's `pick_top_n`. Temperature 0 draws no random number.
     pub fn pick<R: Real>(&self, logits: ArrayView1<R>, rng: &mut impl Rng) -> u32 {
         if self.temperature == 0.0 {
-            // From the end: of equals `max_by` returns the last.
-            let logits = logits.iter().map(|l| l.to_f64()).enumerate().rev();
-            return logits.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a vocabulary").0 as u32;
+            return likeliest(logits);
         }
+        let ranked = self.kept(logits);
+        let max = ranked[0].1;
+        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
+        let mut left = rng.random::<f64>() * total;
+        for (id, l) in &ranked {
+            left -= libm::exp(l - max);
+            if left < 0.0 {
+                return *id as u32;
+            }
+        }
+        ranked[ranked.len() - 1].0 as u32 // rounding may leave a last crumb
+    }
+
+    /// The characters among which [`Picker::pick`] draws and the probability of each, the likeliest first.
+    ///
+    /// ```
+    /// use karenina::ndarray::array;
+    /// use karenina::sample::Picker;
+    ///
+    /// let picker = Picker::default().with_top_n(2);
+    /// let candidates = picker.candidates(array![0.0_f64, 3_f64.ln(), -1.0].view());
+    /// assert_eq!((candidates[0].0, candidates[1].0), (1, 0));
+    /// assert!((candidates[0].1 - 0.75).abs() < 1e-15);
+    /// ```
+    pub fn candidates<R: Real>(&self, logits: ArrayView1<R>) -> Vec<(u32, f64)> {
+        if self.temperature == 0.0 {
+            return vec![(likeliest(logits), 1.0)];
+        }
+        let ranked = self.kept(logits);
+        let weight = |l: f64| libm::exp(l - ranked[0].1);
+        let total: f64 = ranked.iter().map(|&(_, l)| weight(l)).sum();
+        ranked.iter().map(|&(id, l)| (id as u32, weight(l) / total)).collect()
+    }
+
+    /// Ids and logits at the temperature, which is not 0: the largest first, cut at the top n and the top p.
+    fn kept<R: Real>(&self, logits: ArrayView1<R>) -> Vec<(usize, f64)> {
         let mut ranked: Vec<(usize, f64)> =
             logits.iter().map(|l| l.to_f64() / self.temperature).enumerate().collect();
         // Among equals the smaller id comes first, so the order is the same everywhere.
@@ -79,24 +114,22 @@ impl Picker {
         }
         ranked.sort_unstable_by(order);
         let max = ranked[0].1;
-        let total: f64 = ranked.iter().map(|(_, l)| (l - max).exp()).sum();
+        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
         let mut reached = 0.0;
         let nucleus = ranked.iter().position(|(_, l)| {
-            reached += (l - max).exp() / total;
+            reached += libm::exp(l - max) / total;
             reached >= self.top_p
         });
         ranked.truncate(nucleus.map_or(ranked.len(), |last| last + 1));
-
-        let total: f64 = ranked.iter().map(|(_, l)| (l - max).exp()).sum();
-        let mut left = rng.random::<f64>() * total;
-        for (id, l) in &ranked {
-            left -= (l - max).exp();
-            if left < 0.0 {
-                return *id as u32;
-            }
-        }
-        ranked[ranked.len() - 1].0 as u32 // rounding may leave a last crumb
+        ranked
     }
+}
+
+/// The id with the largest logit, the smallest among equals.
+fn likeliest<R: Real>(logits: ArrayView1<R>) -> u32 {
+    // From the end: of equals `max_by` returns the last.
+    let logits = logits.iter().map(|l| l.to_f64()).enumerate().rev();
+    logits.max_by(|a, b| a.1.total_cmp(&b.1)).expect("a vocabulary").0 as u32
 }
 
 /// A network that reads and writes `rows` texts at once, a character each per step.
@@ -143,6 +176,13 @@ impl<'a, R: Real> Generator<'a, R> {
         Self::packed_in(parameters, rows, R::packed)
     }
 
+    /// The same on up to `threads` threads, the calling one among them, if the network is so wide that reading its
+    /// weights takes longer than threads need to meet. The bits stay.
+    pub fn on_threads(self, threads: usize) -> Self {
+        let division = Division::new(self.state.h[0].ncols(), 1, threads);
+        Self { shard: self.shard.with_team(Team::new(division.members)), ..self }
+    }
+
     fn packed_in(
         parameters: &'a Parameters<R>,
         rows: usize,
@@ -151,7 +191,8 @@ impl<'a, R: Real> Generator<'a, R> {
         let sizes = parameters.sizes();
         let mut packed = PackedWeights::new(sizes, false, room);
         packed.pack(parameters);
-        let (state, shard) = (State::zeros(sizes, rows), Shard::new(sizes, 0..rows, rows, 1));
+        let shard = Shard::new(sizes, 0..rows, (rows, 1), Team::new(1));
+        let state = State::zeros(sizes, rows);
         Self { parameters, packed, state, shard }
     }
 
@@ -167,6 +208,19 @@ impl<'a, R: Real> Generator<'a, R> {
         self.shard.predict(self.parameters, &self.packed, None);
         self.shard.store_state(&mut self.state);
         self.logits()
+    }
+
+    /// What the network keeps of all that it has read.
+    pub fn state(&self) -> &State<R> {
+        &self.state
+    }
+
+    /// Goes on from `state`, as if what it keeps had been read. The logits are another text's until the next step.
+    ///
+    /// # Panics
+    /// At the next step, if the state is of another network or another number of rows.
+    pub fn set_state(&mut self, state: &State<R>) {
+        self.state.clone_from(state);
     }
 
     /// Forgets everything read so far.

@@ -210,14 +210,14 @@ fn place(check: &TensorCheck, index: usize, vocabulary: &Vocabulary) -> String {
 
 /// Two steps for every power of ten, from 1 to where θ + ε is θ.
 fn epsilons<R: Real>() -> Vec<f64> {
-    let powers = (0..).map(|k| 10f64.powf(-0.5 * f64::from(k)));
+    let powers = (0..).map(|k| libm::pow(10.0, -0.5 * f64::from(k)));
     powers.take_while(|&epsilon| epsilon > 10.0 * R::EPSILON && epsilon > 1e-12).collect()
 }
 
 /// The curve on paper ruled in powers of ten: `o` for the central difference, `x` for the
 /// extrapolated one, `*` for both.
 fn plot(points: &[CurvePoint], out: &mut impl Write) -> io::Result<()> {
-    let decade = |error: f64| error.log10().round() as i32;
+    let decade = |error: f64| libm::log10(error).round() as i32;
     let finite = |error: f64| error.is_finite() && error > 0.0;
     let errors = points.iter().flat_map(|p| [p.central, p.extrapolated]).filter(|&e| finite(e));
     let decades: Vec<i32> = errors.map(decade).collect();

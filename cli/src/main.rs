@@ -1,6 +1,8 @@
 //! The `karenina` command: arguments, printing, and the files that the user names. Thin: the work is the
 //! library's.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod checkpoints;
 mod describe;
 mod eval;
@@ -10,6 +12,8 @@ mod hints;
 mod import;
 mod input;
 mod job;
+#[cfg(feature = "lab")]
+mod lab;
 mod output;
 mod pages;
 mod plan;
@@ -27,6 +31,7 @@ mod train;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use karenina::math::matmul::Kernel;
 
 /// Trains character-level LSTM language models on the CPU, writes text with them and looks inside them.
 #[derive(Parser)]
@@ -60,6 +65,9 @@ enum Command {
     Import(import::Import),
     /// Write an HTML page that shows a trained network at a glance
     Report(report::Report),
+    /// Serve pages on this machine to step through gradients and to watch runs
+    #[cfg(feature = "lab")]
+    Lab(lab::Lab),
     /// Print a script that completes karenina's commands in a shell
     Completions(describe::Completions),
     /// Print a manual page, to be read with `man -l -`
@@ -68,7 +76,9 @@ enum Command {
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // Asked before anything is computed, so that a mistake is a sentence.
+    let result = Kernel::asked_for().and_then(|_| match command {
         Command::Train(train) => train.run(),
         Command::Sample(sample) => sample.run(),
         Command::Eval(eval) => eval.run(),
@@ -80,9 +90,11 @@ fn main() -> ExitCode {
         Command::Export(export) => export.run(),
         Command::Import(import) => import.run(),
         Command::Report(report) => report.run(),
+        #[cfg(feature = "lab")]
+        Command::Lab(lab) => lab.run(),
         Command::Completions(completions) => completions.run(Cli::command()),
         Command::Man(man) => man.run(Cli::command()),
-    };
+    });
     match result {
         Ok(code) => code,
         // Whoever read our output has seen enough: nothing is wrong.

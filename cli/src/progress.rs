@@ -38,6 +38,9 @@ pub enum Event<'a> {
         row: &'a LogRow,
         characters_per_second: f64,
     },
+    Lab {
+        address: &'a str,
+    },
     Saved {
         step: u64,
         file: String,
@@ -52,6 +55,9 @@ pub enum Event<'a> {
         file: String,
     },
 }
+
+/// The address of a run's lab, or why there is none.
+pub type LabNews = std::result::Result<String, String>;
 
 /// How a run is shown.
 enum Display {
@@ -147,6 +153,17 @@ impl Screen {
         match &self.display {
             Display::Bar(bar) => bar.suspend(|| note(text)),
             _ => note(text),
+        }
+    }
+
+    /// Tells where the lab is that the user asked for, or why there is none.
+    pub fn lab(&mut self, news: LabNews) {
+        match (news, &self.display) {
+            (Ok(address), Display::Json) => self.event(&Event::Lab { address: &address }),
+            (Ok(address), _) => self.warn(&format!("the lab of this run: {address}")),
+            (Err(why), _) => self.warn(&format!(
+                "karenina: the lab does not start ({why}); the training goes on without it"
+            )),
         }
     }
 

@@ -15,7 +15,7 @@ use rand_pcg::Pcg64;
 
 use super::input::{self, ModelArg};
 use super::output::output_error;
-use super::settings::{WeightsArg, demand};
+use super::settings::{ThreadsArg, WeightsArg, demand};
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]
@@ -47,6 +47,8 @@ pub struct Sample {
     /// Seed of the random draws [default: a different one each time]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
+    #[command(flatten)]
+    threads: ThreadsArg,
 }
 
 /// The arguments that make a [`Picker`].
@@ -88,8 +90,11 @@ impl Sample {
             Generator::<f32>::bytes(checkpoint.parameters.sizes(), rows),
             format!("to write {rows} texts at once"),
         )?;
-        let generator =
-            |rows: usize| Generator::stored_in(&checkpoint.parameters, rows, self.weights.weights);
+        let threads = self.threads.count()?;
+        let generator = |rows: usize| {
+            Generator::stored_in(&checkpoint.parameters, rows, self.weights.weights)
+                .map(|generator| generator.on_threads(threads))
+        };
         let seed = self.seed.unwrap_or_else(seed_from_clock);
         let writer = Writer {
             vocabulary: &vocabulary,

@@ -249,7 +249,7 @@ fn reach(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
         row.extend(reach.dh.iter().zip(&reach.dc).flat_map(|(&dh, &dc)| [number(dh), number(dc)]));
         // Four marks for each power of ten above 1e-8.
         let top = reach.dh[layers - 1].max(1e-8);
-        row.push(dim("#".repeat(((top.log10() + 8.0) * 4.0).round() as usize)));
+        row.push(dim("#".repeat(((libm::log10(top) + 8.0) * 4.0).round() as usize)));
         table.row(row);
     }
     table.print(out, is_coloured())

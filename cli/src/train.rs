@@ -17,8 +17,10 @@ use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
 use karenina::train::{TrainConfig, Trainer, Workers};
 
+#[cfg(feature = "lab")]
+use super::lab::Beside;
 use super::output::{OutputArgs, output_error, read_enough, warn};
-use super::progress::{Event, Screen, WINDOW};
+use super::progress::{Event, LabNews, Screen, WINDOW};
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe};
 use super::shell::{command, path_word, resuming};
@@ -40,6 +42,7 @@ and errors. The key \"event\" of an object says which other keys it has:
           threads, ranks, config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
+  lab     address (with --lab)
   saved   step, file
   sample  step, text
   end     step, reason (finished, nothing to do, or stopped, which is by a signal), file
@@ -72,6 +75,10 @@ pub struct Train {
     /// Show no samples while training
     #[arg(long)]
     no_samples: bool,
+    /// Serve `karenina lab` beside the training, to watch it in a browser
+    #[cfg(feature = "lab")]
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -132,7 +139,13 @@ impl Train {
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
-        self.train(run, screen, &signals)
+        #[cfg(feature = "lab")]
+        let lab = self.lab.then(|| Beside::start(&self.run, last));
+        #[cfg(feature = "lab")]
+        let news = || lab.as_ref().and_then(Beside::news);
+        #[cfg(not(feature = "lab"))]
+        let news = || None;
+        self.train(run, screen, &signals, news)
     }
 
     /// A new run on `corpus`, of which a copy in other ids would be too much.
@@ -219,9 +232,18 @@ impl Train {
         });
     }
 
-    /// The loop: shows what the run reports, and stops it when a signal came.
-    fn train(&self, mut run: Run, mut screen: Screen, signals: &Signals) -> Result<ExitCode> {
+    /// The loop: shows what the run and a lab report, and stops the run when a signal came.
+    fn train(
+        &self,
+        mut run: Run,
+        mut screen: Screen,
+        signals: &Signals,
+        of_lab: impl Fn() -> Option<LabNews>,
+    ) -> Result<ExitCode> {
         while let Some(event) = run.next() {
+            if let Some(news) = of_lab() {
+                screen.lab(news);
+            }
             match event? {
                 RunEvent::Step(report) => screen.step(&report),
                 RunEvent::Saved(path) => self.show_saved(&run, &mut screen, &path),
@@ -250,7 +272,7 @@ impl Train {
         let validation = trainer.history().last().and_then(|row| row.validation);
         let validation = validation.map_or(String::new(), |nats| {
             let bits = nats / std::f64::consts::LN_2;
-            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", nats.exp())
+            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", libm::exp(nats))
         });
         let (step, loss) = (trainer.step(), screen.mean_loss());
         screen.event(&Event::Saved { step, file: path.display().to_string() });

@@ -14,8 +14,10 @@ use ndarray::{
 
 use crate::layers::cell;
 use crate::math::Real;
+use crate::math::matmul::multiply_together;
 use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::math::team::Team;
 
 /// Weights of one layer, or their gradient. The four gates stand side by side in the columns, in
 /// the order i, f, g, o.
@@ -149,7 +151,8 @@ fn steps_at_once(rows: usize) -> usize {
 }
 
 /// Forward through time: fills `tape.gates`, `tape.c[1..]` and `tape.h[1..]` from `input` and the
-/// state in `tape.c[0]`, `tape.h[0]`.
+/// state in `tape.c[0]`, `tape.h[0]`. The members of `team` share the columns of each product and the rows of
+/// everything else.
 ///
 /// # Panics
 /// If shapes do not agree, or a sequence comes in where `packed` is that of a first layer.
@@ -158,6 +161,7 @@ pub fn forward<R: Real>(
     input: Input<R>,
     parameters: LstmParameters<R>,
     packed: &PackedLstm<R>,
+    team: &mut Team,
     watch: &mut Stopwatch,
 ) {
     if tape.gates.is_empty() {
@@ -185,7 +189,7 @@ pub fn forward<R: Real>(
                 let steps = s![t..unroll.min(t + at_once), .., ..];
                 let mut z = flatten_mut(tape.gates.slice_mut(steps));
                 z.assign(&parameters.b);
-                R::multiply(flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
+                multiply_together(team, flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
             });
         }
         let mut z = tape.gates.index_axis_mut(Axis(0), t);
@@ -193,58 +197,68 @@ pub fn forward<R: Real>(
         let (h_past, mut h_rest) = tape.h.view_mut().split_at(Axis(0), t + 1);
         let (c_prev, h_prev) = (c_past.index_axis(Axis(0), t), h_past.index_axis(Axis(0), t));
         if let Input::Characters(ids) = input {
-            watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters));
+            watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters, team));
         }
         watch.measure(Phase::RecurrentMatmul, || {
-            R::multiply(h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
+            multiply_together(team, h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
         });
         watch.measure(Phase::Gates, || {
-            cells_forward(
-                z,
-                c_prev,
-                c_rest.index_axis_mut(Axis(0), 0),
-                h_rest.index_axis_mut(Axis(0), 0),
-            );
+            let c = c_rest.index_axis_mut(Axis(0), 0);
+            let h = h_rest.index_axis_mut(Axis(0), 0);
+            cells_forward(z, c_prev, c, h, team);
         });
     }
 }
 
 /// z = W_ih[character] + b for each row: Eq. F1's x_t·W_ih where x_t is one-hot.
-pub(crate) fn gather<R: Real>(
+fn gather<R: Real>(
     mut z: ArrayViewMut2<R>,
     ids: ArrayView1<u32>,
     parameters: LstmParameters<R>,
+    team: &mut Team,
 ) {
-    let b = contiguous(parameters.b.as_slice());
-    for (mut z, &id) in z.rows_mut().into_iter().zip(ids) {
-        let z = contiguous(z.as_slice_mut());
-        let row = parameters.w_ih.row(id as usize);
-        for ((z, &w), &b) in z.iter_mut().zip(contiguous(row.as_slice())).zip(b) {
-            *z = w + b; // Eq. F1: x_t·W_ih + b
+    let (b, rows) = (contiguous(parameters.b.as_slice()), team.share(z.nrows()));
+    let parts = z.axis_chunks_iter_mut(Axis(0), rows).zip(ids.axis_chunks_iter(Axis(0), rows));
+    team.each(parts, |(mut z, ids)| {
+        for (mut z, &id) in z.rows_mut().into_iter().zip(ids) {
+            let z = contiguous(z.as_slice_mut());
+            let row = parameters.w_ih.row(id as usize);
+            for ((z, &w), &b) in z.iter_mut().zip(contiguous(row.as_slice())).zip(b) {
+                *z = w + b; // Eq. F1: x_t·W_ih + b
+            }
         }
-    }
+    });
 }
 
 /// The cells of all rows at one time step; see [`cell::forward`].
-pub(crate) fn cells_forward<R: Real>(
+fn cells_forward<R: Real>(
     mut z: ArrayViewMut2<R>,
     c_prev: ArrayView2<R>,
     mut c: ArrayViewMut2<R>,
     mut h: ArrayViewMut2<R>,
+    team: &mut Team,
 ) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for row in 0..z.nrows() {
-                cell::forward(
-                    contiguous(z.row_mut(row).into_slice()),
-                    contiguous(c_prev.row(row).to_slice()),
-                    contiguous(c.row_mut(row).into_slice()),
-                    contiguous(h.row_mut(row).into_slice()),
-                );
-            }
-        },
-    );
+    let rows = team.share(z.nrows());
+    let parts = z
+        .axis_chunks_iter_mut(Axis(0), rows)
+        .zip(c_prev.axis_chunks_iter(Axis(0), rows))
+        .zip(c.axis_chunks_iter_mut(Axis(0), rows))
+        .zip(h.axis_chunks_iter_mut(Axis(0), rows));
+    team.each(parts, |(((mut z, c_prev), mut c), mut h)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for row in 0..z.nrows() {
+                    cell::forward(
+                        contiguous(z.row_mut(row).into_slice()),
+                        contiguous(c_prev.row(row).to_slice()),
+                        contiguous(c.row_mut(row).into_slice()),
+                        contiguous(h.row_mut(row).into_slice()),
+                    );
+                }
+            },
+        );
+    });
 }
 
 /// Backward through time: dy → dz, dx, and the state's gradient in `carry`.
@@ -252,8 +266,9 @@ pub(crate) fn cells_forward<R: Real>(
 /// * `tape`: `gates` on entry, `dz` in their memory on return
 /// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
 ///   below (D = H), overwritten by dx [T, b, D]
-/// * `transposed`: the transposes of the layer's weights
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
+/// * `transposed`: the transposes of the layer's weights
+/// * `team`: shares the work as in [`forward`]
 ///
 /// # Panics
 /// If shapes do not agree.
@@ -262,6 +277,7 @@ pub fn backward<R: Real>(
     dy: &mut Array3<R>,
     carry: &mut Carry<R>,
     transposed: &PackedLstm<R>,
+    team: &mut Team,
     watch: &mut Stopwatch,
 ) {
     swap(&mut tape.dz, &mut tape.gates);
@@ -276,7 +292,7 @@ pub fn backward<R: Real>(
         let dh = dy_rest.index_axis(Axis(0), 0); // whole: step t + 1 has added its share below
         watch.measure(Phase::GatesBackward, || {
             let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
-            cells_backward(gates_to_dz.view_mut(), c_prev, c, dh, carry);
+            cells_backward(gates_to_dz.view_mut(), c_prev, c, dh, carry.dc.view_mut(), team);
         });
         watch.measure(Phase::RecurrentBackward, || {
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b; and h_{t−1} feeds the layer above as well.
@@ -284,7 +300,7 @@ pub fn backward<R: Real>(
                 0 => carry.dh.view_mut(), // Eq. B21: nothing is above h_0
                 _ => dy_before.index_axis_mut(Axis(0), t - 1),
             };
-            R::multiply(gates_to_dz.view(), &transposed.w_hh, dh_prev); // Eq. B6
+            multiply_together(team, gates_to_dz.view(), &transposed.w_hh, dh_prev); // Eq. B6
         });
         if let Some(w_ih) = &transposed.w_ih
             && t % at_once == 0
@@ -294,7 +310,7 @@ pub fn backward<R: Real>(
                 let steps = s![t..unroll.min(t + at_once), .., ..];
                 let mut dx = flatten_mut(dy.slice_mut(steps));
                 dx.fill(R::zero());
-                R::multiply(flatten(tape.dz.slice(steps)), w_ih, dx); // Eq. B20
+                multiply_together(team, flatten(tape.dz.slice(steps)), w_ih, dx); // Eq. B20
             });
         }
     }
@@ -306,22 +322,32 @@ fn cells_backward<R: Real>(
     c_prev: ArrayView2<R>,
     c: ArrayView2<R>,
     dh: ArrayView2<R>,
-    carry: &mut Carry<R>,
+    mut dc: ArrayViewMut2<R>,
+    team: &mut Team,
 ) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for row in 0..gates_to_dz.nrows() {
-                cell::backward(
-                    contiguous(gates_to_dz.row_mut(row).into_slice()),
-                    contiguous(c_prev.row(row).to_slice()),
-                    contiguous(c.row(row).to_slice()),
-                    contiguous(dh.row(row).to_slice()),
-                    contiguous(carry.dc.row_mut(row).into_slice()),
-                );
-            }
-        },
-    );
+    let rows = team.share(gates_to_dz.nrows());
+    let parts = gates_to_dz
+        .axis_chunks_iter_mut(Axis(0), rows)
+        .zip(c_prev.axis_chunks_iter(Axis(0), rows))
+        .zip(c.axis_chunks_iter(Axis(0), rows))
+        .zip(dh.axis_chunks_iter(Axis(0), rows))
+        .zip(dc.axis_chunks_iter_mut(Axis(0), rows));
+    team.each(parts, |((((mut gates_to_dz, c_prev), c), dh), mut dc)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for row in 0..gates_to_dz.nrows() {
+                    cell::backward(
+                        contiguous(gates_to_dz.row_mut(row).into_slice()),
+                        contiguous(c_prev.row(row).to_slice()),
+                        contiguous(c.row(row).to_slice()),
+                        contiguous(dh.row(row).to_slice()),
+                        contiguous(dc.row_mut(row).into_slice()),
+                    );
+                }
+            },
+        );
+    });
 }
 
 /// [T, b, N] as the [T·b, N] matrix it is in memory.

@@ -1,8 +1,9 @@
 //! The projection to the vocabulary: logits = y·W + b.
 
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 
 use crate::math::Real;
+use crate::math::team::Team;
 
 /// Weights of the projection, or their gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,14 +28,20 @@ pub struct ProjectionParametersMut<'a, R> {
 /// * `y` [N, H], N = T·b rows of all time steps
 /// * `w` [H, V], `b` `[V]`
 /// * `logits` [N, V], overwritten
+/// * `team`: shares the rows, of which there are many, not the columns
 pub fn forward<R: Real>(
     y: ArrayView2<R>,
     w: &R::Packed,
     b: ArrayView1<R>,
     mut logits: ArrayViewMut2<R>,
+    team: &mut Team,
 ) {
-    logits.assign(&b);
-    R::multiply(y, w, logits); // Eq. F9
+    let rows = team.share(y.nrows());
+    let parts = y.axis_chunks_iter(Axis(0), rows).zip(logits.axis_chunks_iter_mut(Axis(0), rows));
+    team.each(parts, |(y, mut logits)| {
+        logits.assign(&b);
+        R::multiply(y, w, logits); // Eq. F9
+    });
 }
 
 /// Backward to the input: dy = dlogits·Wᵀ (Eq. B4). The gradients of W and b are sums over all
@@ -43,12 +50,18 @@ pub fn forward<R: Real>(
 /// * `dlogits` [N, V]
 /// * `w_transposed` [V, H]
 /// * `dy` [N, H], overwritten
+/// * `team`: shares the rows
 pub fn backward<R: Real>(
     dlogits: ArrayView2<R>,
     w_transposed: &R::Packed,
     mut dy: ArrayViewMut2<R>,
+    team: &mut Team,
 ) {
-    // F9: logits = y·W + b
-    dy.fill(R::zero());
-    R::multiply(dlogits, w_transposed, dy); // Eq. B4
+    let rows = team.share(dy.nrows());
+    let parts = dlogits.axis_chunks_iter(Axis(0), rows).zip(dy.axis_chunks_iter_mut(Axis(0), rows));
+    team.each(parts, |(dlogits, mut dy)| {
+        // F9: logits = y·W + b
+        dy.fill(R::zero());
+        R::multiply(dlogits, w_transposed, dy); // Eq. B4
+    });
 }

@@ -11,6 +11,8 @@ pub mod simd;
 pub mod stopwatch;
 #[doc(hidden)]
 pub mod sums;
+#[doc(hidden)]
+pub mod team;
 
 #[doc(inline)]
 pub use matmul::Storage;

@@ -11,7 +11,9 @@ use crate::math::matmul::Element;
 
 /// What the engine asks of a number. Training runs in `f32`; the gradient check runs the same layers
 /// in `f64`, where rounding is far below the error of a finite difference. What differs between the two is
-/// below the layers: `f64` takes eˣ and tanh from the standard library and has matrix kernels of its own.
+/// below the layers: `f64` takes eˣ and tanh from `libm` and has matrix kernels of its own.
+///
+/// Nothing here comes from the system's mathematical library, whose last bit differs from system to system.
 pub trait Real:
     LinalgScalar
     + ScalarOperand
@@ -100,7 +102,7 @@ impl Real for f32 {
     }
     #[inline(always)]
     fn ln(self) -> Self {
-        self.ln()
+        libm::logf(self)
     }
     #[inline(always)]
     fn is_finite(self) -> bool {
@@ -138,19 +140,19 @@ impl Real for f64 {
     }
     #[inline(always)]
     fn exp(self) -> Self {
-        self.exp()
+        libm::exp(self)
     }
     #[inline(always)]
     fn sigmoid(self) -> Self {
-        1.0 / (1.0 + (-self).exp())
+        1.0 / (1.0 + libm::exp(-self))
     }
     #[inline(always)]
     fn tanh(self) -> Self {
-        self.tanh()
+        libm::tanh(self)
     }
     #[inline(always)]
     fn ln(self) -> Self {
-        self.ln()
+        libm::log(self)
     }
     #[inline(always)]
     fn is_finite(self) -> bool {

@@ -14,6 +14,8 @@ mod shard;
 mod sums;
 mod together;
 
+#[doc(hidden)]
+pub use network::Division;
 pub use network::{Network, Prepared};
 pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};

@@ -1,6 +1,7 @@
 //! Phase one, rows: one shard carries its rows of the batch through all layers and back.
 //!
-//! Rows never meet here, so shards need no barrier and no shared sum; each owns its memory.
+//! Rows never meet here, so shards need no barrier and no shared sum; each owns its memory. Where there are
+//! few rows for each thread, several threads share a shard.
 
 use std::mem::swap;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use crate::layers::{loss, projection};
 use crate::math::Real;
 use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
+use crate::math::team::Team;
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 
@@ -57,13 +59,20 @@ pub struct Shard<R> {
     pub losses: Array2<R>,
     /// The gradient on its way down: at the outputs of the layer in work, [T, b, H].
     dy: Array3<R>,
-    /// Seconds by phase.
+    /// The threads that share its work.
+    team: Team,
+    /// Seconds by phase, of the team's leader.
     pub watch: Stopwatch,
 }
 
 impl<R: Real> Shard<R> {
-    /// Memory for `range` of B = `batch` rows over `unroll` steps.
-    pub(crate) fn new(sizes: Sizes, range: Range<usize>, batch: usize, unroll: usize) -> Self {
+    /// Memory for `range` of B = `batch` rows over `unroll` steps, and a `team` to work in it.
+    pub(crate) fn new(
+        sizes: Sizes,
+        range: Range<usize>,
+        (batch, unroll): (usize, usize),
+        team: Team,
+    ) -> Self {
         let (rows, hidden) = (range.len(), sizes.hidden);
         let layer = LayerTape {
             lstm: LstmTape::zeros(unroll, rows, hidden),
@@ -81,8 +90,14 @@ impl<R: Real> Shard<R> {
             dlogits: Array3::zeros((0, 0, 0)),
             losses: Array2::zeros((unroll, rows)),
             dy: Array3::zeros((unroll, rows, hidden)),
+            team,
             watch: Stopwatch::default(),
         }
+    }
+
+    /// The same with another team.
+    pub(crate) fn with_team(self, team: Team) -> Self {
+        Self { team, ..self }
     }
 
     /// Takes this shard's rows of a batch (`inputs`, `targets` [T, B]) and of the state.
@@ -139,11 +154,12 @@ impl<R: Real> Shard<R> {
                 Some(below) => Input::Sequence(below.y()),
             };
             let (weights, packed) = (parameters.lstm(l), &packed.lstm[l]);
-            lstm::forward(&mut layer.lstm, input, weights, packed, &mut self.watch);
+            let (team, watch) = (&mut self.team, &mut self.watch);
+            lstm::forward(&mut layer.lstm, input, weights, packed, team, watch);
             layer.is_dropped = dropout.is_some_and(|d| d.is_active());
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
                 let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
-                self.watch.measure(Phase::Dropout, || layer.drop_out(dropout, place));
+                watch.measure(Phase::Dropout, || layer.drop_out(dropout, place, team));
             }
         }
         let y = self.layers.last().expect("at least one layer").y();
@@ -152,14 +168,15 @@ impl<R: Real> Shard<R> {
         }
         self.watch.measure(Phase::Projection, || {
             let (w, b) = (&packed.projection, parameters.projection().b);
-            projection::forward(flatten(y), w, b, flatten_mut(self.p.view_mut()));
+            projection::forward(flatten(y), w, b, flatten_mut(self.p.view_mut()), &mut self.team);
         });
     }
 
     /// From the logits in `p` to the probabilities and the loss of every position (F10, F11).
     pub(crate) fn take_losses(&mut self) {
         self.watch.measure(Phase::Softmax, || {
-            losses(flatten_mut(self.p.view_mut()), &self.targets, &mut self.losses);
+            let (p, team) = (flatten_mut(self.p.view_mut()), &mut self.team);
+            losses(p, &self.targets, &mut self.losses, team);
         });
     }
 
@@ -176,53 +193,82 @@ impl<R: Real> Shard<R> {
     ) {
         swap(&mut self.dlogits, &mut self.p);
         self.watch.measure(Phase::Softmax, || {
-            let mut dlogits = flatten_mut(self.dlogits.view_mut());
-            for (mut row, &target) in dlogits.rows_mut().into_iter().zip(&self.targets) {
-                loss::backward(contiguous(row.as_slice_mut()), target as usize, scale);
-            }
+            let dlogits = flatten_mut(self.dlogits.view_mut());
+            losses_backward(dlogits, &self.targets, scale, &mut self.team);
         });
         self.watch.measure(Phase::ProjectionBackward, || {
             let (dlogits, dy) = (flatten(self.dlogits.view()), flatten_mut(self.dy.view_mut()));
-            projection::backward(dlogits, &transposed.projection, dy);
+            projection::backward(dlogits, &transposed.projection, dy, &mut self.team);
         });
         for (l, layer) in self.layers.iter_mut().enumerate().rev() {
             if let (Some(dropout), true) = (dropout, layer.is_dropped) {
                 let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
                 self.watch.measure(Phase::DropoutBackward, || {
-                    mask(dropout, place, &mut self.dy, |_, _, _| ()); // Eq. B5
+                    mask(dropout, place, &mut self.dy, |_, _, _| (), &mut self.team); // Eq. B5
                 });
             }
             layer.carry.reset();
             let (carry, w) = (&mut layer.carry, &transposed.lstm[l]);
-            lstm::backward(&mut layer.lstm, &mut self.dy, carry, w, &mut self.watch);
+            let (team, watch) = (&mut self.team, &mut self.watch);
+            lstm::backward(&mut layer.lstm, &mut self.dy, carry, w, team, watch);
         }
     }
 }
 
 impl<R: Real> LayerTape<R> {
     /// y = m ⊙ h / keep. Both h and y stay: the recurrence reads h, the layer above y.
-    fn drop_out(&mut self, dropout: Dropout, place: Place) {
+    fn drop_out(&mut self, dropout: Dropout, place: Place, team: &mut Team) {
         let h = self.lstm.outputs();
         if self.dropped.is_empty() {
             self.dropped = Array3::zeros(h.dim());
         }
-        mask(dropout, place, &mut self.dropped, |t, row, y| {
+        let copy = |t, row, y: &mut [R]| {
             y.copy_from_slice(contiguous(h.slice(s![t, row, ..]).to_slice()));
-        }); // Eq. F8
+        };
+        mask(dropout, place, &mut self.dropped, copy, team); // Eq. F8
     }
 }
 
 /// Softmax and loss of every position; turns `logits` [N, V] into probabilities.
-fn losses<R: Real>(mut logits: ArrayViewMut2<R>, targets: &Array2<u32>, losses: &mut Array2<R>) {
-    vectorised(
-        #[inline(always)]
-        || {
-            let rows = logits.rows_mut().into_iter();
-            for ((mut row, &target), loss) in rows.zip(targets).zip(losses) {
-                *loss = loss::forward(contiguous(row.as_slice_mut()), target as usize);
-            }
-        },
-    );
+fn losses<R: Real>(
+    mut logits: ArrayViewMut2<R>,
+    targets: &Array2<u32>,
+    losses: &mut Array2<R>,
+    team: &mut Team,
+) {
+    let rows = team.share(logits.nrows());
+    let (targets, losses) = (contiguous(targets.as_slice()), contiguous(losses.as_slice_mut()));
+    let parts = logits
+        .axis_chunks_iter_mut(Axis(0), rows)
+        .zip(targets.chunks(rows))
+        .zip(losses.chunks_mut(rows));
+    team.each(parts, |((mut logits, targets), losses)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                let rows = logits.rows_mut().into_iter();
+                for ((mut row, &target), loss) in rows.zip(targets).zip(losses) {
+                    *loss = loss::forward(contiguous(row.as_slice_mut()), target as usize);
+                }
+            },
+        );
+    });
+}
+
+/// The gradient of every position's loss; turns probabilities [N, V] into it.
+fn losses_backward<R: Real>(
+    mut dlogits: ArrayViewMut2<R>,
+    targets: &Array2<u32>,
+    scale: R,
+    team: &mut Team,
+) {
+    let rows = team.share(dlogits.nrows());
+    let targets = contiguous(targets.as_slice()).chunks(rows);
+    team.each(dlogits.axis_chunks_iter_mut(Axis(0), rows).zip(targets), |(mut rows, targets)| {
+        for (mut row, &target) in rows.rows_mut().into_iter().zip(targets) {
+            loss::backward(contiguous(row.as_slice_mut()), target as usize, scale);
+        }
+    });
 }
 
 /// Where in the network and batch a mask lies.
@@ -238,19 +284,24 @@ fn mask<R: Real>(
     dropout: Dropout,
     place: Place,
     y: &mut Array3<R>,
-    fill: impl Fn(usize, usize, &mut [R]),
+    fill: impl Fn(usize, usize, &mut [R]) + Sync,
+    team: &mut Team,
 ) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (t, mut y) in y.outer_iter_mut().enumerate() {
-                for (row, y) in y.outer_iter_mut().enumerate() {
-                    let position = t * place.batch + place.first_row + row;
-                    let y = contiguous(y.into_slice());
-                    fill(t, row, y);
-                    dropout.apply(place.layer, position, y);
+    let steps = team.share(y.len_of(Axis(0)));
+    let parts = y.axis_chunks_iter_mut(Axis(0), steps).enumerate();
+    team.each(parts, |(part, mut y)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for (t, mut y) in (part * steps..).zip(y.outer_iter_mut()) {
+                    for (row, y) in y.outer_iter_mut().enumerate() {
+                        let position = t * place.batch + place.first_row + row;
+                        let y = contiguous(y.into_slice());
+                        fill(t, row, y);
+                        dropout.apply(place.layer, position, y);
+                    }
                 }
-            }
-        },
-    );
+            },
+        );
+    });
 }

@@ -97,8 +97,8 @@ impl<R: Real> Rates<R> {
             beta2: R::from_f64(config.beta2),
             rest2: R::from_f64(1.0 - config.beta2),
             epsilon: R::from_f64(config.epsilon),
-            step_size: R::from_f64(config.learning_rate / (1.0 - config.beta1.powf(t))), // Eq. U5
-            v_correction: R::from_f64(1.0 / (1.0 - config.beta2.powf(t)).sqrt()),        // Eq. U5
+            step_size: R::from_f64(config.learning_rate / (1.0 - libm::pow(config.beta1, t))), // Eq. U5
+            v_correction: R::from_f64(1.0 / (1.0 - libm::pow(config.beta2, t)).sqrt()), // Eq. U5
             rest: R::from_f64(1.0 - config.learning_rate * config.weight_decay),
         }
     }

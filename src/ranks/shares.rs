@@ -62,7 +62,7 @@ impl Shares {
     pub fn runs(&self, rank: usize) -> Vec<Range<usize>> {
         let Range { mut start, end } = self.of(rank);
         if end - start == self.groups {
-            return vec![start..end];
+            return Vec::from([start..end]);
         }
         let mut runs = Vec::new();
         while start < end {

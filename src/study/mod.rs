@@ -2,6 +2,7 @@
 
 pub mod choice;
 pub mod gradcheck;
+pub mod lab;
 pub mod machine;
 pub mod plan;
 pub mod profile;

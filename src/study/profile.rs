@@ -21,7 +21,7 @@ use crate::sample::{Generator, Picker};
 use crate::study::machine::{Bandwidth, threads_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
-use crate::train::{TrainConfig, Trainer, Workers, thread_pool};
+use crate::train::{TrainConfig, Trainer, Workers};
 
 /// How long training steps are measured if nobody says how many: so long, but at least [`FEWEST_STEPS`].
 const MEASURE: Duration = Duration::from_secs(3);
@@ -310,7 +310,7 @@ fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 
     const ROUND: Duration = Duration::from_millis(200);
     let mut generators = Vec::new();
     for weights in Storage::ALL {
-        generators.push(Generator::stored_in(parameters, 1, weights)?);
+        generators.push(Generator::stored_in(parameters, 1, weights)?.on_threads(threads));
     }
     let (picker, mut rng) = (Picker::default(), Pcg64::seed_from_u64(0));
     let mut round = |generator: &mut Generator<f32>| {
@@ -321,13 +321,11 @@ fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 
         }
         f64::from(count) / start.elapsed().as_secs_f64()
     };
-    Ok(thread_pool(threads)?.install(|| {
-        let mut best = [0.0_f64; 3];
-        for _ in 0..ROUNDS {
-            for (best, generator) in best.iter_mut().zip(&mut generators) {
-                *best = best.max(round(generator));
-            }
+    let mut best = [0.0_f64; 3];
+    for _ in 0..ROUNDS {
+        for (best, generator) in best.iter_mut().zip(&mut generators) {
+            *best = best.max(round(generator));
         }
-        best
-    }))
+    }
+    Ok(best)
 }

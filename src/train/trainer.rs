@@ -11,7 +11,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::{Network, Parameters, Part, Sizes, State, Tensor};
+use crate::model::{Division, Network, Parameters, Part, Sizes, State, Tensor};
 use crate::optim::clip::clip_by_global_norm;
 use crate::ranks::Shares;
 use crate::text::batches::Batches;
@@ -192,11 +192,13 @@ impl Trainer {
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);
-        let (ranks, shards) = (&workers.ranks, pool.current_num_threads());
+        let (ranks, threads) = (&workers.ranks, pool.current_num_threads());
         let shares = Shares::new(config.groups_in_use(), ranks.count())?;
         let share = (shares, ranks.rank());
+        let rows = shares.rows(ranks.rank(), config.batch).len();
+        let division = Division::new(sizes.hidden, rows, threads);
         let mut trainer = Self {
-            network: Network::on_rank(sizes, (config.batch, config.unroll), share, shards),
+            network: Network::on_rank(sizes, (config.batch, config.unroll), share, division),
             part: Part::new(ranks.clone(), shares, sizes, config.batch),
             gradients: Parameters::zeros(sizes),
             state_before: checkpoint.state.clone(),

@@ -10,6 +10,7 @@ mod gradients;
 mod hostile;
 #[cfg(feature = "interchange")]
 mod interchange;
+mod lab;
 mod learning;
 mod ledger;
 mod matmul;

@@ -3,7 +3,7 @@
 use karenina::layers::dropout::Dropout;
 use karenina::math::matmul::{Rows, accumulate_transposed};
 use karenina::math::sums::{Pieces, default_groups};
-use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+use karenina::model::{Division, Initialisation, Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use ndarray::{Array1, Array2};
 use rand::{Rng, SeedableRng};
@@ -89,12 +89,22 @@ fn a_large_step_in_f32_is_that_in_f64() {
     let dropout = Some(Dropout { keep: 0.7, seed: 4, step: 5 });
     let mut found = Parameters::zeros(sizes);
     let state = &mut State::zeros(sizes, batch);
-    let mut network = Network::new(sizes, batch, unroll, 3);
+    let mut network = Network::divided(
+        sizes,
+        (batch, unroll),
+        default_groups(batch, unroll),
+        Division { shards: 3, members: 1 },
+    );
     let loss = network.gradients(&mut found, &parameters, x.view(), y.view(), state, dropout);
 
     let mut exact = Parameters::zeros(sizes);
     let state = &mut State::zeros(sizes, batch);
-    let mut network = Network::new(sizes, batch, unroll, 2);
+    let mut network = Network::divided(
+        sizes,
+        (batch, unroll),
+        default_groups(batch, unroll),
+        Division { shards: 2, members: 1 },
+    );
     let (x, y) = (x.view(), y.view());
     let exact_loss = network.gradients(&mut exact, &parameters.cast(), x, y, state, dropout);
     assert!((loss - exact_loss).abs() < 1e-6 * exact_loss, "{loss} {exact_loss}");

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use karenina::model::{Network, Parameters, Sizes, State};
+use karenina::math::sums::default_groups;
+use karenina::model::{Division, Network, Parameters, Sizes, State};
 use karenina::optim::adam::Adam;
 use karenina::optim::clip::clip_by_global_norm;
 use karenina::train::TrainConfig;
@@ -97,7 +98,12 @@ fn compare(path: &Path) {
     let learning_rate = config["lr"].as_f64().unwrap();
     let training = TrainConfig::builder().learning_rate(learning_rate).build().unwrap();
     let mut adam = Adam::new(training.adam, sizes);
-    let mut network = Network::new(sizes, batch, unroll, 2);
+    let mut network = Network::divided(
+        sizes,
+        (batch, unroll),
+        default_groups(batch, unroll),
+        Division { shards: 2, members: 1 },
+    );
     let mut gradients = Parameters::zeros(sizes);
 
     for (step, expected) in fixture["train"].as_array().unwrap().iter().enumerate() {

@@ -95,7 +95,7 @@ fn config(groups: usize, unroll: usize) -> TrainConfig {
 fn train(mut trainer: Trainer, end: u64) -> Checkpoint {
     while trainer.step() < end {
         trainer.next().unwrap().unwrap();
-        if trainer.step() % 3 == 0 {
+        if trainer.step().is_multiple_of(3) {
             trainer.validate();
         }
     }

@@ -4,6 +4,7 @@ use karenina::layers::lstm::{self, Input, LstmTape, PackedLstm};
 use karenina::layers::{cell, dropout::Dropout};
 use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
+use karenina::math::team::Team;
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use karenina::sample::Generator;
@@ -92,7 +93,8 @@ fn a_sequence_into_the_packing_of_a_first_layer_is_refused() {
     packed.pack(parameters);
     let (mut tape, x) = (LstmTape::zeros(3, 2, 4), Array3::zeros((3, 2, 4)));
     let watch = &mut Stopwatch::default();
-    lstm::forward(&mut tape, Input::Sequence(x.view()), parameters, &packed, watch);
+    let team = &mut Team::new(1);
+    lstm::forward(&mut tape, Input::Sequence(x.view()), parameters, &packed, team, watch);
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Chart {
     }
 
     fn scaled(&self, value: f64) -> f64 {
-        if self.is_log { value.max(1e-30).log10() } else { value }
+        if self.is_log { libm::log10(value.max(1e-30)) } else { value }
     }
 
     fn values(&self) -> impl Iterator<Item = (f64, f64)> {
@@ -104,7 +104,8 @@ impl Chart {
         let decades = low.floor() as i32..=high.floor() as i32;
         let digits: &[f64] = if high - low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
         let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
-        let inside: Vec<f64> = all.filter(|tick| (low..=high).contains(&tick.log10())).collect();
+        let inside: Vec<f64> =
+            all.filter(|tick| (low..=high).contains(&libm::log10(*tick))).collect();
         let by = inside.len().div_ceil(9).max(1);
         inside.into_iter().step_by(by).collect()
     }
@@ -150,7 +151,7 @@ fn widened((low, high): (f64, f64)) -> (f64, f64) {
 /// Some `count` round numbers from `low` to `high`: multiples of 1, 2 or 5 times a power of ten.
 fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let rough = (high - low) / count as f64;
-    let power = 10f64.powf(rough.log10().floor());
+    let power = libm::pow(10.0, libm::log10(rough).floor());
     let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|step| *step >= rough);
     let step = step.unwrap_or(10.0 * power);
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
@@ -184,7 +185,7 @@ mod tests {
     fn ticks_of_a_logarithmic_axis_are_1_2_and_5_until_they_are_too_many() {
         let chart = Chart { title: "t", x: "step", is_log: true, y: None, series: vec![] };
         let ticks = |low: f64, high: f64| {
-            let ticks = chart.y_ticks((low.log10(), high.log10()));
+            let ticks = chart.y_ticks((libm::log10(low), libm::log10(high)));
             ticks.into_iter().map(label).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(ticks(0.15, 6.0), "0.2 0.5 1 2 5");

@@ -229,7 +229,7 @@ fn flow(report: &Report) -> String {
 fn flow_map(report: &Report, flow: &Flow, layer: usize, label: String) -> Heat {
     let norms = &flow.norms[layer];
     let largest = norms.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let values = norms.mapv(|norm| (1.0 + (norm / largest).log10() / DECADES).max(0.0) as f32);
+    let values = norms.mapv(|norm| (1.0 + libm::log10(norm / largest) / DECADES).max(0.0) as f32);
     let ending = |&target: &usize| {
         let ids = &report.reading.ids[target.saturating_sub(11)..=target];
         ids.iter().map(|&id| one_line(report.vocabulary[id as usize])).collect()

@@ -67,7 +67,7 @@ fn shaded(number: f64, share: f64) -> String {
 
 /// How strong a gradient's background is: none at 10⁻⁶ of the `largest` magnitude, full there.
 fn logarithmic(x: f64, largest: f64) -> f64 {
-    if x == 0.0 || largest == 0.0 { 0.0 } else { 1.0 + (x.abs() / largest).log10() / 6.0 }
+    if x == 0.0 || largest == 0.0 { 0.0 } else { 1.0 + libm::log10(x.abs() / largest) / 6.0 }
 }
 
 fn shown(character: char) -> String {

@@ -6,6 +6,8 @@ mod describe;
 mod gradcheck;
 mod interchange;
 mod json;
+#[cfg(feature = "lab")]
+mod lab;
 #[cfg(target_os = "linux")]
 mod memory;
 mod minutes;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use karenina::error::Error;
+use karenina::math::matmul::Kernel;
 use karenina::math::stopwatch::Phase;
 use karenina::model::Sizes;
 use karenina::study::plan::Plan;
@@ -176,4 +177,23 @@ fn tables_are_for_people() {
     for words in ["parameters", "MiB", "GFLOP", "an epoch", "the run", "checkpoints"] {
         assert!(text.contains(words), "{words} in\n{text}");
     }
+}
+
+#[test]
+fn another_kernel_is_used_where_it_is_asked_for_and_an_unknown_one_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = |kernel: &str, arguments: &str| {
+        let mut command = command::karenina(folder.path(), arguments.split(' '));
+        command.env("KARENINA_KERNEL", kernel).output().unwrap()
+    };
+    let name = Kernel::available().last().unwrap().name();
+    let output = with(name, "profile --hidden 8 --batch 2 --unroll 4 --threads 1 --steps 2");
+    let screen = String::from_utf8(output.stdout).unwrap();
+    assert!(screen.contains(&format!("{name} kernel")), "{screen}");
+
+    let output = with("abacus", "profile --steps 1");
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(message.contains("KARENINA_KERNEL is abacus") && message.contains(name), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }

@@ -20,19 +20,20 @@ thread_local! {
         const { RefCell::new([const { Aligned::new() }; 4]) };
 }
 
-/// C ← C + A·B, with A [M, K] and B [K, N], of which `panels` are the numbers and `tiles` those of its kernel.
-/// Rows of A and C [M, N] may be any distance apart.
+/// C ← C + A·B, with A [M, K] and the columns from `first` on of B, as many as C [M, N] has: `panels` are B's
+/// numbers, and `tiles` those of its kernel. Rows of A and C may be any distance apart.
 ///
 /// # Panics
-/// If the shapes do not agree, or rows are not contiguous.
+/// If the shapes do not agree, rows are not contiguous, or a panel does not begin at `first`.
 pub(super) fn multiply<W: Copy>(
     a: ArrayView2<f32>,
     b: &Packed,
     panels: &[W],
     tiles: &Tiles<W>,
+    first: usize,
     mut c: ArrayViewMut2<f32>,
 ) {
-    check_shapes(a, b, &c);
+    check_shapes(a, b, first, &c);
     if c.is_empty() || b.rows() == 0 {
         return;
     }
@@ -40,6 +41,7 @@ pub(super) fn multiply<W: Copy>(
     let one_row = a.nrows() == 1;
     let depth = if one_row { b.rows() } else { DEPTH };
     let kernel = b.kernel();
+    let first_panel = first / kernel.panel * b.panel_stride();
     let c_stride = c.strides()[0] as usize;
     let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
     let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
@@ -62,10 +64,10 @@ pub(super) fn multiply<W: Copy>(
                 };
                 let block = Block {
                     rows: rows.len(),
-                    columns: b.columns(),
+                    columns: c.ncols(),
                     depth: ks.len(),
                     a: A::ByRows(a_block),
-                    b: panels[ks.start * kernel.panel..].as_ptr(),
+                    b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
                     c: c_start.wrapping_add(rows.start * c_stride),
                     c_stride,
@@ -90,15 +92,18 @@ pub(super) fn multiply<W: Copy>(
     });
 }
 
-/// Panics unless the shapes of C = A·B agree and rows are contiguous: what follows trusts them.
-fn check_shapes(a: ArrayView2<f32>, b: &Packed, c: &ArrayViewMut2<f32>) {
+/// Panics unless the shapes of C = A·B agree, rows are contiguous, and C is of whole panels but for B's last:
+/// what follows trusts them.
+fn check_shapes(a: ArrayView2<f32>, b: &Packed, first: usize, c: &ArrayViewMut2<f32>) {
     let ((m, k), (c_m, n)) = (a.dim(), c.dim());
+    let (rows, columns, panel) = (b.rows(), b.columns(), b.kernel().panel);
+    let end = first.checked_add(n).filter(|&end| end <= columns);
     assert!(
-        m == c_m && k == b.rows() && n == b.columns(),
-        "C [{c_m}, {n}] = A [{m}, {k}] · B [{}, {}]",
-        b.rows(),
-        b.columns(),
+        m == c_m && k == rows && end.is_some(),
+        "C [{c_m}, {n}] = A [{m}, {k}] · B [{rows}, {columns}], columns from {first} on"
     );
+    let is_whole = |at: usize| at == columns || at.is_multiple_of(panel);
+    assert!(is_whole(first) && end.is_some_and(is_whole), "columns {first}..{end:?} in {panel}s");
     assert!(a.strides()[1] == 1 || k <= 1, "rows of A must be contiguous");
     assert!(c.strides()[1] == 1 || n <= 1, "rows of C must be contiguous");
     assert!(c.strides()[0] >= 0, "rows of C must ascend");

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, LinalgScalar};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, LinalgScalar, s};
 use rayon::prelude::*;
 
 use super::accumulate::{Product, accumulate};
@@ -13,6 +13,7 @@ use super::packed::{Packed, Panels};
 use super::rows::Rows;
 use super::stored::Storage;
 use crate::math::sums::{Pieces, add_in_pairs};
+use crate::math::team::Team;
 
 /// The engine's two number types, as those who multiply see them. Training computes in `f32`, by the kernels;
 /// the gradient check in `f64`, by `ndarray` and plain loops. Sealed.
@@ -38,11 +39,32 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// * `b` [K, N], packed; its numbers, where stored in 16 bits, are widened as they are read
     /// * `c` [M, N]: rows contiguous, any distance apart
     ///
-    /// Runs in the calling thread: it is called inside one shard's task.
+    /// Runs in the calling thread; [`multiply_together`] shares the columns among several.
     ///
     /// # Panics
     /// If the shapes do not agree or rows are not contiguous.
-    fn multiply(a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>);
+    fn multiply(a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>) {
+        assert_eq!(c.ncols(), Self::shape(b).1, "columns of C and of B [K, N]");
+        Self::multiply_columns(a, b, 0, c);
+    }
+
+    /// [`Element::multiply`] for the columns of C and B from `first` on, as many as `c` has; `first` is a
+    /// multiple of [`Element::columns_at_once`].
+    ///
+    /// # Panics
+    /// As [`Element::multiply`], and if there are not so many columns.
+    fn multiply_columns(
+        a: ArrayView2<Self>,
+        b: &Self::Packed,
+        first: usize,
+        c: ArrayViewMut2<Self>,
+    );
+
+    /// K and N of a packed B.
+    fn shape(b: &Self::Packed) -> (usize, usize);
+
+    /// Columns that lie together in a packed B.
+    fn columns_at_once(b: &Self::Packed) -> usize;
 
     /// See [`accumulate_transposed_with`].
     fn accumulate<const P: usize>(
@@ -70,13 +92,21 @@ impl Element for f32 {
         packed.pack(b);
     }
 
-    fn multiply(a: ArrayView2<f32>, b: &Packed, c: ArrayViewMut2<f32>) {
+    fn multiply_columns(a: ArrayView2<f32>, b: &Packed, first: usize, c: ArrayViewMut2<f32>) {
         let kernel = b.kernel();
         match b.panels() {
-            Panels::F32(panels) => multiply(a, b, panels.as_slice(), &kernel.f32, c),
-            Panels::F16(panels) => multiply(a, b, panels.as_slice(), &kernel.f16, c),
-            Panels::Bf16(panels) => multiply(a, b, panels.as_slice(), &kernel.bf16, c),
+            Panels::F32(panels) => multiply(a, b, panels.as_slice(), &kernel.f32, first, c),
+            Panels::F16(panels) => multiply(a, b, panels.as_slice(), &kernel.f16, first, c),
+            Panels::Bf16(panels) => multiply(a, b, panels.as_slice(), &kernel.bf16, first, c),
         }
+    }
+
+    fn shape(b: &Packed) -> (usize, usize) {
+        (b.rows(), b.columns())
+    }
+
+    fn columns_at_once(b: &Packed) -> usize {
+        b.kernel().panel
     }
 
     fn accumulate<const P: usize>(
@@ -105,8 +135,22 @@ impl Element for f64 {
         packed.assign(&b);
     }
 
-    fn multiply(a: ArrayView2<f64>, b: &Array2<f64>, mut c: ArrayViewMut2<f64>) {
-        general_mat_mul(1.0, &a, b, 1.0, &mut c);
+    fn multiply_columns(
+        a: ArrayView2<f64>,
+        b: &Array2<f64>,
+        first: usize,
+        mut c: ArrayViewMut2<f64>,
+    ) {
+        let columns = s![.., first..first + c.ncols()];
+        general_mat_mul(1.0, &a, &b.slice(columns), 1.0, &mut c);
+    }
+
+    fn shape(b: &Array2<f64>) -> (usize, usize) {
+        b.dim()
+    }
+
+    fn columns_at_once(_: &Array2<f64>) -> usize {
+        1
     }
 
     fn accumulate<const P: usize>(
@@ -145,6 +189,28 @@ fn sum_rows(
     let sums = (0..pieces.count()).map(of_piece);
     let total = add_in_pairs(sums, |earlier, later| add(later, 1.0, &earlier));
     sum.copy_from_slice(&total.expect("at least one piece"));
+}
+
+/// [`Element::multiply`] by all members of a team, who share the columns: a member reads the same part of B each
+/// time, and finds it in its own cache if it has stayed there. A column's sum stays on one thread, so
+/// the bits are the same.
+///
+/// # Panics
+/// As [`Element::multiply`].
+pub fn multiply_together<R: Element>(
+    team: &mut Team,
+    a: ArrayView2<R>,
+    b: &R::Packed,
+    mut c: ArrayViewMut2<R>,
+) {
+    let (_, n) = R::shape(b);
+    let width = n.div_ceil(team.members()).next_multiple_of(R::columns_at_once(b));
+    if team.members() == 1 || width >= n {
+        return R::multiply(a, b, c);
+    }
+    assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
+    let parts = c.axis_chunks_iter_mut(Axis(1), width).enumerate();
+    team.each(parts, |(part, c)| R::multiply_columns(a, b, part * width, c));
 }
 
 /// dW ← Xᵀ·dZ and db ← Σ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.

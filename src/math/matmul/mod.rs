@@ -94,7 +94,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use element::{Element, accumulate_transposed, accumulate_transposed_with};
+pub use element::{Element, accumulate_transposed, accumulate_transposed_with, multiply_together};
 pub use kernel::Kernel;
 pub use kernels::kernel_name;
 pub use packed::Packed;

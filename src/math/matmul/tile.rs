@@ -139,14 +139,19 @@ pub(super) unsafe fn tile<
                 b = b.add(NV * V::LANES);
             }
         }
-        for (r, sums) in sum.iter().enumerate() {
-            for (v, &sum) in sums.as_flattened().iter().enumerate() {
-                let mut sum = sum;
-                if LAYOUT == Layout::COLUMNS {
-                    for earlier in operands.waiting {
-                        sum = V::load(earlier.at(row + r, column + v * V::LANES)).add(sum);
+        // Sum by sum outside, so that the loops within have fixed bounds: an index that is known only at run
+        // time would keep the tile in memory instead of registers, all the time.
+        if LAYOUT == Layout::COLUMNS {
+            for earlier in operands.waiting {
+                for (r, row_of_sums) in sum.iter_mut().enumerate() {
+                    for (v, sum) in row_of_sums.as_flattened_mut().iter_mut().enumerate() {
+                        *sum = V::load(earlier.at(row + r, column + v * V::LANES)).add(*sum);
                     }
                 }
+            }
+        }
+        for (r, row) in sum.iter().enumerate() {
+            for (v, &sum) in row.as_flattened().iter().enumerate() {
                 sum.store(c.add(r * c_stride + v * V::LANES));
             }
         }

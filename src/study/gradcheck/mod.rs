@@ -28,11 +28,12 @@ pub use probe::{Problem, ROUNDINGS};
 use crate::math::Real;
 use crate::model::Sizes;
 use comparison::relative;
-use probe::{Probe, tensors_mut};
+pub(super) use probe::Probe;
+use probe::tensors_mut;
 
 /// The ε that balances rounding against truncation in precision `R`: u^⅕.
 pub fn default_epsilon<R: Real>() -> f64 {
-    R::EPSILON.powf(0.2)
+    libm::pow(R::EPSILON, 0.2)
 }
 
 /// Compares the gradients of all tensors and of the initial state.
@@ -47,7 +48,7 @@ pub fn check<R: Real>(
     sample: Option<usize>,
 ) -> Vec<TensorCheck> {
     let sizes = problem.parameters.sizes();
-    let mut probe = Probe::new(problem);
+    let mut probe = Probe::new(problem.clone());
     let mut gradients = probe.analytic();
     let loss = probe.loss();
     let gradients = tensors_mut(&mut gradients.0, &mut gradients.1).enumerate();

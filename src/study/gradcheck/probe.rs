@@ -102,16 +102,16 @@ pub(super) fn tensors_mut<'a, R: Real>(
 }
 
 /// A network that measures the loss of nearby problems.
-pub(super) struct Probe<R: Real> {
+pub(in crate::study) struct Probe<R: Real> {
     moved: Problem<R>,
     network: Network<R>,
 }
 
 impl<R: Real> Probe<R> {
-    pub fn new(problem: &Problem<R>) -> Self {
+    pub fn new(problem: Problem<R>) -> Self {
         let (unroll, batch) = problem.inputs.dim();
         let network = Network::new(problem.parameters.sizes(), batch, unroll, 1);
-        Self { moved: problem.clone(), network }
+        Self { moved: problem, network }
     }
 
     pub fn loss(&mut self) -> f64 {
@@ -139,20 +139,23 @@ impl<R: Real> Probe<R> {
         epsilon: f64,
         loss: f64,
     ) -> Element {
-        let [central, wider] = [epsilon, 2.0 * epsilon].map(|step| {
-            let ((above, loss_above), (below, loss_below)) =
-                (self.moved_by(k, index, step), self.moved_by(k, index, -step));
-            // Divided by the step that was really made: θ ± ε is rounded as well.
-            (loss_above - loss_below) / (above - below)
-        });
+        let [central, wider] = [epsilon, 2.0 * epsilon].map(|step| self.central(k, index, step));
         let numeric = (4.0 * central - wider) / 3.0;
         let rounding = ROUNDINGS * R::EPSILON * loss.abs() / epsilon;
         let truncation = (wider - central).abs() / 3.0;
         Element { index, analytic, central, numeric, resolution: rounding + truncation }
     }
 
+    /// The central difference D(ε) at the number `index` of tensor `k`.
+    pub fn central(&mut self, k: usize, index: usize, epsilon: f64) -> f64 {
+        let ((above, loss_above), (below, loss_below)) =
+            (self.moved_by(k, index, epsilon), self.moved_by(k, index, -epsilon));
+        // Divided by the step that was really made: θ ± ε is rounded as well.
+        (loss_above - loss_below) / (above - below)
+    }
+
     /// Where the number `index` of tensor `k` lands when it is moved by `step`, and the loss there.
-    fn moved_by(&mut self, k: usize, index: usize, step: f64) -> (f64, f64) {
+    pub fn moved_by(&mut self, k: usize, index: usize, step: f64) -> (f64, f64) {
         let here = *self.number(k, index);
         *self.number(k, index) = here + R::from_f64(step);
         let there = self.number(k, index).to_f64();

@@ -1,9 +1,11 @@
 //! The history of a run in as many points as a picture can show.
 
+use serde::Serialize;
+
 use crate::train::LogRow;
 
 /// Some steps one after the other, as one point of a curve.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Stretch {
     /// The last of its steps.
     pub step: u64,
@@ -18,7 +20,7 @@ pub struct Stretch {
 }
 
 /// What became of a run.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Curves {
     /// The steps, in stretches of equal length (the last may be shorter).
     pub stretches: Vec<Stretch>,

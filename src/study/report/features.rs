@@ -56,7 +56,7 @@ pub fn features(text: &[char]) -> Vec<Feature> {
 
 /// ln (1 + n): a cell that counts can tell 3 from 4, hardly 300 from 301.
 fn count(n: usize) -> f32 {
-    (n as f32).ln_1p()
+    libm::log1pf(n as f32)
 }
 
 fn number(holds: bool) -> f32 {

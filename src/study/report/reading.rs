@@ -3,6 +3,7 @@
 use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
 
 use super::features;
+use crate::math::Real;
 use crate::model::{Network, Parameters, Shard, Sizes, State};
 
 /// Steps computed at once.
@@ -90,7 +91,7 @@ impl Reading {
         }
         for (l, layer) in shard.layers.iter().enumerate() {
             let c = layer.lstm.c.slice(s![1.., 0, ..]);
-            self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&c.mapv(f32::tanh));
+            self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&c.mapv(Real::tanh));
             self.gates[l].slice_mut(s![steps.clone(), ..]).assign(&row_of(&layer.lstm.gates));
         }
     }

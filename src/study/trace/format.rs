@@ -17,7 +17,7 @@ pub fn significant(x: f64, digits: usize) -> String {
     } else if !(1e-3..1e6).contains(&magnitude) {
         format!("{x:.*e}", digits - 1)
     } else {
-        let before_point = magnitude.log10().floor() as i32 + 1;
+        let before_point = libm::log10(magnitude).floor() as i32 + 1;
         let decimals = (digits as i32 - before_point).max(0) as usize;
         format!("{x:.decimals$}")
     }

@@ -6,8 +6,8 @@
 
 mod data;
 mod format;
-mod numbers;
-mod pass;
+pub(super) mod numbers;
+pub(super) mod pass;
 
 use ndarray::{ArrayView1, s};
 
@@ -20,6 +20,9 @@ use crate::math::Real;
 use crate::memory;
 use crate::model::{Parameters, Tensor};
 use pass::{Gradient, LayerGradient, Pass};
+
+/// `docs/derivation.md`, which derives each equation under its [`Equation::label`].
+pub const DERIVATION: &str = include_str!("../../../docs/derivation.md");
 
 /// What is to be seen beside the means over all units.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -93,11 +96,11 @@ pub fn trace<R: Real>(
         nats,
         bits: nats / std::f64::consts::LN_2,
         steps: (0..unroll).map(|t| step(&pass, &mean, vocabulary, t, view)).collect(),
-        tensors: tensors(&pass.parameter_gradients()),
+        tensors: tensors(&pass.parameter_gradients(parameters)),
         reach: (0..unroll).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect(),
         equations: view
             .spot
-            .map_or(Vec::new(), |at| numbers::equations(&pass, &mean, vocabulary, at)),
+            .map_or(Vec::new(), |at| numbers::equations(parameters, &pass, &mean, vocabulary, at)),
     })
 }
 
@@ -114,7 +117,8 @@ pub fn reach<R: Real>(parameters: &Parameters<R>, vocabulary: &[char], ids: &[u3
     (0..ids.len() - 1).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect()
 }
 
-fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
+/// Fails unless the place `asked` for is one of `count`.
+pub(super) fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
     match asked {
         Some(found) if found >= count => {
             Err(Error::setting(name, found, format!("at most {}, counted from 0", count - 1)))
@@ -132,21 +136,26 @@ fn step<R: Real>(
 ) -> Step {
     let (probabilities, target) = (pass.p(), pass.target(t));
     let p = probabilities.row(t);
-    let mut ranked: Vec<usize> = (0..p.len()).collect();
-    // A stable sort: among equals the smaller id comes first.
-    ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));
-    ranked.truncate(view.top);
-    let guess = |id: usize| Guess { character: vocabulary[id], probability: p[id].to_f64() };
     Step {
         character: vocabulary[pass.input(t)],
         next: vocabulary[target],
-        top: ranked.into_iter().map(guess).collect(),
+        top: guesses(p, vocabulary, view.top),
         probability: p[target].to_f64(),
         bits: pass.losses().nth(t).expect("a loss for each step") / std::f64::consts::LN_2,
         layers: (0..pass.sizes.layers)
             .map(|l| layer_step(pass, &gradient.layers[l], l, t, view.unit))
             .collect(),
     }
+}
+
+/// The `count` most probable characters by `p` [V], the likeliest first.
+pub(super) fn guesses<R: Real>(p: ArrayView1<R>, vocabulary: &[char], count: usize) -> Vec<Guess> {
+    let mut ranked: Vec<usize> = (0..p.len()).collect();
+    // A stable sort: among equals the smaller id comes first.
+    ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));
+    ranked.truncate(count);
+    let guess = |id: usize| Guess { character: vocabulary[id], probability: p[id].to_f64() };
+    ranked.into_iter().map(guess).collect()
 }
 
 fn layer_step<R: Real>(
@@ -184,7 +193,8 @@ fn layer_step<R: Real>(
     }
 }
 
-fn tensors<R: Real>(gradients: &Parameters<R>) -> Vec<TensorGradient> {
+/// The norm and largest number of each tensor of a gradient.
+pub(super) fn tensors<R: Real>(gradients: &Parameters<R>) -> Vec<TensorGradient> {
     let described = gradients.sizes().tensors().map(|Tensor { name, shape, range }| {
         let d = &gradients.numbers()[range];
         let largest = d.iter().fold(0.0, |max, d| f64::max(max, d.to_f64().abs()));
@@ -214,6 +224,6 @@ fn mean<R: Real>(x: ArrayView1<R>) -> f64 {
     x.iter().map(|x| x.to_f64()).sum::<f64>() / x.len() as f64
 }
 
-fn norm<R: Real>(x: ArrayView1<R>) -> f64 {
+pub(super) fn norm<R: Real>(x: ArrayView1<R>) -> f64 {
     x.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>().sqrt()
 }

@@ -4,6 +4,7 @@ use ndarray::{ArrayView1, s};
 use serde::Serialize;
 
 use crate::math::Real;
+use crate::model::Parameters;
 use crate::study::trace::format::{significant, visible};
 use crate::study::trace::pass::{Gradient, LayerGradient, Pass};
 
@@ -35,13 +36,17 @@ const GATES: [char; 4] = ['i', 'f', 'g', 'o'];
 
 /// All equations at `spot`, forward, then backward. Shares of sums over time (B2, B3, B17 to B19) are
 /// this step's alone.
-pub(super) fn equations<R: Real>(
+///
+/// * `parameters`: those of `pass`
+pub(in crate::study) fn equations<R: Real>(
+    parameters: &Parameters<R>,
     pass: &Pass<R>,
     gradient: &Gradient<R>,
     vocabulary: &[char],
     spot: Spot,
 ) -> Vec<Equation> {
-    let at = At { pass, gradient, layer: &gradient.layers[spot.layer], vocabulary, spot };
+    let at =
+        At { parameters, pass, gradient, layer: &gradient.layers[spot.layer], vocabulary, spot };
     [
         at.cell(),
         at.output(),
@@ -75,7 +80,8 @@ fn dot<R: Real>(a: ArrayView1<R>, b: ArrayView1<R>) -> f64 {
 
 /// Everything that the equations of one spot are made of.
 struct At<'a, R: Real> {
-    pass: &'a Pass<'a, R>,
+    parameters: &'a Parameters<R>,
+    pass: &'a Pass<R>,
     gradient: &'a Gradient<R>,
     layer: &'a LayerGradient<R>,
     vocabulary: &'a [char],
@@ -113,7 +119,7 @@ impl<R: Real> At<'_, R> {
     /// x_t·W_ih, h_{t−1}·W_hh and b in gate `n`.
     fn pre_activation(&self, n: usize) -> [f64; 3] {
         let Spot { step, layer: l, .. } = self.spot;
-        let (weights, column) = (self.pass.parameters.lstm(l), self.column(n));
+        let (weights, column) = (self.parameters.lstm(l), self.column(n));
         let x = match l {
             0 => weights.w_ih[[self.pass.input(step), column]].to_f64(),
             _ => dot(self.pass.h(l - 1).row(step + 1), weights.w_ih.column(column)),
@@ -167,14 +173,14 @@ impl<R: Real> At<'_, R> {
         let (next, id, _) = self.target();
         let step = self.spot.step;
         let logits = self.pass.logits.row(step);
-        let projection = self.pass.parameters.projection();
+        let projection = self.parameters.projection();
         let sum = dot(self.pass.h(self.top()).row(step + 1), projection.w.column(id));
         let logit = logits[id].to_f64();
         let max = logits.iter().map(|l| l.to_f64()).fold(f64::NEG_INFINITY, f64::max);
-        let total: f64 = logits.iter().map(|l| (l.to_f64() - max).exp()).sum();
+        let total: f64 = logits.iter().map(|l| libm::exp(l.to_f64() - max)).sum();
         let p = self.pass.p()[[step, id]].to_f64();
         let numbers = format!("{} + {}", n(sum), n(projection.b[id].to_f64()));
-        let share = format!("{} / {}", n((logit - max).exp()), n(total));
+        let share = format!("{} / {}", n(libm::exp(logit - max)), n(total));
         vec![
             equation("F9", format!("logit({next}) = y·W + b"), numbers, logit),
             equation(
@@ -199,7 +205,7 @@ impl<R: Real> At<'_, R> {
         let d = self.gradient.dlogits.row(step);
         let (p, d_next) = (self.pass.p()[[step, id]].to_f64(), d[id].to_f64());
         let y = self.h(self.top(), 0);
-        let projection = self.pass.parameters.projection();
+        let projection = self.parameters.projection();
         let w = projection.w.row(unit);
         let own = d_next * w[id].to_f64();
         let dy = self.gradient.layers[self.top()].dy[[step, unit]].to_f64();
@@ -236,7 +242,7 @@ impl<R: Real> At<'_, R> {
         let dy = self.layer.dy[[step, unit]].to_f64();
         lines.push(equation("B5", "dh from above = dy (dropout only while training)", n(dy), dy));
         let from_after = match step + 1 < self.pass.unroll() {
-            true => dot(self.layer.dz.row(step + 1), self.pass.parameters.lstm(l).w_hh.row(unit)),
+            true => dot(self.layer.dz.row(step + 1), self.parameters.lstm(l).w_hh.row(unit)),
             false => 0.0,
         };
         let dh = self.layer.dh[[step, unit]].to_f64();
@@ -253,7 +259,7 @@ impl<R: Real> At<'_, R> {
     fn cell_back(&self) -> Vec<Equation> {
         let Spot { step, unit, .. } = self.spot;
         let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
-        let (c_prev, tanh_c) = (self.c(1), self.c(0).tanh());
+        let (c_prev, tanh_c) = (self.c(1), libm::tanh(self.c(0)));
         let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
         let through_h = dh * o * (1.0 - tanh_c * tanh_c);
         let product = |a: f64, b: f64| format!("{}·{}", n(a), n(b));
@@ -316,7 +322,7 @@ impl<R: Real> At<'_, R> {
         }
         if step == 0 {
             let [dh_0, dc_0] = &self.layer.d_state;
-            let w_hh = self.pass.parameters.lstm(l).w_hh;
+            let w_hh = self.parameters.lstm(l).w_hh;
             let w = w_hh.row(unit);
             let terms = self.terms(self.layer.dz.row(0), w);
             let dc = self.layer.dc[[0, unit]].to_f64();
@@ -330,7 +336,7 @@ impl<R: Real> At<'_, R> {
     /// B20 from layer `l` to the unit below.
     fn dx(&self, l: usize, symbols: String) -> Equation {
         let Spot { step, unit, .. } = self.spot;
-        let w_ih = self.pass.parameters.lstm(l).w_ih;
+        let w_ih = self.parameters.lstm(l).w_ih;
         let w = w_ih.row(unit);
         let terms = self.terms(self.gradient.layers[l].dz.row(step), w);
         equation("B20", symbols, terms, self.gradient.layers[l - 1].dy[[step, unit]].to_f64())

@@ -8,11 +8,11 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::layers::{cell, loss, projection};
 use crate::math::Real;
+use crate::math::team::Team;
 use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// The forward pass of a text of T + 1 characters.
-pub(super) struct Pass<'a, R: Real> {
-    pub parameters: &'a Parameters<R>,
+pub(in crate::study) struct Pass<R: Real> {
     pub sizes: Sizes,
     transposed: PackedWeights<R>,
     /// Gates, c and h of every layer, probabilities and losses.
@@ -22,7 +22,7 @@ pub(super) struct Pass<'a, R: Real> {
 }
 
 /// What comes back through one layer.
-pub(super) struct LayerGradient<R> {
+pub(in crate::study) struct LayerGradient<R> {
     /// What arrives at h_t from above alone, [T, H] (Eq. B4 or B20).
     pub dy: Array2<R>,
     /// The whole gradient at h_t, from above and from the step after, [T, H] (Eq. B6).
@@ -36,7 +36,7 @@ pub(super) struct LayerGradient<R> {
 }
 
 /// The backward pass.
-pub(super) struct Gradient<R> {
+pub(in crate::study) struct Gradient<R> {
     /// Eq. B1, [T, V].
     pub dlogits: Array2<R>,
     pub layers: Vec<LayerGradient<R>>,
@@ -44,7 +44,7 @@ pub(super) struct Gradient<R> {
 
 /// Bytes that a pass forward and two back take beside the parameters, theirs and those of the parameters'
 /// gradient; `u64::MAX` for as much and more.
-pub(super) fn bytes<R: Real>(sizes: Sizes, unroll: usize) -> u64 {
+pub(in crate::study) fn bytes<R: Real>(sizes: Sizes, unroll: usize) -> u64 {
     // Both ways back keep dy, dh, dc, dz, 7H a step; a tape has at least 6H. Parameters' gradients take
     // another network.
     let tapes = Network::<R>::tape_bytes(sizes, 1, unroll, false).saturating_mul(5);
@@ -53,21 +53,21 @@ pub(super) fn bytes<R: Real>(sizes: Sizes, unroll: usize) -> u64 {
         .fold(tapes, u64::saturating_add)
 }
 
-impl<'a, R: Real> Pass<'a, R> {
+impl<R: Real> Pass<R> {
     /// Reads `ids` from an empty memory and predicts each but the first.
-    pub fn forward(parameters: &'a Parameters<R>, ids: &[u32]) -> Self {
+    pub fn forward(parameters: &Parameters<R>, ids: &[u32]) -> Self {
         let sizes = parameters.sizes();
         let mut packed = PackedWeights::new(sizes, false, R::packed);
         let mut transposed = PackedWeights::new(sizes, true, R::packed);
         packed.pack(parameters);
         transposed.pack(parameters);
-        let mut shard = Shard::new(sizes, 0..1, 1, ids.len() - 1);
+        let mut shard = Shard::new(sizes, 0..1, (1, ids.len() - 1), Team::new(1));
         let [inputs, targets] = [&ids[..ids.len() - 1], &ids[1..]];
         shard.load(column(inputs), column(targets), &State::zeros(sizes, 1));
         shard.predict(parameters, &packed, None);
         let logits = shard.p.index_axis(Axis(1), 0).to_owned();
         shard.take_losses();
-        Self { parameters, sizes, transposed, shard, logits }
+        Self { sizes, transposed, shard, logits }
     }
 
     /// T
@@ -113,13 +113,24 @@ impl<'a, R: Real> Pass<'a, R> {
     /// Takes Σ_t `scale(t)` · loss_t back through the network: 1/T everywhere for the mean, 1 at a
     /// single step for that step's loss alone.
     pub fn backward(&self, scale: impl Fn(usize) -> f64) -> Gradient<R> {
-        let mut dlogits = self.p().to_owned();
+        self.backward_from(self.unroll(), scale)
+    }
+
+    /// Takes the loss of step `t` alone back through the network, from there on: [t + 1, …].
+    pub fn backward_from_step(&self, t: usize) -> Gradient<R> {
+        self.backward_from(t + 1, |s| if s == t { 1.0 } else { 0.0 })
+    }
+
+    /// [`Pass::backward`] of the first `steps` steps' losses.
+    fn backward_from(&self, steps: usize, scale: impl Fn(usize) -> f64) -> Gradient<R> {
+        let mut dlogits = self.p().slice_move(s![..steps, ..]).to_owned();
         for (t, mut row) in dlogits.rows_mut().into_iter().enumerate() {
             let row = row.as_slice_mut().expect("row-major");
             loss::backward(row, self.target(t), R::from_f64(scale(t))); // Eq. B1
         }
-        let mut dy = Array2::zeros((self.unroll(), self.sizes.hidden));
-        projection::backward(dlogits.view(), &self.transposed.projection, dy.view_mut());
+        let mut dy = Array2::zeros((steps, self.sizes.hidden));
+        let team = &mut Team::new(1);
+        projection::backward(dlogits.view(), &self.transposed.projection, dy.view_mut(), team);
         let mut layers = Vec::new();
         for l in (0..self.sizes.layers).rev() {
             let layer = self.layer_backward(l, dy);
@@ -131,15 +142,14 @@ impl<'a, R: Real> Pass<'a, R> {
 
     /// Takes the last step's loss alone back through the network.
     pub fn backward_from_last(&self) -> Gradient<R> {
-        let last = self.unroll() - 1;
-        self.backward(|t| if t == last { 1.0 } else { 0.0 })
+        self.backward_from_step(self.unroll() - 1)
     }
 
     /// Back through time in layer `l`: what [`lstm::backward`] does, and what passes by is written down.
     fn layer_backward(&self, l: usize, dy: Array2<R>) -> LayerGradient<R> {
         let (unroll, hidden) = dy.dim();
         let states = self.c(l);
-        let mut dz = self.gates(l).to_owned();
+        let mut dz = self.gates(l).slice_move(s![..unroll, ..]).to_owned();
         let (mut dh, mut dc) = (dy.clone(), Array2::zeros((unroll, hidden)));
         let mut dh_0 = Array2::zeros((1, hidden));
         let mut carry = Array1::zeros(hidden);
@@ -170,7 +180,7 @@ impl<'a, R: Real> Pass<'a, R> {
 
     /// dx = dz·W_ihᵀ (Eq. B20), [T, H]; zero below the first layer, where nothing asks for it.
     fn to_layer_below(&self, l: usize, dz: &Array2<R>) -> Array2<R> {
-        let mut dx = Array2::zeros((self.unroll(), self.sizes.hidden));
+        let mut dx = Array2::zeros((dz.nrows(), self.sizes.hidden));
         if let Some(w_ih) = &self.transposed.lstm[l].w_ih {
             R::multiply(dz.view(), w_ih, dx.view_mut()); // Eq. B20
         }
@@ -178,12 +188,13 @@ impl<'a, R: Real> Pass<'a, R> {
     }
 
     /// The gradient of the mean loss with respect to every parameter, as training computes it.
-    pub fn parameter_gradients(&self) -> Parameters<R> {
+    /// * `parameters`: those of the way forward
+    pub fn parameter_gradients(&self, parameters: &Parameters<R>) -> Parameters<R> {
         let Shard { inputs, targets, .. } = &self.shard;
         let mut network = Network::new(self.sizes, 1, self.unroll(), 1);
         let mut d = Parameters::zeros(self.sizes);
         let (x, y, mut state) = (inputs.view(), targets.view(), State::zeros(self.sizes, 1));
-        network.gradients(&mut d, self.parameters, x, y, &mut state, None);
+        network.gradients(&mut d, parameters, x, y, &mut state, None);
         d
     }
 }

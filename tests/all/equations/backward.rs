@@ -8,6 +8,7 @@ use karenina::layers::lstm::{self, Carry, LstmTape, PackedLstm};
 use karenina::layers::{cell, loss, projection};
 use karenina::math::matmul::Element;
 use karenina::math::stopwatch::Stopwatch;
+use karenina::math::team::Team;
 use ndarray::{Array1, Array2, Array3, Array4, Axis, indices, s};
 
 use crate::equations::case::{Engine, F, G, I, O, Problem};
@@ -59,7 +60,7 @@ fn eq_b4_output_of_the_last_layer() {
     let mut w_transposed = f64::packed(21, 19);
     f64::pack(&mut w_transposed, w.t());
     let mut engines = Array2::from_elem((12, 19), f64::NAN);
-    projection::backward(dlogits.view(), &w_transposed, engines.view_mut());
+    projection::backward(dlogits.view(), &w_transposed, engines.view_mut(), &mut Team::new(2));
     let dy = Array2::from_shape_fn((12, 19), |(n, k)| {
         (0..21).map(|v| dlogits[[n, v]] * w[[k, v]]).sum()
     });
@@ -105,7 +106,8 @@ fn layer_backward(problem: &Problem, first: bool) -> Layer {
     tape.c.assign(&layer.c);
     tape.h.assign(&layer.h);
     let (mut dy, mut carry) = (some_dy(), Carry::zeros(3, 19));
-    lstm::backward(&mut tape, &mut dy, &mut carry, &packed, &mut Stopwatch::default());
+    let (team, watch) = (&mut Team::new(1), &mut Stopwatch::default());
+    lstm::backward(&mut tape, &mut dy, &mut carry, &packed, team, watch);
     Layer { left_behind: dy, dz: crate::equations::reference::by_gate(tape.dz), carry }
 }
 

@@ -1,7 +1,8 @@
 //! The problem that the tests share, and everything the engine computes on it.
 
 use karenina::layers::dropout::Dropout;
-use karenina::model::{Network, Parameters, Shard, Sizes, State};
+use karenina::math::sums::default_groups;
+use karenina::model::{Division, Network, Parameters, Shard, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use karenina::optim::clip::clip_by_global_norm;
 use ndarray::{Array2, Array3, Array4, ArrayView3, Axis, concatenate};
@@ -121,7 +122,12 @@ impl Engine {
     pub fn run(problem: &Problem) -> Self {
         let sizes = problem.sizes();
         let (unroll, batch) = problem.positions();
-        let mut network = Network::new(sizes, batch, unroll, 2);
+        let mut network = Network::divided(
+            sizes,
+            (batch, unroll),
+            default_groups(batch, unroll),
+            Division { shards: 2, members: 1 },
+        );
         let mut gradients = Parameters::zeros(sizes);
         let (x, y, dropout) = (problem.inputs.view(), problem.targets.view(), problem.dropout);
         let mut parameters = problem.parameters.clone();

@@ -2,6 +2,7 @@
 
 use karenina::layers::{cell, loss, projection};
 use karenina::math::matmul::Element;
+use karenina::math::team::Team;
 use ndarray::{Array2, Array3, Array4, Axis, indices, s};
 
 use crate::equations::case::{Engine, EngineLayer, F, G, I, O, Problem};
@@ -146,7 +147,7 @@ fn logits(problem: &Problem, engine: &Engine) -> (Array2<f64>, Array2<f64>) {
     let mut packed = f64::packed(hidden, vocabulary);
     f64::pack(&mut packed, weights.w);
     let mut engines = Array2::from_elem((positions, vocabulary), f64::NAN);
-    projection::forward(y, &packed, weights.b, engines.view_mut());
+    projection::forward(y, &packed, weights.b, engines.view_mut(), &mut Team::new(2));
     let scalar = Array2::from_shape_fn((positions, vocabulary), |(n, v)| {
         (0..hidden).map(|k| y[[n, k]] * weights.w[[k, v]]).sum::<f64>() + weights.b[v]
     });

@@ -49,7 +49,7 @@ impl Browser {
             "/session",
             &json!({ "capabilities": { "alwaysMatch": {
                 "goog:chromeOptions": { "binary": chromium, "args": flags },
-                "goog:loggingPrefs": { "browser": "ALL" },
+                "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
             } } }),
         );
         browser.session = answer["sessionId"].as_str().expect("a session").to_string();
@@ -71,6 +71,45 @@ impl Browser {
         self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
     }
 
+    /// Opens an address, in a window that has the focus.
+    pub fn visit(&self, address: &str) {
+        self.devtools("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
+        self.post("/url", &json!({ "url": address }));
+    }
+
+    /// Clicks the element that `selector` finds.
+    pub fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Types into the element that `selector` finds, in the place of what is there.
+    pub fn fill(&self, selector: &str, text: &str) {
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/clear"), &json!({}));
+        self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
+    }
+
+    /// WebDriver's name of the element that `selector` finds.
+    fn element(&self, selector: &str) -> String {
+        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
+        let mut names = found.as_object().expect("an element").values();
+        names.next().and_then(Value::as_str).expect("its name").into()
+    }
+
+    /// Every address that was asked for since this was called last.
+    pub fn requests(&self) -> Vec<String> {
+        let log = self.post("/se/log", &json!({ "type": "performance" }));
+        let message = |entry: &Value| -> Value {
+            serde_json::from_str(entry["message"].as_str().expect("a message")).expect("JSON")
+        };
+        let messages = log.as_array().expect("a log").iter().map(message);
+        let asked = messages.filter(|m| m["message"]["method"] == "Network.requestWillBeSent");
+        let address =
+            |m: Value| m["message"]["params"]["request"]["url"].as_str().map(String::from);
+        asked.filter_map(address).collect()
+    }
+
     /// Runs a script in the page and returns what it returns.
     pub fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
@@ -85,6 +124,20 @@ impl Browser {
     pub fn press(&self, key: &str) {
         let actions =
             [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.post("/actions", &json!({ "actions": [keyboard] }));
+    }
+
+    /// [`Browser::press`] with Shift held down.
+    pub fn press_with_shift(&self, key: &str) {
+        let action = |kind: &str, key: &str| json!({ "type": kind, "value": key });
+        let shift = "\u{e008}";
+        let actions = [
+            action("keyDown", shift),
+            action("keyDown", key),
+            action("keyUp", key),
+            action("keyUp", shift),
+        ];
         let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
         self.post("/actions", &json!({ "actions": [keyboard] }));
     }

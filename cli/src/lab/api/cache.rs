@@ -1,0 +1,92 @@
+//! The last few things that were computed, each once however many ask for it at the same time.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::refusal::Refusal;
+
+/// Values by key, the one used last at the end.
+#[derive(Debug)]
+pub struct Cache<T> {
+    most: usize,
+    entries: Mutex<Vec<Entry<T>>>,
+}
+
+type Entry<T> = (String, Arc<OnceLock<Option<Arc<T>>>>);
+
+impl<T> Cache<T> {
+    /// One that keeps at most `most` values.
+    pub fn new(most: usize) -> Self {
+        Self { most, entries: Mutex::new(Vec::new()) }
+    }
+
+    /// The value of `key`, by `make` if it is not there. What fails is not kept.
+    pub fn get(
+        &self,
+        key: &str,
+        make: impl FnOnce() -> Result<T, Refusal>,
+    ) -> Result<Arc<T>, Refusal> {
+        let cell = self.entry(key);
+        let mut failure = None;
+        let value = cell.get_or_init(|| match make() {
+            Ok(value) => Some(Arc::new(value)),
+            Err(refusal) => {
+                failure = Some(refusal);
+                None
+            }
+        });
+        if let Some(value) = value {
+            return Ok(Arc::clone(value));
+        }
+        self.forget(key);
+        Err(failure.unwrap_or_else(|| {
+            Refusal::new(503, "what this needs has just failed for another request; try again")
+        }))
+    }
+
+    /// The value of `key`, if it is there.
+    pub fn known(&self, key: &str) -> Option<Arc<T>> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, cell) = entries.iter().find(|(known, _)| known == key)?;
+        cell.get()?.clone()
+    }
+
+    fn entry(&self, key: &str) -> Arc<OnceLock<Option<Arc<T>>>> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = match entries.iter().position(|(known, _)| known == key) {
+            Some(at) => entries.remove(at),
+            None => (key.to_string(), Arc::default()),
+        };
+        let cell = Arc::clone(&entry.1);
+        entries.push(entry);
+        let excess = entries.len().saturating_sub(self.most);
+        entries.drain(..excess);
+        cell
+    }
+
+    fn forget(&self, key: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|(known, _)| known != key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_made_once_and_the_oldest_goes_first() {
+        let cache = Cache::new(2);
+        let get = |key: &str, value: u8| *cache.get(key, || Ok(value)).unwrap();
+        assert_eq!((get("a", 1), get("b", 2), get("a", 3)), (1, 2, 1));
+        assert_eq!(get("c", 4), 4); // b goes
+        assert_eq!((get("a", 5), get("b", 6)), (1, 6));
+    }
+
+    #[test]
+    fn a_failure_is_told_and_not_kept() {
+        let cache = Cache::<u8>::new(2);
+        let failed = cache.get("a", || Err(Refusal::bad("no"))).unwrap_err();
+        assert_eq!(failed.sentence, "no");
+        assert_eq!(*cache.get("a", || Ok(1)).unwrap(), 1);
+    }
+}

@@ -1,0 +1,216 @@
+//! Answers about a text on its way through a network: Step, Nudge, Reach and Cells.
+
+use karenina::error::Error;
+use karenina::study::lab::{Quantity, Weight};
+use karenina::study::trace::Spot;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::networks::Networks;
+use super::refusal::Refusal;
+
+/// Numbers in one answer, at most.
+const MOST_NUMBERS: usize = 1 << 15;
+/// Points of the loss around a weight, at most.
+const MOST_POINTS: usize = 41;
+
+type Answer = Result<Value, Refusal>;
+
+/// What all of them ask about.
+#[derive(Deserialize)]
+pub struct OnText {
+    network: String,
+    text: String,
+}
+
+#[derive(Deserialize)]
+pub struct AtSpot {
+    #[serde(flatten)]
+    on: OnText,
+    step: usize,
+    layer: usize,
+    unit: usize,
+}
+
+#[derive(Deserialize)]
+pub struct Strips {
+    #[serde(flatten)]
+    on: OnText,
+    unit: usize,
+    from: usize,
+    to: usize,
+}
+
+#[derive(Deserialize)]
+pub struct Map {
+    #[serde(flatten)]
+    on: OnText,
+    layer: usize,
+    quantity: Quantity,
+    units: [usize; 2],
+    steps: [usize; 2],
+}
+
+#[derive(Deserialize)]
+pub struct Matrix {
+    #[serde(flatten)]
+    on: OnText,
+    tensor: String,
+    rows: [usize; 2],
+    columns: [usize; 2],
+}
+
+#[derive(Deserialize)]
+pub struct AtWeight {
+    #[serde(flatten)]
+    on: OnText,
+    #[serde(flatten)]
+    weight: Weight,
+    epsilons: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+pub struct Reach {
+    networks: Vec<String>,
+    text: String,
+    at: usize,
+    window: usize,
+}
+
+#[derive(Deserialize)]
+pub struct Span {
+    #[serde(flatten)]
+    on: OnText,
+    from: usize,
+    to: usize,
+    count: usize,
+}
+
+#[derive(Deserialize)]
+pub struct Cell {
+    #[serde(flatten)]
+    on: OnText,
+    layer: usize,
+    unit: usize,
+}
+
+/// The text and what was predicted, and of what size the network is.
+pub fn walk(networks: &Networks, asked: &OnText) -> Answer {
+    let network = networks.network(&asked.network)?;
+    let walk = networks.walk(&asked.network, &asked.text)?;
+    let loss = walk.loss();
+    Ok(json!({
+        "network": network.key,
+        "sizes": walk.sizes(),
+        "trained": network.step,
+        "unroll": network.config.unroll,
+        "vocabulary": network.vocabulary.characters(),
+        "tensors": walk.tensors(),
+        "loss": loss,
+        "bits": loss / std::f64::consts::LN_2,
+        "steps": walk.text(),
+    }))
+}
+
+pub fn equations(networks: &Networks, asked: &AtSpot) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let &AtSpot { step, layer, unit, .. } = asked;
+    Ok(json!(walk.equations(Spot { step, layer, unit })?))
+}
+
+/// Every quantity of one unit number in every layer, over some steps.
+pub fn strips(networks: &Networks, asked: &Strips) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let &Strips { unit, from, to, .. } = asked;
+    let sizes = walk.sizes();
+    if unit >= sizes.hidden {
+        return Err(beyond("unit", unit, sizes.hidden));
+    }
+    few(to.saturating_sub(from) * sizes.layers * Quantity::ALL.len())?;
+    let strip = |layer: usize, quantity: Quantity| {
+        Ok(walk.values(layer, quantity, unit..unit + 1, from..to)?.remove(0))
+    };
+    let layer = |layer: usize| Quantity::ALL.iter().map(|&q| strip(layer, q)).collect();
+    let layers: Result<Vec<Vec<Vec<f64>>>, Refusal> = (0..sizes.layers).map(layer).collect();
+    Ok(json!({ "quantities": Quantity::ALL, "layers": layers? }))
+}
+
+/// One quantity of many units of a layer.
+pub fn map(networks: &Networks, asked: &Map) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let [[unit, last], [from, to]] = [asked.units, asked.steps];
+    few(last.saturating_sub(unit).saturating_mul(to.saturating_sub(from)))?;
+    Ok(json!(walk.values(asked.layer, asked.quantity, unit..last, from..to)?))
+}
+
+pub fn matrix(networks: &Networks, asked: &Matrix) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let [[row, last], [from, to]] = [asked.rows, asked.columns];
+    few(last.saturating_sub(row).saturating_mul(to.saturating_sub(from)))?;
+    Ok(json!(walk.weights(&asked.tensor, row..last, from..to)?))
+}
+
+/// The loss with a weight moved a little.
+pub fn nudge(networks: &Networks, asked: &AtWeight) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let epsilons = finite(&asked.epsilons)?;
+    let (slope, points) = (walk.slope(&asked.weight)?, walk.nudges(&asked.weight, epsilons)?);
+    Ok(json!({ "slope": slope, "points": points }))
+}
+
+/// The finite difference at a weight.
+pub fn differences(networks: &Networks, asked: &AtWeight) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    let epsilons = finite(&asked.epsilons)?;
+    if epsilons.iter().any(|&epsilon| epsilon <= 0.0) {
+        return Err(Refusal::bad("each ε of a central difference must be above 0"));
+    }
+    let (slope, points) = (walk.slope(&asked.weight)?, walk.differences(&asked.weight, epsilons)?);
+    Ok(json!({ "slope": slope, "points": points }))
+}
+
+/// How far back one character's loss reaches, in one network or two.
+pub fn reach(networks: &Networks, asked: &Reach) -> Answer {
+    if !(1..=2).contains(&asked.networks.len()) {
+        return Err(Refusal::bad("one or two networks can be compared"));
+    }
+    let each = |name: &String| {
+        let walk = networks.walk(name, &asked.text)?;
+        Ok(walk.reach(asked.at, asked.window)?)
+    };
+    let all: Result<Vec<_>, Refusal> = asked.networks.iter().map(each).collect();
+    Ok(json!(all?))
+}
+
+pub fn contrast(networks: &Networks, asked: &Span) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    Ok(json!(walk.contrast(asked.from..asked.to, asked.count.min(100))?))
+}
+
+pub fn cell(networks: &Networks, asked: &Cell) -> Answer {
+    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+    Ok(json!(walk.cell(asked.layer, asked.unit)?))
+}
+
+fn beyond(name: &'static str, found: usize, count: usize) -> Refusal {
+    let expected = format!("at most {}, counted from 0", count - 1);
+    Error::Setting { name, found: found.to_string(), expected }.into()
+}
+
+fn few(numbers: usize) -> Result<(), Refusal> {
+    match numbers {
+        0..=MOST_NUMBERS => Ok(()),
+        _ => Err(Refusal::bad(format!(
+            "{numbers} numbers are too many for one answer; ask for at most {MOST_NUMBERS}"
+        ))),
+    }
+}
+
+fn finite(epsilons: &[f64]) -> Result<&[f64], Refusal> {
+    let is_good = |epsilon: &f64| epsilon.abs() <= 1e3;
+    match epsilons.len() {
+        1..=MOST_POINTS if epsilons.iter().all(is_good) => Ok(epsilons),
+        1..=MOST_POINTS => Err(Refusal::bad("each ε must be a number from −1000 to 1000")),
+        _ => Err(Refusal::bad(format!("from 1 to {MOST_POINTS} values of ε can be asked for"))),
+    }
+}

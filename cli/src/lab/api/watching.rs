@@ -1,0 +1,188 @@
+//! Answers of Watch, from what a run writes into its folder. Nothing here opens a file of the run for writing.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use karenina::error::Error;
+use karenina::study::lab::{Progress, Walk};
+use karenina::study::report::{curves, sample};
+use karenina::train::LogRow;
+use karenina::train::checkpoint::{Checkpoint, Summary};
+use karenina::train::run::{Entry, RunFolder};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::cache::Cache;
+use super::networks::{Network, Networks, Source};
+use super::refusal::Refusal;
+
+/// Points of each curve.
+const POINTS: usize = 400;
+/// Checkpoints that are listed, the newest.
+const LISTED: usize = 200;
+/// Characters of a checkpoint's sample.
+const SAMPLE: usize = 300;
+/// Characters of the text on which gradients are measured.
+const MEASURED: usize = 64;
+/// A log that nobody has written to for so long, and for ten steps, is that of a run that has stopped.
+const QUIET: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+pub struct Watch {
+    runs: Vec<usize>,
+}
+
+#[derive(Deserialize)]
+pub struct Glance {
+    run: usize,
+    step: u64,
+    /// On which the gradient is measured.
+    text: String,
+}
+
+/// What was read of the runs.
+#[derive(Debug)]
+pub struct Watched {
+    logs: Cache<Vec<LogRow>>,
+    summaries: Cache<Summary>,
+    glances: Cache<Value>,
+    /// Where the run ends to which this lab belongs.
+    last_step: Option<u64>,
+}
+
+impl Watched {
+    pub fn new(last_step: Option<u64>) -> Self {
+        let (logs, summaries, glances) = (Cache::new(4), Cache::new(2 * LISTED), Cache::new(100));
+        Self { logs, summaries, glances, last_step }
+    }
+
+    fn log(&self, folder: &Path) -> Result<Arc<Vec<LogRow>>, Refusal> {
+        let path = folder.join(RunFolder::LOG);
+        if !path.exists() {
+            return Ok(Arc::default());
+        }
+        let key = version(&path)?;
+        self.logs.get(&key, || Ok(LogRow::read_table(&path)?))
+    }
+
+    fn summary(&self, path: &Path) -> Result<Arc<Summary>, Refusal> {
+        self.summaries.get(&version(path)?, || Ok(Summary::read(path)?))
+    }
+}
+
+/// A file as it is now: its name, length and time.
+fn version(path: &Path) -> Result<String, Refusal> {
+    let metadata = fs::metadata(path).map_err(|source| Error::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })?;
+    let modified = metadata.modified().map(seconds).unwrap_or_default();
+    Ok(format!("{} {} {modified:?}", path.display(), metadata.len()))
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
+}
+
+/// Curves, progress, checkpoints and events of some runs.
+pub fn watch(networks: &Networks, watched: &Watched, asked: &Watch) -> Result<Value, Refusal> {
+    if asked.runs.len() > networks.sources.len() {
+        return Err(Refusal::bad("the same run is asked for twice"));
+    }
+    let runs = asked.runs.iter().map(|&run| one(networks.source(run)?, watched));
+    Ok(json!(runs.collect::<Result<Vec<Value>, Refusal>>()?))
+}
+
+fn one(source: &Source, watched: &Watched) -> Result<Value, Refusal> {
+    let Some(folder) = source.folder() else {
+        return Ok(json!({ "name": source.name(), "state": "not a run's folder" }));
+    };
+    let history = watched.log(folder)?;
+    let mut entries = source.checkpoints()?;
+    entries.drain(..entries.len().saturating_sub(LISTED));
+    let listed: Vec<(Entry, Result<Arc<Summary>, Refusal>)> =
+        entries.into_iter().map(|entry| (entry.clone(), watched.summary(&entry.path))).collect();
+    let newest = listed.iter().rev().find_map(|(_, summary)| summary.as_ref().ok());
+    let config = newest.map(|summary| &summary.config);
+    let progress = config.and_then(|config| Progress::of(&history, config, watched.last_step));
+    let clip = config.map_or(f64::INFINITY, |config| config.clip);
+    Ok(json!({
+        "name": source.name(),
+        "state": state(folder, &history, progress.as_ref()),
+        "progress": progress,
+        "curves": curves(&history, clip, POINTS),
+        "clip": config.map(|config| config.clip),
+        "checkpoints": listed.iter().map(|(entry, _)| entry.step).collect::<Vec<u64>>(),
+        "events": events(&listed, &history),
+    }))
+}
+
+/// Whether a run goes on, as far as its log shows.
+fn state(folder: &Path, history: &[LogRow], progress: Option<&Progress>) -> &'static str {
+    if progress.is_some_and(|p| p.last_step.is_some_and(|last| p.step >= last)) {
+        return "finished";
+    }
+    let Some(newest) = history.last() else { return "not one step yet" };
+    let log = fs::metadata(folder.join(RunFolder::LOG)).and_then(|metadata| metadata.modified());
+    let age = log.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
+    let ten_steps = Duration::from_secs_f64(10.0 * newest.seconds.clamp(0.0, 1e6));
+    if age < QUIET.max(ten_steps) { "running" } else { "stopped" }
+}
+
+/// What happened, newest first: saves with what validation found, new passes, files that are no good.
+fn events(listed: &[(Entry, Result<Arc<Summary>, Refusal>)], history: &[LogRow]) -> Vec<Value> {
+    let mut events = Vec::new();
+    let mut best = f64::INFINITY;
+    for (entry, summary) in listed {
+        let (when, what) = match summary {
+            Err(refusal) => (None, refusal.sentence.clone()),
+            Ok(summary) => {
+                let at = history.binary_search_by_key(&entry.step, |row| row.step);
+                let nats = at.ok().and_then(|at| history[at].validation).or(summary.validation);
+                let found = nats.map_or(String::new(), |nats| {
+                    let word = if nats < best { ", the best so far" } else { "" };
+                    best = best.min(nats);
+                    format!(", validation {nats:.4}{word}")
+                });
+                (summary.modified.map(seconds), format!("saved{found}"))
+            }
+        };
+        events.push(json!({ "step": entry.step, "time": when, "what": what }));
+    }
+    let passes = history.windows(2).filter(|rows| rows[0].epoch < rows[1].epoch);
+    events.extend(passes.map(|rows| {
+        let what = format!("pass {} through the text begins", rows[1].epoch);
+        json!({ "step": rows[1].step, "time": null, "what": what })
+    }));
+    events.sort_by_key(|event| std::cmp::Reverse(event["step"].as_u64()));
+    events.truncate(LISTED);
+    events
+}
+
+/// What a checkpoint writes, and the norm of the gradient in each of its layers on the start of a text.
+pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Result<Value, Refusal> {
+    let entries = networks.source(asked.run)?.checkpoints()?;
+    let entry = entries.iter().rev().find(|entry| entry.step == asked.step).ok_or_else(|| {
+        Refusal::new(404, format!("run {} has no checkpoint of step {}", asked.run, asked.step))
+    })?;
+    let key = format!("{} {}", version(&entry.path)?, asked.text);
+    let value = watched.glances.get(&key, || look(Checkpoint::load(&entry.path)?, &asked.text))?;
+    Ok(Value::clone(&value))
+}
+
+fn look(checkpoint: Checkpoint, text: &str) -> Result<Value, Refusal> {
+    let network = Network::new(String::new(), checkpoint.clone())?;
+    let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
+    let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
+    let characters = network.vocabulary.characters();
+    // A text of characters that it does not know says nothing of its gradient.
+    let norms = match ids.len() {
+        0 | 1 => Vec::new(),
+        _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
+    };
+    let written = sample(checkpoint, SAMPLE, 0);
+    Ok(json!({ "step": written.step, "loss": written.loss, "text": written.text, "norms": norms }))
+}

@@ -1,0 +1,93 @@
+//! The lab of `train --lab`: a process of its own, which reads the run's files and nothing else. Whatever becomes of it,
+//! the training goes on.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use crate::progress::LabNews;
+
+/// What a lab that does not start may say about it, in bytes.
+const REASON: u64 = 1000;
+
+/// A lab beside a training. It ends soon after this is dropped, or this process has ended in whatever way: its
+/// standard input is then closed.
+pub struct Beside {
+    /// Its address, or why it has none.
+    news: Receiver<LabNews>,
+    _alive: Option<ChildStdin>,
+}
+
+impl Beside {
+    /// Starts a lab for the run in the folder `run`, which ends with `last_step`. Waits for nothing.
+    pub fn start(run: &Path, last_step: u64) -> Self {
+        let (tell, news) = mpsc::channel();
+        match spawn(run, last_step) {
+            Ok(mut child) => {
+                let alive = child.stdin.take();
+                thread::spawn(move || tell.send(first_line(child)));
+                Self { news, _alive: alive }
+            }
+            Err(error) => {
+                let _ = tell.send(Err(error.to_string()));
+                Self { news, _alive: None }
+            }
+        }
+    }
+
+    /// Its address, or why it has none: once, when it is known.
+    pub fn news(&self) -> Option<LabNews> {
+        self.news.try_recv().ok()
+    }
+}
+
+fn spawn(run: &Path, last_step: u64) -> std::io::Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["lab", "--beside", "--threads", "1", "--last-step", &last_step.to_string()]);
+    command.arg("--run").arg(run);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0); // Ctrl-C is the training's
+    command.spawn()
+}
+
+/// The address that a lab prints; without one, what it says instead.
+fn first_line(mut child: Child) -> LabNews {
+    let mut address = String::new();
+    let output = child.stdout.take().expect("it is piped");
+    let _ = BufReader::new(output).read_line(&mut address);
+    if !address.is_empty() {
+        return Ok(address.trim().into());
+    }
+    let mut reason = String::new();
+    let errors = child.stderr.take().expect("it is piped");
+    let _ = errors.take(REASON).read_to_string(&mut reason);
+    let _ = child.wait();
+    Err(reason.trim().trim_start_matches("karenina: ").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// The program that is started here is the one that runs the tests, and no lab.
+    #[test]
+    fn a_lab_that_does_not_start_says_why_once() {
+        let beside = Beside::start(Path::new("nowhere"), 1);
+        let start = Instant::now();
+        let news = loop {
+            if let Some(news) = beside.news() {
+                break news;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "no word of it");
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(news.unwrap_err().contains("beside"));
+        assert_eq!(beside.news(), None);
+    }
+}

@@ -1,0 +1,166 @@
+//! `karenina lab`.
+
+mod api;
+mod beside;
+mod files;
+mod server;
+mod texts;
+
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use karenina::error::{Error, Result};
+use karenina::train::thread_pool;
+use rand::TryRngCore;
+use rand::rngs::OsRng;
+
+use super::input::TextArgs;
+use super::output::{note, output_error, warn};
+use super::settings::ThreadsArg;
+use api::{Door, Lab as Answers, Source};
+pub use beside::Beside;
+
+/// Arguments of `karenina lab`.
+#[derive(Args)]
+pub struct Lab {
+    #[command(flatten)]
+    texts: TextArgs,
+    /// A run's folder or one checkpoint file; give it again to compare runs
+    /// [default: checkpoints if it is there, else a new network]
+    #[arg(long, aliases = ["checkpoint", "checkpoints"], value_name = "DIR or FILE")]
+    run: Vec<PathBuf>,
+    /// The port on 127.0.0.1 [default: any that is free]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    port: u16,
+    /// Open the page in a browser
+    #[arg(long)]
+    open: bool,
+    #[command(flatten)]
+    threads: ThreadsArg,
+    /// For `train --lab`: end with standard input, and give way to others
+    #[arg(long, hide = true)]
+    beside: bool,
+    /// For `train --lab`: where the run ends
+    #[arg(long, hide = true, value_name = "STEP")]
+    last_step: Option<u64>,
+}
+
+impl Lab {
+    /// Serves until it is stopped.
+    pub fn run(self) -> Result<ExitCode> {
+        if self.beside {
+            give_way();
+            end_with_standard_input();
+        }
+        let pool = thread_pool(self.threads.count()?)?;
+        let sources = self.sources()?;
+        let excerpts = texts::excerpts(&self.texts, &sources[0], self.beside)?;
+        let (listener, port) = self.listen()?;
+        let door = Door::new(token()?, port);
+        let address = door.address();
+        let answers = Answers::new(sources, excerpts, self.last_step);
+        let answer = Box::new(move |name: &str, body: Option<&[u8]>| match body {
+            Some(body) => answers.ask(name, body),
+            None => answers.get(name),
+        });
+        let said = writeln!(io::stdout(), "{address}").and_then(|()| io::stdout().flush());
+        said.map_err(output_error)?;
+        if !self.beside {
+            note("the lab is at this address, for this machine alone; Ctrl-C ends it");
+        }
+        if self.open {
+            open(&address);
+        }
+        let served = server::serve(listener, Arc::new(server::House { door, answer, pool }));
+        served.map_err(|source| Error::Io { action: "serve", path: address.into(), source })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// The runs that were named, or else what there is.
+    fn sources(&self) -> Result<Vec<Source>> {
+        const USUAL: &str = "checkpoints";
+        let usual = [PathBuf::from(USUAL)];
+        let paths = match &self.run[..] {
+            [] if Path::new(USUAL).is_dir() => &usual[..],
+            [] => return Ok(vec![texts::new_network(&self.texts)?]),
+            named => named,
+        };
+        paths.iter().map(|path| source(path)).collect()
+    }
+
+    fn listen(&self) -> Result<(TcpListener, u16)> {
+        let at = || format!("127.0.0.1:{}", self.port);
+        let bound = TcpListener::bind(("127.0.0.1", self.port))
+            .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
+        let (port, listener) =
+            bound.map_err(|source| Error::Io { action: "listen on", path: at().into(), source })?;
+        Ok((listener, port))
+    }
+}
+
+/// The run or checkpoint at `path`, which must be there.
+fn source(path: &Path) -> Result<Source> {
+    let path = path.canonicalize().map_err(|source| Error::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    if !path.is_dir() {
+        karenina::train::checkpoint::Summary::read(&path)?;
+    }
+    Ok(Source::Run { name, path })
+}
+
+/// 128 random bits in hexadecimal.
+fn token() -> Result<String> {
+    let mut random = [0; 16];
+    OsRng.try_fill_bytes(&mut random).map_err(|error| Error::Io {
+        action: "read",
+        path: "random numbers of the system".into(),
+        source: io::Error::other(error),
+    })?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Shows the page in the user's browser; without one the address is printed all the same.
+fn open(address: &str) {
+    let (program, before): (_, &[&str]) = match () {
+        () if cfg!(target_os = "macos") => ("open", &[]),
+        () if cfg!(windows) => ("cmd", &["/C", "start", ""]),
+        () => ("xdg-open", &[]),
+    };
+    let mut command = Command::new(program);
+    command.args(before).arg(address).stdin(Stdio::null());
+    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    if let Err(error) = started {
+        warn(&format!("{program} does not start ({error}); open the address by hand"));
+    }
+}
+
+/// Lets the training go first: the lowest priority, and the first to be ended where memory runs out.
+fn give_way() {
+    #[cfg(unix)]
+    let _ = rustix::process::nice(19);
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// How long a page may still see the end of the training.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Ends this process soon after the other end of standard input is closed, as it is when the training ends in whatever
+/// way.
+fn end_with_standard_input() {
+    thread::spawn(|| {
+        let _ = io::stdin().read_to_end(&mut Vec::new());
+        thread::sleep(GRACE);
+        std::process::exit(0);
+    });
+}

@@ -1,0 +1,127 @@
+// Elements, questions to the lab, and numbers for the eye.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element with attributes, listeners (`onclick`) and children. */
+export function el(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+/** The same of a drawing. */
+export function svg(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (key.startsWith("--")) element.style.setProperty(key, value);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value != null) element.setAttribute(key, value);
+  }
+  element.append(...children.flat().filter((child) => child != null));
+  return element;
+}
+
+/** A labelled control. */
+export function field(label, control, extra = "") {
+  return el("label", { class: `field ${extra}` }, el("span", {}, label), control);
+}
+
+export function button(label, onclick, attributes = {}) {
+  return el("button", { type: "button", onclick, ...attributes }, label);
+}
+
+export function select(options, onchange, attributes = {}) {
+  const control = el("select", { ...attributes, onchange: () => onchange(control.value) });
+  setOptions(control, options);
+  return control;
+}
+
+/** Replaces the options, pairs of value and label, and keeps the choice. */
+export function setOptions(control, options) {
+  const chosen = control.value;
+  control.replaceChildren(...options.map(([value, label]) => el("option", { value }, label)));
+  if (options.some(([value]) => String(value) === chosen)) control.value = chosen;
+}
+
+/** A number that can be typed; nonsense is left alone. */
+export function number(onchange, attributes = {}) {
+  const control = el("input", { type: "number", ...attributes });
+  control.addEventListener("change", () => {
+    if (control.value !== "" && control.checkValidity()) onchange(Number(control.value));
+  });
+  return control;
+}
+
+/** Writes `value` into a control that nobody is typing in. */
+export function put(control, value) {
+  if (document.activeElement !== control && control.value !== String(value)) control.value = value;
+}
+
+export async function ask(name, question) {
+  return answer(await fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question) }));
+}
+
+export async function get(name) {
+  return answer(await fetch(`api/${name}`));
+}
+
+async function answer(response) {
+  const value = await response.json();
+  if (!response.ok) throw new Error(value.error);
+  return value;
+}
+
+/** `get` that remembers its last answers. */
+export function remembered(make, most = 200) {
+  const known = new Map();
+  return (question) => {
+    const key = JSON.stringify(question);
+    if (!known.has(key)) {
+      known.set(key, make(question).catch((error) => { known.delete(key); throw error; }));
+      if (known.size > most) known.delete(known.keys().next().value);
+    }
+    return known.get(key);
+  };
+}
+
+/** Of several overlapping calls only the last may go on: the others get `false`. */
+export function latest() {
+  let newest = 0;
+  return async (promise) => {
+    const own = ++newest;
+    const value = await promise;
+    return own === newest ? value : false;
+  };
+}
+
+export const walk = remembered((question) => ask("walk", question), 8);
+
+/** A number with all its digits. */
+export function whole(x) {
+  return x == null ? "not finite" : String(x).replace("-", "−");
+}
+
+/** An element that shows a number in full. */
+export function shown(x, name) {
+  return el("span", { class: "number", "data-name": name, "data-value": String(x) }, whole(x));
+}
+
+/** A number in few digits. */
+export function brief(x) {
+  if (x == null) return "–";
+  const size = Math.abs(x);
+  const text = size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(2) : String(Number(x.toPrecision(4)));
+  return text.replaceAll("-", "−");
+}
+
+/** A character that can be seen. */
+export function visible(c) {
+  return { " ": "␣", "\n": "⏎", "\t": "⇥" }[c] ?? (/[\p{C}\p{M}]/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c);
+}
+
+/** The colours of the scheme in force. */
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}

@@ -1,0 +1,52 @@
+// What is shown, kept in the address: whoever opens the same address sees the same spot.
+
+const defaults = {
+  tab: "step", net: "0", text: "",
+  // Step
+  phase: "forward", step: 0, place: 0, unit: 0, eq: 0, quantity: "c", units: 0,
+  // Nudge
+  tensor: "", row: 0, column: 0, epsilon: 0, range: 1, show: "gradients",
+  // Reach
+  at: -1, window: 0, net2: "", through: "dh", layer: -1,
+  // Write
+  temperature: 1, topn: 5, topp: 1, seed: 1, written: 0,
+  // Cells
+  from: 0, to: 0, cellLayer: -1, cellUnit: 0,
+  // Watch
+  runs: "",
+};
+
+export const state = read();
+const listeners = [];
+
+function read() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const value = (key, usual) => {
+    if (!given.has(key)) return usual;
+    if (typeof usual === "string") return given.get(key);
+    const number = Number(given.get(key));
+    return Number.isFinite(number) ? number : usual;
+  };
+  return Object.fromEntries(Object.entries(defaults).map(([key, usual]) => [key, value(key, usual)]));
+}
+
+/** The address of the spot that is shown. */
+function address() {
+  const changed = Object.entries(state).filter(([key, value]) => key === "tab" || value !== defaults[key]);
+  return `#${new URLSearchParams(changed)}`;
+}
+
+/** Shows something else; `isNew` if the browser's way back shall lead here. */
+export function set(changes, isNew = false) {
+  Object.assign(state, changes);
+  history[isNew ? "pushState" : "replaceState"](null, "", address());
+  listeners.forEach((listener) => listener());
+}
+
+/** Calls `listener` whenever something else is to be shown. */
+export function watch(listener) {
+  listeners.push(listener);
+}
+
+addEventListener("hashchange", () => set(read()));
+addEventListener("popstate", () => set(read()));

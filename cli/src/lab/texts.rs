@@ -1,0 +1,72 @@
+//! Texts to look at, and a network for those who have none yet.
+
+use std::sync::Arc;
+
+use karenina::error::Result;
+use karenina::model::Sizes;
+use karenina::study::report::sample;
+use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
+use karenina::train::TrainConfig;
+use karenina::train::run::load_best;
+
+use super::api::{Network, Source};
+use crate::input::{TextArgs, new_network as initial};
+
+/// Passages of the text that can be clicked.
+const EXCERPTS: usize = 8;
+/// Characters of each.
+const LENGTH: usize = 240;
+/// Layers and cells of a network that is new.
+const NEW: (usize, usize) = (2, 8);
+
+/// Passages from all over the user's text. Where the text is not at hand, the network writes some.
+///
+/// * `is_beside`: a training goes on, whose text may be long and is not read twice
+pub fn excerpts(texts: &TextArgs, source: &Source, is_beside: bool) -> Result<Vec<String>> {
+    if is_beside {
+        return Ok(written(source));
+    }
+    let corpus = texts.read()?;
+    let is_of_it = match source {
+        Source::New { .. } => true,
+        Source::Run { path, .. } => {
+            load_best(path).is_ok_and(|loaded| loaded.checkpoint.text_sha256 == corpus.sha256())
+        }
+    };
+    if texts.is_embedded() && !is_of_it {
+        return Ok(written(source));
+    }
+    Ok(passages(&corpus))
+}
+
+/// Evenly spread passages, each from the start of a line or a word on.
+fn passages(corpus: &Corpus) -> Vec<String> {
+    let count = EXCERPTS.min(corpus.len().div_ceil(LENGTH));
+    let passage = |n: usize| {
+        let mut characters = corpus.characters().skip(n * corpus.len() / count).peekable();
+        while n > 0 && characters.next_if(|c| !c.is_whitespace()).is_some() {}
+        characters.skip_while(|c| c.is_whitespace()).take(LENGTH).collect::<String>()
+    };
+    (0..count).map(passage).filter(|text| text.chars().count() > 1).collect()
+}
+
+/// What the network of a run writes by itself.
+fn written(source: &Source) -> Vec<String> {
+    let Source::Run { path, .. } = source else { return Vec::new() };
+    let Ok(loaded) = load_best(path) else { return Vec::new() };
+    (0..3).map(|seed| sample(loaded.checkpoint.clone(), LENGTH, seed).text).collect()
+}
+
+/// A small network as training starts it, over the characters of the text.
+pub fn new_network(texts: &TextArgs) -> Result<Source> {
+    let corpus = texts.read()?;
+    let vocabulary = Vocabulary::from_sorted(corpus.vocabulary().characters().to_vec())?;
+    let (layers, hidden) = NEW;
+    let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+    let parameters = Arc::new(initial(sizes, 0)?);
+    let config = TrainConfig::builder().hidden(hidden).layers(layers).build()?;
+    let network = Network { key: "0".into(), step: 0, vocabulary, parameters, config };
+    let name = format!("a new network, not trained, of {layers} x {hidden} cells");
+    Ok(Source::New { name, network: Arc::new(network) })
+}

@@ -1,0 +1,227 @@
+//! Who is let in, what is answered to whom, and that nobody can hold up the others.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::support::{Server, agree, exchange, walk};
+use crate::command::{errors, run};
+use crate::report_support::run_folder;
+use karenina::study::trace::Spot;
+
+#[test]
+fn only_this_machine_s_own_name_and_the_token_open_the_door() {
+    let folder = run_folder();
+    let lab = Server::start(folder.path(), "text.txt");
+    let (port, path) = (lab.port(), lab.path());
+    let get = |path: &str, host: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        exchange(port, request.as_bytes()).unwrap()
+    };
+    let own = format!("127.0.0.1:{port}");
+    assert_eq!(get(path, &own).0, 200);
+    assert_eq!(get(path, &format!("localhost:{port}")).0, 200);
+    for host in ["evil.example", "127.0.0.1", &format!("evil.example:{port}"), ""] {
+        let (status, answer) = get(path, host);
+        assert_eq!(
+            (status, answer.contains("names another host")),
+            (403, true),
+            "{host}: {answer}"
+        );
+    }
+    let without_host = exchange(port, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+    assert_eq!(without_host.0, 403);
+    for path in ["/", "/api/lab", "/0123456789abcdef0123456789abcdef/api/lab"] {
+        let (status, answer) = get(path, &own);
+        assert_eq!(
+            (status, answer.contains("lacks this lab's token")),
+            (403, true),
+            "{path}: {answer}"
+        );
+    }
+    for file in
+        ["../text.txt", "%2e%2e/text.txt", "checkpoints/log.csv", "/etc/passwd", "nothing.js"]
+    {
+        assert_eq!(get(&format!("{path}{file}"), &own).0, 404, "{file}");
+    }
+    assert!(TcpStream::connect(("127.0.0.2", port)).is_err(), "it listens on 127.0.0.1 alone");
+}
+
+#[test]
+fn every_answer_forbids_what_comes_from_elsewhere() {
+    let folder = run_folder();
+    let lab = Server::start(folder.path(), "text.txt");
+    let mut stream = TcpStream::connect(("127.0.0.1", lab.port())).unwrap();
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+        lab.path(),
+        lab.port()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains("content-security-policy: default-src 'none'; script-src 'self';"),
+        "{head}"
+    );
+    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+}
+
+#[test]
+fn numbers_are_the_engine_s_and_bad_questions_get_a_sentence() {
+    let folder = run_folder();
+    let lab = Server::start(folder.path(), "text.txt");
+    let text = "The said (the 3rd";
+    let walk = walk(&folder.path().join("checkpoints"), text);
+    let spot = Spot { step: 4, layer: 1, unit: 3 };
+    let asked = json!({"network": "0", "text": text, "step": 4, "layer": 1, "unit": 3});
+    let found = lab.ask("equations", &asked);
+    for (found, expected) in found.as_array().unwrap().iter().zip(walk.equations(spot).unwrap()) {
+        assert_eq!(found["label"], expected.label);
+        assert!(agree(found["value"].as_f64().unwrap(), expected.value), "{found}");
+    }
+    let on = |rest: &str| format!("{{\"network\":\"0\",\"text\":\"{text}\"{rest}}}");
+    for (name, question, status, sentence) in [
+        ("walk", "", 400, "the question cannot be read"),
+        ("walk", "{\"network\":\"0\",\"text\":\"Ω\"}", 400, "'Ω'"),
+        (
+            "walk",
+            "{\"network\":\"0\",\"text\":\"T\"}",
+            400,
+            "the text's length is 1, but must be at least 2",
+        ),
+        ("walk", "{\"network\":\"../x\",\"text\":\"The\"}", 400, "names no network"),
+        ("walk", "{\"network\":\"7\",\"text\":\"The\"}", 404, "there is no run 7"),
+        ("walk", "{\"network\":\"0:999\",\"text\":\"The\"}", 404, "no checkpoint of step 999"),
+        (
+            "walk",
+            &format!("{{\"network\":\"0\",\"text\":\"{}\"}}", "T".repeat(5000)),
+            400,
+            "at most 4000",
+        ),
+        (
+            "equations",
+            &on(",\"step\":99,\"layer\":0,\"unit\":0"),
+            400,
+            "step is 99, but must be at most 15",
+        ),
+        (
+            "strips",
+            &on(",\"unit\":12,\"from\":0,\"to\":4"),
+            400,
+            "unit is 12, but must be at most 11",
+        ),
+        ("matrix", &on(",\"tensor\":\"w\",\"rows\":[0,1],\"columns\":[0,1]"), 400, "tensor is w"),
+        (
+            "map",
+            &on(",\"layer\":0,\"quantity\":\"c\",\"units\":[0,99999999],\"steps\":[0,99999999]"),
+            400,
+            "too many",
+        ),
+        (
+            "nudge",
+            &on(",\"tensor\":\"b_l0\",\"row\":0,\"column\":0,\"epsilons\":[]"),
+            400,
+            "values of ε",
+        ),
+        (
+            "reach",
+            "{\"networks\":[],\"text\":\"The\",\"at\":0,\"window\":1}",
+            400,
+            "one or two networks",
+        ),
+        ("contrast", &on(",\"from\":2,\"to\":2,\"count\":1"), 400, "the span is 2 to 2"),
+        ("watch", "{\"runs\":[3]}", 404, "there is no run 3"),
+        ("nothing", "{}", 404, "there is no such question"),
+    ] {
+        let (found, said) = lab.refusal(
+            name,
+            &if question.starts_with("{\"") || question.is_empty() {
+                question.to_string()
+            } else {
+                on(question)
+            },
+        );
+        assert_eq!(found, status, "{name} {question}: {said}");
+        assert!(said.contains(sentence), "{name} {question}: {said}");
+        assert!(!said.contains('\n'), "{said}");
+    }
+    assert!(!lab.end().contains("panicked"));
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_who_is_slow_holds_up_nobody() {
+    let folder = run_folder();
+    let lab = Server::start(folder.path(), "text.txt");
+    let (port, path) = (lab.port(), lab.path());
+    let large = format!("{{\"network\":\"0\",\"text\":\"{}\"}}", "T".repeat(1 << 20));
+    assert_eq!(lab.refusal("walk", &large).0, 413);
+    let headers = |count: usize, value: &str| {
+        let lines: String = (0..count).map(|n| format!("X-{n}: {value}\r\n")).collect();
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n{lines}\r\n"
+        );
+        exchange(port, head.as_bytes()).map_or(0, |(status, _)| status)
+    };
+    assert_eq!(headers(10, "x"), 200);
+    assert!([431, 0].contains(&headers(100, "x")), "more headers than anybody needs");
+    assert!([431, 0].contains(&headers(2, &"x".repeat(20_000))), "larger ones");
+
+    // A head that does not end, a body that does not come, and more of both than there are places.
+    let slow: Vec<TcpStream> = (0..150)
+        .map(|n| {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            let start = match n % 2 {
+                0 => format!("GET {path} HTT"),
+                _ => format!("POST {path}api/walk HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9\r\n\r\n{{"),
+            };
+            stream.write_all(start.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let start = Instant::now();
+    lab.ask("walk", &json!({"network": "0", "text": "The said"}));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    for mut stream in slow {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap(); // an end, not a timeout
+        assert!(answer.is_empty() || answer.contains(" 408 "), "{answer}");
+    }
+}
+
+#[test]
+fn what_the_command_line_gets_wrong_it_is_told() {
+    let folder = run_folder();
+    let refused = |arguments: &str| {
+        let output = run(folder.path(), arguments);
+        (output.status.code(), errors(&output))
+    };
+    let (code, said) = refused("lab --run nowhere");
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("karenina: cannot read nowhere: "), "{said}");
+    let (code, said) = refused("lab --run text.txt");
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("karenina: ") && said.contains("text.txt"), "{said}");
+    assert_eq!(refused("lab --port 70000").0, Some(2));
+    let lab = Server::start(folder.path(), "text.txt");
+    let (code, said) = refused(&format!("lab text.txt --port {}", lab.port()));
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with(&format!("karenina: cannot listen on 127.0.0.1:{}: ", lab.port())),
+        "{said}"
+    );
+}
+
+#[test]
+fn without_a_run_there_is_a_network_that_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Server::start(Path::new(folder.path()), "");
+    let found = lab.ask("walk", &json!({"network": "0", "text": "The mill"}));
+    assert_eq!(found["sizes"]["hidden"], 8);
+    assert_eq!(found["steps"].as_array().unwrap().len(), 7);
+}

@@ -1,0 +1,8 @@
+//! `karenina lab`: over plain HTTP, in a real browser, and beside a training.
+
+#[cfg(unix)]
+mod beside;
+mod browser;
+mod door;
+mod malformed;
+mod support;

@@ -1,0 +1,269 @@
+//! A text that was taken through a network and back, with everything kept.
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use ndarray::{ArrayView2, s};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::memory;
+use crate::model::{Parameters, Sizes};
+use crate::study::trace::pass::{self, Gradient, Pass};
+use crate::study::trace::{Equation, Guess, Spot, exists, guesses, norm, numbers, tensors};
+
+/// Characters that are kept of each step's predictions.
+const TOP: usize = 5;
+
+/// A text of T + 1 characters, read from an empty memory: T steps, each of which reads one character and predicts the
+/// next. The gradient is that of the mean loss.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::study::lab::{Quantity, Walk};
+/// use karenina::study::trace::Spot;
+/// use rand::SeedableRng;
+///
+/// let sizes = Sizes { vocabulary: 2, hidden: 4, layers: 1 };
+/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let parameters = Arc::new(Parameters::initial(sizes, Initialisation::Glorot, &mut rng));
+/// let walk = Walk::new(parameters, &['a', 'n'], vec![0, 1, 1, 0]).unwrap();
+/// let equations = walk.equations(Spot { step: 1, layer: 0, unit: 2 }).unwrap();
+/// let c = equations.iter().find(|equation| equation.label == "F6").unwrap().value;
+/// assert_eq!(c, walk.values(0, Quantity::C, 2..3, 1..2).unwrap()[0][0]);
+/// ```
+pub struct Walk {
+    pub(super) parameters: Arc<Parameters<f64>>,
+    vocabulary: Vec<char>,
+    pub(super) ids: Vec<u32>,
+    pub(super) pass: Pass<f64>,
+    /// Of the mean loss; made when it is first asked for, as are the next.
+    back: OnceLock<Gradient<f64>>,
+    gradients: OnceLock<Parameters<f64>>,
+}
+
+impl std::fmt::Debug for Walk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (sizes, steps) = (self.sizes(), self.steps());
+        f.debug_struct("Walk").field("sizes", &sizes).field("steps", &steps).finish_non_exhaustive()
+    }
+}
+
+/// What a [`Walk`] keeps of each unit of a layer at each step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "each is called what it is in docs/derivation.md")]
+pub enum Quantity {
+    I,
+    F,
+    G,
+    O,
+    C,
+    H,
+    Dh,
+    Dc,
+    DzI,
+    DzF,
+    DzG,
+    DzO,
+}
+
+impl Quantity {
+    /// All of them, forward before backward.
+    pub const ALL: [Self; 12] = [
+        Self::I,
+        Self::F,
+        Self::G,
+        Self::O,
+        Self::C,
+        Self::H,
+        Self::Dh,
+        Self::Dc,
+        Self::DzI,
+        Self::DzF,
+        Self::DzG,
+        Self::DzO,
+    ];
+}
+
+/// One step, as far as the text shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WalkStep {
+    /// The character that was read.
+    pub character: char,
+    /// The character that came next and had to be predicted.
+    pub next: char,
+    /// −log₂ of the probability that `next` was given.
+    pub bits: f64,
+    /// The most probable next characters, the likeliest first.
+    pub top: Vec<Guess>,
+}
+
+/// The gradient's norm over all parameters of a layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct LayerNorm {
+    /// `layer 0`, …, `projection`.
+    pub name: String,
+    /// The norm of the mean loss's gradient.
+    pub norm: f64,
+}
+
+impl Walk {
+    /// Reads `ids` and predicts each but the first.
+    ///
+    /// * `vocabulary` `[V]`: the characters by id
+    /// * `ids`: the text, at least two characters
+    ///
+    /// # Errors
+    /// * [`Error::Setting`] for fewer than two characters
+    /// * [`Error::NoMemory`] if there is no memory for all that is kept
+    ///
+    /// # Panics
+    /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
+    pub fn new(
+        parameters: Arc<Parameters<f64>>,
+        vocabulary: &[char],
+        ids: Vec<u32>,
+    ) -> Result<Self> {
+        let sizes = parameters.sizes();
+        assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
+        if ids.len() < 2 {
+            let expected = "at least 2: one character to read and one to predict";
+            return Err(Error::setting("the text's length", ids.len(), expected));
+        }
+        let what = format!("a walk through {} characters", ids.len());
+        memory::require(pass::bytes::<f64>(sizes, ids.len() - 1), what)?;
+        let pass = Pass::forward(&parameters, &ids);
+        let (back, gradients) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { parameters, vocabulary: vocabulary.to_vec(), ids, pass, back, gradients })
+    }
+
+    /// V, H and L.
+    pub fn sizes(&self) -> Sizes {
+        self.pass.sizes
+    }
+
+    /// T.
+    pub fn steps(&self) -> usize {
+        self.pass.unroll()
+    }
+
+    /// Mean loss in nats.
+    pub fn loss(&self) -> f64 {
+        self.pass.losses().sum::<f64>() / self.steps() as f64
+    }
+
+    /// What was read and predicted, step by step.
+    pub fn text(&self) -> Vec<WalkStep> {
+        let p = self.pass.p();
+        let steps = self.pass.losses().enumerate();
+        steps
+            .map(|(t, loss)| WalkStep {
+                character: self.character(t),
+                next: self.vocabulary[self.pass.target(t)],
+                bits: loss / std::f64::consts::LN_2,
+                top: guesses(p.row(t), &self.vocabulary, TOP),
+            })
+            .collect()
+    }
+
+    /// The character that is read at step `t`.
+    pub(super) fn character(&self, t: usize) -> char {
+        self.vocabulary[self.pass.input(t)]
+    }
+
+    /// Each equation at `spot` with its numbers, forward, then backward: those of [`Trace`](crate::study::trace::Trace).
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a step, layer or unit that does not exist.
+    pub fn equations(&self, spot: Spot) -> Result<Vec<Equation>> {
+        let Sizes { hidden, layers, .. } = self.sizes();
+        exists("step", Some(spot.step), self.steps())?;
+        exists("layer", Some(spot.layer), layers)?;
+        exists("unit", Some(spot.unit), hidden)?;
+        let (parameters, back) = (&self.parameters, self.back());
+        Ok(numbers::equations(parameters, &self.pass, back, &self.vocabulary, spot))
+    }
+
+    /// A quantity of some `units` of a layer over some `steps`: a row for each unit. Ranges end where there is no more.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a layer that does not exist.
+    pub fn values(
+        &self,
+        layer: usize,
+        quantity: Quantity,
+        units: Range<usize>,
+        steps: Range<usize>,
+    ) -> Result<Vec<Vec<f64>>> {
+        let Sizes { hidden, layers, .. } = self.sizes();
+        exists("layer", Some(layer), layers)?;
+        let all = self.quantity(layer, quantity);
+        let (units, steps) = (within(units, hidden), within(steps, self.steps()));
+        let row = |unit: usize| all.slice(s![steps.clone(), unit]).to_vec();
+        Ok(units.map(row).collect())
+    }
+
+    /// [T, H]
+    fn quantity(&self, layer: usize, quantity: Quantity) -> ArrayView2<'_, f64> {
+        let hidden = self.sizes().hidden;
+        let gates = self.pass.gates(layer);
+        let back = || &self.back().layers[layer];
+        let columns = |gate: usize| s![.., gate * hidden..(gate + 1) * hidden];
+        let dz = |gate: usize| back().dz.slice(columns(gate));
+        match quantity {
+            Quantity::I => gates.slice_move(columns(0)),
+            Quantity::F => gates.slice_move(columns(1)),
+            Quantity::G => gates.slice_move(columns(2)),
+            Quantity::O => gates.slice_move(columns(3)),
+            Quantity::C => self.pass.c(layer).slice_move(s![1.., ..]),
+            Quantity::H => self.pass.h(layer).slice_move(s![1.., ..]),
+            Quantity::Dh => back().dh.view(),
+            Quantity::Dc => back().dc.view(),
+            Quantity::DzI => dz(0),
+            Quantity::DzF => dz(1),
+            Quantity::DzG => dz(2),
+            Quantity::DzO => dz(3),
+        }
+    }
+
+    /// The gradient of each layer's parameters, lowest layer first, the projection's last.
+    pub fn norms(&self) -> Vec<LayerNorm> {
+        let mut norms: Vec<LayerNorm> = Vec::new();
+        for tensor in tensors(self.gradients()) {
+            let name = match tensor.name.rsplit_once("_l") {
+                Some((_, layer)) => format!("layer {layer}"),
+                None => "projection".into(),
+            };
+            match norms.last_mut().filter(|last| last.name == name) {
+                Some(last) => last.norm = libm::hypot(last.norm, tensor.norm),
+                None => norms.push(LayerNorm { name, norm: tensor.norm }),
+            }
+        }
+        norms
+    }
+
+    /// The norm over a layer's units of each row of a gradient.
+    pub(super) fn row_norms(rows: &ndarray::Array2<f64>) -> Vec<f64> {
+        rows.rows().into_iter().map(norm).collect()
+    }
+
+    fn back(&self) -> &Gradient<f64> {
+        self.back.get_or_init(|| self.pass.backward(|_| 1.0 / self.steps() as f64))
+    }
+
+    /// As training computes it.
+    pub(super) fn gradients(&self) -> &Parameters<f64> {
+        self.gradients.get_or_init(|| self.pass.parameter_gradients(&self.parameters))
+    }
+}
+
+/// `range` as far as it lies in 0 … `count`.
+pub(super) fn within(range: Range<usize>, count: usize) -> Range<usize> {
+    let end = range.end.min(count);
+    range.start.min(end)..end
+}
