@@ -178,19 +178,17 @@ differing() {
     echo "ranks with another setting, program or text, or without a text; more ranks than groups: refused by name"
 }
 
-# --- a processor of another kind, as valgrind shows it: without AVX-512 ---
+# --- a processor of another kind: without AVX-512, and without fused multiply-add ---
 vector_units() {
-    if ! command -v valgrind > /dev/null; then
-        echo "LEFT OUT: valgrind is not here"
-        return
-    fi
     rm -rf mixed
-    timeout -k 5 200 "$MPIRUN" "${options[@]}" -n 1 "${whole[@]}" --threads 1 --run mixed : \
-        -n 1 valgrind -q "${whole[@]}" --threads 1 --run mixed < /dev/null > out 2> messages || fail "$(cat messages)"
-    ! grep -q avx512f /proc/cpuinfo || grep -q 'rank 1 computes with AVX2, rank 0 with AVX-512' messages ||
-        fail "it does not say so: $(cat messages)"
+    timeout -k 5 60 "$MPIRUN" "${options[@]}" -n 1 "${whole[@]}" --threads 1 --run mixed : -n 1 \
+        env 'KARENINA_KERNEL=portable with FMA' "${whole[@]}" --threads 1 --run mixed < /dev/null > out 2> messages ||
+        fail "$(cat messages)"
+    grep -q 'rank 1 computes with portable with FMA, rank 0 with ' messages || fail "not said: $(cat messages)"
     same mixed "ranks with different vector units"
-    echo "ranks with different vector units: said by name, the same bits"
+    differs 'a processor without fused multiply-add, but rank 0 on .* has a processor with' \
+        -n 1 "${whole[@]}" --run differs : -n 1 env KARENINA_KERNEL=portable "${whole[@]}" --run differs
+    echo "ranks with different vector units: said by name, the same bits; without fused multiply-add: refused by name"
 }
 
 # --- two machines, which are network namespaces here, and the link between them is cut ---
