@@ -25,7 +25,7 @@ processes() {
     local pid
     for pid in $(pgrep -x karenina); do
         [[ $(readlink "/proc/$pid/exe") == "$work/karenina" ]] || continue
-        printf '%s %s\n' "$(tr '\0' '\n' < "/proc/$pid/environ" 2> /dev/null |
+        printf '%s %s\n' "$(tr '\0' '\n' 2> /dev/null < "/proc/$pid/environ" |
             sed -n 's/^\(OMPI_COMM_WORLD_RANK\|PMI_RANK\)=//p' | head -1)" "$pid"
     done | sort -n | cut -d ' ' -f 2
 }
@@ -120,7 +120,7 @@ full_disk() {
 
 # stopped SIGNAL WHOM: it finishes the step, saves and ends.
 stopped() {
-    local pids
+    local pids code=0
     rm -rf stopped
     begin 3 stopped 1000000
     seen 'step 1/'
@@ -132,7 +132,9 @@ stopped() {
         *) kill "-$1" "${pids[$2]}" ;;
     esac
     over 20
-    wait $job 2> /dev/null && fail "$1 to $2: code 0: $(cat messages)"
+    wait $job 2> /dev/null || code=$?
+    # What a launcher returns that was asked to stop itself is its own affair: MPICH's returns 0.
+    ((code != 0)) || [[ $2 == launcher ]] || fail "$1 to $2: code 0: $(cat messages)"
     (($(step_of stopped) > 0)) || fail "$1 to $2: nothing was saved: $(cat messages)"
     survived stopped
     goes_on stopped
@@ -195,7 +197,7 @@ vector_units() {
 cut_link() {
     local began ended
     if [[ $flavour != OpenMPI || $(id -u) != 0 ]] || ! source "$here/../ranks/hosts.sh"; then
-        echo "LEFT OUT: no network namespaces here"
+        echo "LEFT OUT: a cut link, which takes OpenMPI, root and network namespaces"
         return
     fi
     : > messages
