@@ -71,7 +71,7 @@ impl WorkersArgs {
             return Ok(Job(None));
         }
         let patience = std::time::Duration::from_secs_f64(seconds);
-        let joined = karenina_mpi::Mpi::join(patience, |last_words| warn(last_words));
+        let joined = karenina_mpi::Mpi::join(patience, warn);
         joined.map(|mpi| Job(Some(mpi))).map_err(|error| karenina::error::Error::Setting {
             name: "ranks",
             found: "many".into(),

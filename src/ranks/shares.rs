@@ -1,6 +1,5 @@
 //! Which groups of a batch's rows each rank has.
 
-use std::iter;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
@@ -62,13 +61,15 @@ impl Shares {
     /// are, in order. Who has all groups has the whole tree.
     pub fn runs(&self, rank: usize) -> Vec<Range<usize>> {
         let Range { mut start, end } = self.of(rank);
-        if end - start == self.groups {
-            return iter::once(start..end).collect();
-        }
+        let has_all = end - start == self.groups;
         let mut runs = Vec::new();
         while start < end {
             let most = 1 << (end - start).ilog2();
-            let length = if start == 0 { most } else { most.min(1 << start.trailing_zeros()) };
+            let length = match start {
+                0 if has_all => self.groups,
+                0 => most,
+                _ => most.min(1 << start.trailing_zeros()),
+            };
             runs.push(start..start + length);
             start += length;
         }

@@ -291,3 +291,17 @@ fn every_group_has_one_rank_and_is_in_one_run_that_is_a_branch_of_the_tree() {
     }
     assert!(Shares::new(3, 0).is_err());
 }
+
+#[test]
+fn what_rank_0_says_is_heard_by_all_and_nobody_goes_on_alone() {
+    let here = std::sync::atomic::AtomicUsize::new(0);
+    let heard = on_ranks(4, |ranks| {
+        let own = if ranks.rank() == 0 { b"over there".to_vec() } else { Vec::new() };
+        let heard = ranks.broadcast_all(own);
+        here.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        ranks.barrier();
+        assert_eq!(here.load(std::sync::atomic::Ordering::SeqCst), 4);
+        heard
+    });
+    assert!(heard.iter().all(|heard| heard == b"over there"));
+}

@@ -7,7 +7,10 @@ addresses=(10.77.0.1 10.77.0.2)
 
 hosts_down() {
     local host
-    for host in "${hosts[@]}"; do ip netns del "$host" 2> /dev/null || true; done
+    for host in "${hosts[@]}"; do
+        ip netns pids "$host" 2> /dev/null | xargs -r kill -9 2> /dev/null || true # what a cut link has orphaned
+        ip netns del "$host" 2> /dev/null || true
+    done
 }
 
 hosts_up() {

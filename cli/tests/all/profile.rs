@@ -60,7 +60,9 @@ fn at_most_three_percent_of_a_step_are_unexplained() {
 fn every_phase_of_a_step_is_seen() {
     let profile = Profile::measure(&Corpus::embedded(), small(), 2, Some(1)).unwrap();
     let names: Vec<_> = profile.phases.iter().map(|phase| phase.name.as_str()).collect();
-    let all: Vec<_> = Phase::ALL.into_iter().map(Phase::name).chain(["other"]).collect();
+    // One process waits for no other.
+    let seen = Phase::ALL.into_iter().filter(|&phase| phase != Phase::Ranks);
+    let all: Vec<_> = seen.map(Phase::name).chain(["other"]).collect();
     assert_eq!(names, all);
     let calls = |name| profile.phases.iter().find(|phase| phase.name == name).unwrap().calls;
     assert_eq!(calls("recurrent matmul"), 2 * 2 * 25); // shards, layers, time steps
