@@ -24,7 +24,7 @@ pub(super) static AVX512: Kernel = {
         // SAFETY: the caller's.
         unsafe { spin::<__m512>(rounds) }
     }
-    tiles!(run: rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2);
+    tiles!(run: rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2, 4 x 2, 5 x 2, 6 x 2);
     Kernel {
         name: "AVX-512",
         available: || is_x86_feature_detected!("avx512f"),
