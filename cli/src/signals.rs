@@ -22,7 +22,7 @@ pub struct Signals {
 
 impl Signals {
     /// Listens from now on. `announce` is called, on a thread of its own, with the number of the first signal that
-    /// arrives.
+    /// arrives; where the system starts no more threads, it is not.
     pub fn register(announce: impl FnOnce(usize) + Send + 'static) -> Self {
         let received = Arc::new(AtomicUsize::new(0));
         let asked = Arc::new(AtomicBool::new(false));
@@ -37,7 +37,7 @@ impl Signals {
         }
         let (alive, is_over) = mpsc::channel();
         let watched = Arc::clone(&received);
-        thread::spawn(move || {
+        let _ = thread::Builder::new().spawn(move || {
             while is_over.recv_timeout(ANNOUNCED_WITHIN) == Err(RecvTimeoutError::Timeout) {
                 match watched.load(Ordering::Relaxed) {
                     0 => {}

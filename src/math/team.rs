@@ -63,24 +63,26 @@ unsafe impl Send for Shared {}
 
 impl Team {
     /// A team of `members`, the calling thread among them, at most [`MOST_MEMBERS`]. One alone starts no
-    /// thread. Where the system does not start enough, the team is smaller.
+    /// thread. Where the system does not start enough, it is one alone, since others need threads too.
     pub fn new(members: usize) -> Self {
-        let helpers = members.clamp(1, MOST_MEMBERS) - 1;
+        let wanted = members.clamp(1, MOST_MEMBERS) - 1;
         let shared = Arc::new(Shared {
             number: AtomicUsize::new(0),
             work: UnsafeCell::new(&|_| ()),
             left: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
-            seats: (0..helpers).map(|_| Seat::default()).collect(),
+            seats: (0..wanted).map(|_| Seat::default()).collect(),
         });
         let start = |seat| {
             let shared = Arc::clone(&shared);
             let builder = thread::Builder::new().name(format!("team {}", seat + 1));
             builder.spawn(move || shared.help(seat)).ok()
         };
-        let helpers = (0..helpers).map_while(start).collect();
-        Self { shared, helpers }
+        let helpers: Vec<_> = (0..wanted).map_while(start).collect();
+        let is_complete = helpers.len() == wanted;
+        let team = Self { shared, helpers };
+        if is_complete { team } else { Self::new(1) }
     }
 
     /// How many members it has.
@@ -118,7 +120,6 @@ impl Team {
     /// Calls `work` once with the number of each member.
     fn split(&mut self, work: &(dyn Fn(usize) + Sync)) {
         let Self { shared, helpers } = self;
-        let seats = &shared.seats[..helpers.len()];
         // SAFETY: the lifetime is only hidden. Helpers call `work` for parts that they have taken, `Unfinished`
         // waits for all of these before this function is left, and no part can be taken twice.
         let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
@@ -127,12 +128,12 @@ impl Team {
         shared.left.store(helpers.len(), Ordering::Relaxed);
         let number = shared.number.load(Ordering::Relaxed).wrapping_add(1);
         shared.number.store(number, Ordering::SeqCst); // publishes the work
-        let unfinished = Unfinished(shared, seats);
-        for (seat, helper) in seats.iter().zip(helpers.iter()) {
+        let unfinished = Unfinished(shared);
+        for (seat, helper) in shared.seats.iter().zip(helpers.iter()) {
             seat.wake(helper.thread());
         }
         work(0);
-        for (index, seat) in seats.iter().enumerate() {
+        for (index, seat) in shared.seats.iter().enumerate() {
             if seat.take(number) {
                 shared.do_part(index + 1);
             }
@@ -146,15 +147,15 @@ impl Team {
 }
 
 /// Waits, when it is dropped, until no part is left: also if the leader's own part panics.
-struct Unfinished<'a>(&'a Shared, &'a [Seat]);
+struct Unfinished<'a>(&'a Shared);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        let Self(shared, seats) = self;
+        let Self(shared) = self;
         if thread::panicking() {
             // Parts that nobody has taken will not be done.
             let number = shared.number.load(Ordering::Relaxed);
-            let untaken = seats.iter().filter(|seat| seat.take(number)).count();
+            let untaken = shared.seats.iter().filter(|seat| seat.take(number)).count();
             shared.left.fetch_sub(untaken, Ordering::Relaxed);
         }
         while shared.left.load(Ordering::Acquire) > 0 {

@@ -191,12 +191,9 @@ impl<R: Real> Network<R> {
     ) -> f64 {
         assert_eq!(gradients.sizes(), self.sizes, "sizes of the gradients and of the network");
         self.propagate(parameters, inputs, targets, state, dropout);
-        let Self { sizes, runs, shards, by_character, watch, .. } = self;
-        watch.measure(Phase::ParameterGradients, || {
-            for (part, numbers) in gradients.parts_mut().enumerate() {
-                sum_over_positions(part, numbers, *sizes, shards, by_character, runs[0]);
-            }
-        });
+        for (part, numbers) in gradients.parts_mut().enumerate() {
+            self.sum_up(part, 0, numbers);
+        }
         self.mean_of(self.losses_of_runs().sum())
     }
 

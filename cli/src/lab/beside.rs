@@ -2,7 +2,7 @@
 //! the training goes on.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -28,13 +28,13 @@ impl Beside {
         match spawn(run, last_step) {
             Ok(mut child) => {
                 let alive = child.stdin.take();
-                thread::spawn(move || tell.send(first_line(child)));
+                let listen = thread::Builder::new().spawn(move || tell.send(first_line(child)));
+                if let Err(error) = listen {
+                    return Self { news: silent(error), _alive: None };
+                }
                 Self { news, _alive: alive }
             }
-            Err(error) => {
-                let _ = tell.send(Err(error.to_string()));
-                Self { news, _alive: None }
-            }
+            Err(error) => Self { news: silent(error), _alive: None },
         }
     }
 
@@ -44,7 +44,14 @@ impl Beside {
     }
 }
 
-fn spawn(run: &Path, last_step: u64) -> std::io::Result<Child> {
+/// The news of a lab that was not started.
+fn silent(error: io::Error) -> Receiver<LabNews> {
+    let (tell, news) = mpsc::channel();
+    let _ = tell.send(Err(error.to_string()));
+    news
+}
+
+fn spawn(run: &Path, last_step: u64) -> io::Result<Child> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["lab", "--beside", "--threads", "1", "--last-step", &last_step.to_string()]);
     command.arg("--run").arg(run);

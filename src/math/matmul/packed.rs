@@ -148,7 +148,8 @@ impl Packed {
     }
 }
 
-/// Fills the panels with `b`. Parallel: panels are apart in memory, and there are dozens of them.
+/// Fills the panels with `b`. Parallel in a pool: panels are apart in memory, and there are dozens of them. Elsewhere
+/// a network is laid out once, in milliseconds, which is no reason to start a pool.
 fn lay_out<W: Stored + Default>(
     panels: &mut Aligned<W>,
     stride: usize,
@@ -156,21 +157,28 @@ fn lay_out<W: Stored + Default>(
     b: ArrayView2<f32>,
 ) {
     let width = kernel.panel;
-    let panels = panels.as_mut_slice().par_chunks_exact_mut(stride);
-    panels.zip(b.axis_chunks_iter(Axis(1), width)).for_each(|(panel, b)| {
-        let panel = &mut panel[..b.nrows() * width];
-        if b.strides()[1] == 1 || b.ncols() == 1 {
-            for (to, from) in panel.chunks_exact_mut(width).zip(b.rows()) {
-                let from = from.as_slice().expect("unit stride");
-                for (to, &from) in to.iter_mut().zip(from) {
-                    *to = W::round(from);
-                }
+    let (panels, parts) = (panels.as_mut_slice(), b.axis_chunks_iter(Axis(1), width));
+    let fill = |(panel, b)| fill_panel(panel, width, kernel.lanes(), b);
+    match rayon::current_thread_index() {
+        Some(_) => panels.par_chunks_exact_mut(stride).zip(parts).for_each(fill),
+        None => panels.chunks_exact_mut(stride).zip(parts).for_each(fill),
+    }
+}
+
+/// Fills one panel with its columns of B, `b` [K, width or fewer].
+fn fill_panel<W: Stored>(panel: &mut [W], width: usize, lanes: usize, b: ArrayView2<f32>) {
+    let panel = &mut panel[..b.nrows() * width];
+    if b.strides()[1] == 1 || b.ncols() == 1 {
+        for (to, from) in panel.chunks_exact_mut(width).zip(b.rows()) {
+            let from = from.as_slice().expect("unit stride");
+            for (to, &from) in to.iter_mut().zip(from) {
+                *to = W::round(from);
             }
-        } else {
-            transpose_into(panel, width, b);
         }
-        W::arrange(panel, kernel.lanes());
-    });
+    } else {
+        transpose_into(panel, width, b);
+    }
+    W::arrange(panel, lanes);
 }
 
 /// Copies a panel whose columns are contiguous rather than its rows: some rows at a time, so that

@@ -126,7 +126,7 @@ pub fn strips(networks: &Networks, asked: &Strips) -> Answer {
     if unit >= sizes.hidden {
         return Err(beyond("unit", unit, sizes.hidden));
     }
-    few(to.saturating_sub(from) * sizes.layers * Quantity::ALL.len())?;
+    few(to.saturating_sub(from).saturating_mul(sizes.layers * Quantity::ALL.len()))?;
     let strip = |layer: usize, quantity: Quantity| {
         Ok(walk.values(layer, quantity, unit..unit + 1, from..to)?.remove(0))
     };

@@ -115,6 +115,12 @@ fn numbers_are_the_engine_s_and_bad_questions_get_a_sentence() {
             400,
             "unit is 12, but must be at most 11",
         ),
+        (
+            "strips",
+            &on(",\"unit\":0,\"from\":0,\"to\":18446744073709551615"),
+            400,
+            "18446744073709551615 numbers are too many",
+        ),
         ("matrix", &on(",\"tensor\":\"w\",\"rows\":[0,1],\"columns\":[0,1]"), 400, "tensor is w"),
         (
             "map",
