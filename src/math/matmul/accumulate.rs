@@ -12,7 +12,7 @@ use ndarray::{ArrayViewMut2, Axis};
 
 use super::blocked::{A, Block, SCRATCH};
 use super::kernel::Kernel;
-use super::packed::Aligned;
+use super::packed::{Aligned, panel_stride};
 use super::rows::Rows;
 use super::tile::Waiting;
 use crate::math::simd::{ask_for, vectorised};
@@ -23,7 +23,7 @@ const COPIED_COLUMNS: usize = 2048;
 /// Tiles of X copied together (426 KB with AVX-512): they stay in the second-level cache while all
 /// panels of dZ pass by.
 const COPIED_TILES: usize = 8;
-/// Numbers copied at once when columns of X are gathered: at least a tile's rows.
+/// Most numbers copied at once when columns of X are gathered.
 const COPY: usize = 16;
 /// How many rows of dZ ahead of the one in work are asked for, and of X.
 const DZ_AHEAD: usize = 2;
@@ -113,7 +113,7 @@ fn sum_up<const P: usize>(
             // LOOP 2: pieces of the sum, in order.
             for piece in 0..pieces.count() {
                 let carry = pieces.carry(piece);
-                let dz = dz.look_up(&pieces, piece, &mut dz_found);
+                let dz = dz.look_up(&pieces, piece, 0, &mut dz_found);
                 waiting_db.grow((levels.in_dw + 1) * ns.len());
                 let (sum, waiting_db) = waiting_db.as_mut_slice().split_at_mut(ns.len());
                 sum.fill(0.0);
@@ -124,7 +124,7 @@ fn sum_up<const P: usize>(
                 }
                 levels.first_row = 0;
                 for Product { x, first, dw } in &mut products {
-                    let x = x.look_up(&pieces, piece, &mut x_found);
+                    let x = x.look_up(&pieces, piece, COPY, &mut x_found);
                     levels.add_product(kernel, a, b, (x, *first), dw, carry);
                     levels.first_row += dw.nrows();
                 }
@@ -190,7 +190,7 @@ impl Levels {
                 depth: x.len(),
                 a,
                 b: b.as_slice().as_ptr(),
-                panel_stride: x.len() * kernel.panel,
+                panel_stride: panel_stride(kernel, x.len()),
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,
                 next_c: c.at(ms.end, 0),
@@ -205,21 +205,36 @@ impl Levels {
 
 /// Copies columns `ms` of the rows of X, for each tile row after row.
 fn gather_columns(a: &mut Aligned<f32>, kernel: &Kernel, x: &[&[f32]], ms: Range<usize>) -> A {
-    assert!(kernel.rows() <= COPY, "a tile's rows are copied at once");
-    let tiles = even_parts(ms.len(), kernel.rows());
-    let (tile_stride, last) = (x.len() * kernel.rows() + COPY, x.len() - 1);
-    a.grow(tiles.len() * tile_stride);
+    match kernel.rows() {
+        ..=8 => gather_columns_by::<8>(a, kernel, x, ms),
+        _ => gather_columns_by::<COPY>(a, kernel, x, ms),
+    }
+}
+
+/// [`gather_columns`] by copies of N numbers, at least a tile's rows. Such a copy is one or two instructions; what
+/// it writes too much is written over by the next k, and after the last falls into the gap between tiles.
+fn gather_columns_by<const N: usize>(
+    a: &mut Aligned<f32>,
+    kernel: &Kernel,
+    x: &[&[f32]],
+    ms: Range<usize>,
+) -> A {
+    assert!(kernel.rows() <= N, "a tile's rows are copied at once");
+    let (tile_stride, last) = (x.len() * kernel.rows() + N, x.len() - 1);
+    let mut tiles = [const { 0..0 }; COPIED_TILES];
+    let places = even_parts(ms.len(), kernel.rows());
+    let count = places.len();
+    tiles.iter_mut().zip(places).for_each(|(to, tile)| *to = tile);
+    a.grow(count * tile_stride);
     let a = a.as_mut_slice();
     for (k, row) in x.iter().enumerate() {
         ask_for(&x[last.min(k + X_AHEAD)][ms.clone()]);
-        let row = &row[ms.clone()];
-        for (index, tile) in tiles.clone().enumerate() {
-            let to = &mut a[index * tile_stride + k * tile.len()..];
-            match row.get(tile.start..tile.start + COPY) {
-                // A copy of fixed length is two instructions. What it writes too much is written
-                // over by the next k, and falls into the gap between tiles after the last.
-                Some(from) => to[..COPY].copy_from_slice(from),
-                None => to[..tile.len()].copy_from_slice(&row[tile]),
+        let row = &row[ms.start..];
+        for (to, tile) in a.chunks_exact_mut(tile_stride).zip(&tiles[..count]) {
+            let to = &mut to[k * tile.len()..];
+            match row.get(tile.start..tile.start + N) {
+                Some(from) => to[..N].copy_from_slice(from),
+                None => to[..tile.len()].copy_from_slice(&row[tile.clone()]),
             }
         }
     }
@@ -246,10 +261,26 @@ fn gather_panels(
     kernel: &Kernel,
     dz: &[&[f32]],
     ns: Range<usize>,
+    sum: Option<&mut [f32]>,
+) {
+    match kernel.panel {
+        32 => gather_panels_of::<32>(b, kernel, dz, ns, sum),
+        16 => gather_panels_of::<16>(b, kernel, dz, ns, sum),
+        8 => gather_panels_of::<8>(b, kernel, dz, ns, sum),
+        other => unreachable!("panels of {other} columns"),
+    }
+}
+
+/// [`gather_panels`] of a width known to the compiler, so that a row of a panel is a few instructions.
+fn gather_panels_of<const WIDTH: usize>(
+    b: &mut Aligned<f32>,
+    kernel: &Kernel,
+    dz: &[&[f32]],
+    ns: Range<usize>,
     mut sum: Option<&mut [f32]>,
 ) {
-    let (depth, width, last) = (dz.len(), kernel.panel, dz.len() - 1);
-    b.grow(ns.len().div_ceil(width) * width * depth);
+    let (stride, last) = (panel_stride(kernel, dz.len()), dz.len() - 1);
+    b.grow(ns.len().div_ceil(WIDTH) * stride);
     let b = b.as_mut_slice();
     vectorised(
         #[inline(always)]
@@ -257,8 +288,14 @@ fn gather_panels(
             for (k, row) in dz.iter().enumerate() {
                 ask_for(&dz[last.min(k + DZ_AHEAD)][ns.clone()]);
                 let row = &row[ns.clone()];
-                for (panel, from) in row.chunks(width).enumerate() {
-                    b[(panel * depth + k) * width..][..from.len()].copy_from_slice(from);
+                let (whole, rest) = row.as_chunks::<WIDTH>();
+                let mut panels = b.chunks_exact_mut(stride);
+                for (from, panel) in whole.iter().zip(&mut panels) {
+                    panel[k * WIDTH..][..WIDTH].copy_from_slice(from);
+                }
+                if !rest.is_empty() {
+                    let panel = panels.next().expect("room for all columns");
+                    panel[k * WIDTH..][..rest.len()].copy_from_slice(rest);
                 }
                 if let Some(sum) = &mut sum {
                     for (sum, &d) in sum.iter_mut().zip(row) {

@@ -93,7 +93,7 @@ impl Packed {
     /// As [`Packed::zeros`], and if this processor cannot run the kernel.
     pub fn zeros_for(kernel: &'static Kernel, k: usize, n: usize, storage: Storage) -> Self {
         assert!(kernel.is_available(), "no {} on this processor", kernel.name());
-        let stride = k.checked_mul(kernel.panel).and_then(|panel| panel.checked_add(LINE));
+        let stride = k.checked_mul(kernel.panel).and_then(|panel| panel.checked_add(GAP));
         let numbers = stride.and_then(|stride| stride.checked_mul(n.div_ceil(kernel.panel)));
         let numbers = numbers.unwrap_or_else(|| panic!("[{k}, {n}] is more than memory can hold"));
         let panels = match storage {
@@ -141,11 +141,19 @@ impl Packed {
         &self.panels
     }
 
-    /// Numbers from the start of a panel to the start of the next: at a power of two the streams of a tile
-    /// that takes several panels at once would fall on the same set of the first-level cache.
+    /// Numbers from the start of a panel to the start of the next.
     pub(super) fn panel_stride(&self) -> usize {
-        self.rows * self.kernel.panel + LINE
+        panel_stride(self.kernel, self.rows)
     }
+}
+
+/// Numbers between panels: at a power of two from each other, those that are read or written at once, row by row,
+/// would fall on the same set of the first-level cache.
+const GAP: usize = LINE;
+
+/// Numbers from the start of a panel of `depth` rows to the start of the next.
+pub(super) fn panel_stride(kernel: &Kernel, depth: usize) -> usize {
+    depth * kernel.panel + GAP
 }
 
 /// Fills the panels with `b`. Parallel in a pool: panels are apart in memory, and there are dozens of them. Elsewhere

@@ -1,6 +1,7 @@
 //! A matrix whose rows lie in several arrays.
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::math::sums::{LONGEST_PIECE, Pieces};
 
@@ -65,23 +66,32 @@ impl<'a, R> Rows<'a, R> {
     }
 
     /// The row of step `t` and row `row` of the batch, N long.
-    pub fn row(&self, (t, row): (usize, usize)) -> &'a [R] {
+    pub fn row(&self, position: (usize, usize)) -> &'a [R] {
+        let (array, row) = self.place(position);
+        &array[row]
+    }
+
+    /// The array of that row, and where in it the row lies.
+    fn place(&self, (t, row): (usize, usize)) -> (&'a [R], Range<usize>) {
         let shard = row / self.height;
         let height = self.height.min(self.batch - shard * self.height);
         let at = (t * height + row % self.height) * self.width;
-        &(self.array)(shard)[at..at + self.width]
+        ((self.array)(shard), at..at + self.width)
     }
 
-    /// Looks up the rows of a piece, once for the loops that visit each many times; returns them.
+    /// Looks up the rows of a piece, once for the loops that visit each many times; returns them. Each goes on
+    /// by up to `beyond` numbers of what follows it in its array, so that copies of fixed length may read past it.
     pub(super) fn look_up<'b>(
         &self,
         pieces: &Pieces,
         piece: usize,
+        beyond: usize,
         found: &'b mut [&'a [R]; LONGEST_PIECE],
     ) -> &'b [&'a [R]] {
         let mut count = 0;
         for (to, position) in found.iter_mut().zip(pieces.positions(piece)) {
-            *to = self.row(position);
+            let (array, row) = self.place(position);
+            *to = &array[row.start..array.len().min(row.end + beyond)];
             count += 1;
         }
         &found[..count]
