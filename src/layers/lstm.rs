@@ -14,7 +14,7 @@ use ndarray::{
 
 use crate::layers::cell;
 use crate::math::Real;
-use crate::math::matmul::multiply_together;
+use crate::math::matmul::{Start, multiply_together};
 use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::team::Team;
@@ -187,9 +187,9 @@ pub fn forward<R: Real>(
         {
             watch.measure(Phase::InputMatmul, || {
                 let steps = s![t..unroll.min(t + at_once), .., ..];
-                let mut z = flatten_mut(tape.gates.slice_mut(steps));
-                z.assign(&parameters.b);
-                multiply_together(team, flatten(x.slice(steps)), w_ih, z); // Eq. F1: x_t·W_ih + b
+                let z = flatten_mut(tape.gates.slice_mut(steps));
+                let (b, x) = (contiguous(parameters.b.as_slice()), flatten(x.slice(steps)));
+                multiply_together(team, Start::Bias(b), x, w_ih, z); // Eq. F1: x_t·W_ih + b
             });
         }
         let mut z = tape.gates.index_axis_mut(Axis(0), t);
@@ -200,7 +200,8 @@ pub fn forward<R: Real>(
             watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters, team));
         }
         watch.measure(Phase::RecurrentMatmul, || {
-            multiply_together(team, h_prev, &packed.w_hh, z.view_mut()); // Eq. F1: h_{t−1}·W_hh
+            // Eq. F1: … + h_{t−1}·W_hh
+            multiply_together(team, Start::C, h_prev, &packed.w_hh, z.view_mut());
         });
         watch.measure(Phase::Gates, || {
             let c = c_rest.index_axis_mut(Axis(0), 0);
@@ -300,7 +301,8 @@ pub fn backward<R: Real>(
                 0 => carry.dh.view_mut(), // Eq. B21: nothing is above h_0
                 _ => dy_before.index_axis_mut(Axis(0), t - 1),
             };
-            multiply_together(team, gates_to_dz.view(), &transposed.w_hh, dh_prev); // Eq. B6
+            let dz = gates_to_dz.view();
+            multiply_together(team, Start::C, dz, &transposed.w_hh, dh_prev); // Eq. B6
         });
         if let Some(w_ih) = &transposed.w_ih
             && t % at_once == 0
@@ -308,9 +310,8 @@ pub fn backward<R: Real>(
             watch.measure(Phase::InputBackward, || {
                 // F1: z = x·W_ih + h_prev·W_hh + b; dy of these steps has done its work.
                 let steps = s![t..unroll.min(t + at_once), .., ..];
-                let mut dx = flatten_mut(dy.slice_mut(steps));
-                dx.fill(R::zero());
-                multiply_together(team, flatten(tape.dz.slice(steps)), w_ih, dx); // Eq. B20
+                let (dz, dx) = (flatten(tape.dz.slice(steps)), flatten_mut(dy.slice_mut(steps)));
+                multiply_together(team, Start::Zero, dz, w_ih, dx); // Eq. B20
             });
         }
     }

@@ -2,7 +2,9 @@
 
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 
+use crate::layers::lstm::contiguous;
 use crate::math::Real;
+use crate::math::matmul::Start;
 use crate::math::team::Team;
 
 /// Weights of the projection, or their gradient.
@@ -36,11 +38,10 @@ pub fn forward<R: Real>(
     mut logits: ArrayViewMut2<R>,
     team: &mut Team,
 ) {
-    let rows = team.share(y.nrows());
+    let (b, rows) = (contiguous(b.as_slice()), team.share(y.nrows()));
     let parts = y.axis_chunks_iter(Axis(0), rows).zip(logits.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |(y, mut logits)| {
-        logits.assign(&b);
-        R::multiply(y, w, logits); // Eq. F9
+    team.each(parts, |(y, logits)| {
+        R::multiply_from(Start::Bias(b), y, w, logits); // Eq. F9
     });
 }
 
@@ -59,9 +60,8 @@ pub fn backward<R: Real>(
 ) {
     let rows = team.share(dy.nrows());
     let parts = dlogits.axis_chunks_iter(Axis(0), rows).zip(dy.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |(dlogits, mut dy)| {
+    team.each(parts, |(dlogits, dy)| {
         // F9: logits = y·W + b
-        dy.fill(R::zero());
-        R::multiply(dlogits, w_transposed, dy); // Eq. B4
+        R::multiply_from(Start::Zero, dlogits, w_transposed, dy); // Eq. B4
     });
 }

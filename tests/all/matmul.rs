@@ -2,11 +2,12 @@
 
 use half::{bf16, f16};
 use karenina::math::matmul::{
-    Element, Kernel, Packed, Rows, Storage, accumulate_transposed, accumulate_transposed_with,
-    kernel_name,
+    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed,
+    accumulate_transposed_with, kernel_name, multiply_together,
 };
 use karenina::math::simd::vectorised;
 use karenina::math::sums::{Pieces, add_in_pairs};
+use karenina::math::team::Team;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -40,8 +41,8 @@ fn check(kernel: &'static Kernel, m: usize, k: usize, n: usize, transposed: bool
     }
 }
 
-/// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows.
-/// Against it stands the naive loop in f32 with B rounded.
+/// Multiplies with operands inside larger arrays whose rest is NaN: reading or writing beyond shows, and so does
+/// reading a C that only a bias or zero is added to. Against it stands the naive loop in f32 with B rounded.
 fn check_stored(
     storage: Storage,
     kernel: &'static Kernel,
@@ -62,17 +63,24 @@ fn check_stored(
     packed.pack(Array2::from_elem((k, n), f32::NAN).view());
     let turned = b.t().to_owned();
     packed.pack(if transposed { turned.t() } else { b.view() });
+    let rounded = b.mapv(|x| storage.round(x));
+    let bias = random(1, n, seed + 3).into_raw_vec_and_offset().0;
+    let broadcast = Array2::from_shape_fn((m, n), |(_, column)| bias[column]);
     let mut around_c = Array2::from_elem((m + 2, n + 5), f32::NAN);
     around_c.slice_mut(s![1..=m, 2..n + 2]).assign(&start);
-    f32::multiply(a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
-
-    let mut expected = start;
-    naive(kernel, a, b.mapv(|x| storage.round(x)).view(), &mut expected);
-    let found = around_c.slice(s![1..=m, 2..n + 2]).to_owned();
-    let what = format!("{}, {}: {m}x{k}x{n}", kernel.name(), storage);
-    assert_eq!(bits(&found), bits(&expected), "{what}");
-    around_c.slice_mut(s![1..=m, 2..n + 2]).fill(f32::NAN);
-    assert!(around_c.iter().all(|c| c.is_nan()), "{what} wrote beyond C");
+    for (name, from, mut expected) in [
+        ("C", Start::C, start),
+        ("zero", Start::Zero, Array2::zeros((m, n))),
+        ("a bias", Start::Bias(&bias), broadcast),
+    ] {
+        f32::multiply_from(from, a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
+        naive(kernel, a, rounded.view(), &mut expected);
+        let found = around_c.slice(s![1..=m, 2..n + 2]).to_owned();
+        let what = format!("{}, {}, from {name}: {m}x{k}x{n}", kernel.name(), storage);
+        assert_eq!(bits(&found), bits(&expected), "{what}");
+        around_c.slice_mut(s![1..=m, 2..n + 2]).fill(f32::NAN);
+        assert!(around_c.iter().all(|c| c.is_nan()), "{what} wrote beyond C");
+    }
 }
 
 #[test]
@@ -185,6 +193,27 @@ fn rows_alone_equal_rows_together() {
 fn shapes_that_do_not_agree_are_named() {
     let packed = Packed::zeros(5, 4, Storage::F32);
     f32::multiply(Array2::zeros((2, 3)).view(), &packed, Array2::zeros((2, 4)).view_mut());
+}
+
+#[test]
+#[should_panic(expected = "a bias [3] for C [2, 4]")]
+fn a_bias_that_does_not_fit_is_named() {
+    let (packed, mut c) = (Packed::zeros(5, 4, Storage::F32), Array2::zeros((2, 4)));
+    let a = Array2::zeros((2, 5));
+    f32::multiply_from(Start::Bias(&[0.0; 3]), a.view(), &packed, c.view_mut());
+}
+
+#[test]
+fn a_team_adds_each_member_s_part_of_the_bias() {
+    let (a, b) = (random(5, 40, 6), random(40, 155, 7));
+    let bias = random(1, 155, 8).into_raw_vec_and_offset().0;
+    let mut packed = Packed::zeros(40, 155, Storage::F32);
+    packed.pack(b.view());
+    let (mut alone, mut together) = (Array2::zeros((5, 155)), Array2::zeros((5, 155)));
+    f32::multiply_from(Start::Bias(&bias), a.view(), &packed, alone.view_mut());
+    let (team, start) = (&mut Team::new(3), Start::Bias(bias.as_slice()));
+    multiply_together(team, start, a.view(), &packed, together.view_mut());
+    assert_eq!(bits(&together), bits(&alone));
 }
 
 /// The rows [T·B, N] of all steps and rows of a batch, in one array for every `height` rows of the batch, with

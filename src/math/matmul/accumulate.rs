@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, Axis};
 
-use super::blocked::{A, Block, SCRATCH};
+use super::blocked::{A, Block, From, SCRATCH};
 use super::kernel::Kernel;
 use super::packed::{Aligned, panel_stride};
 use super::rows::Rows;
@@ -191,6 +191,7 @@ impl Levels {
                 a,
                 b: b.as_slice().as_ptr(),
                 panel_stride: panel_stride(kernel, x.len()),
+                from: From::matrix(c.at(ms.start, 0), c.stride), // not read: these sums start at 0
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,
                 next_c: c.at(ms.end, 0),

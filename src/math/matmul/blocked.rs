@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, LinalgScalar};
 
 use super::kernel::{Kernel, Tiles, WideTile};
 use super::packed::{Aligned, Packed};
@@ -20,8 +20,22 @@ thread_local! {
         const { RefCell::new([const { Aligned::new() }; 4]) };
 }
 
-/// C ← C + A·B, with A [M, K] and the columns from `first` on of B, as many as C [M, N] has: `panels` are B's
-/// numbers, and `tiles` those of its kernel. Rows of A and C may be any distance apart.
+/// What a product is added to.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a, R> {
+    /// What C holds.
+    C,
+    /// Nothing: what C holds is overwritten.
+    Zero,
+    /// This row `[N]`, a bias, in each row of C, which is overwritten.
+    Bias(&'a [R]),
+}
+
+/// Zeros for a tile of the most columns.
+static ZEROS: [f32; 256] = [0.0; 256];
+
+/// C ← `start` + A·B, with A [M, K] and the columns from `first` on of B, as many as C [M, N] has: `panels` are
+/// B's numbers, and `tiles` those of its kernel. Rows of A and C may be any distance apart.
 ///
 /// # Panics
 /// If the shapes do not agree, rows are not contiguous, or a panel does not begin at `first`.
@@ -31,11 +45,12 @@ pub(super) fn multiply<W: Copy>(
     panels: &[W],
     tiles: &Tiles<W>,
     first: usize,
+    start: Start<f32>,
     mut c: ArrayViewMut2<f32>,
 ) {
-    check_shapes(a, b, first, &c);
+    check_shapes(a, b, first, start, &c);
     if c.is_empty() || b.rows() == 0 {
-        return;
+        return fill(start, c);
     }
     // A single row lies in one piece already; nor would it gain from blocks.
     let one_row = a.nrows() == 1;
@@ -62,6 +77,7 @@ pub(super) fn multiply<W: Copy>(
                     }
                     copy.as_slice().as_ptr()
                 };
+                let c_block = c_start.wrapping_add(rows.start * c_stride);
                 let block = Block {
                     rows: rows.len(),
                     columns: c.ncols(),
@@ -69,7 +85,12 @@ pub(super) fn multiply<W: Copy>(
                     a: A::ByRows(a_block),
                     b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
-                    c: c_start.wrapping_add(rows.start * c_stride),
+                    from: match start {
+                        Start::Zero if ks.start == 0 => From::everywhere(&ZEROS),
+                        Start::Bias(row) if ks.start == 0 => From::row(row),
+                        _ => From::matrix(c_block, c_stride),
+                    },
+                    c: c_block,
                     c_stride,
                     next_c: c_start.wrapping_add(rows.end * c_stride),
                     tiles,
@@ -92,9 +113,24 @@ pub(super) fn multiply<W: Copy>(
     });
 }
 
+/// C ← `start`.
+pub(super) fn fill<R: LinalgScalar>(start: Start<R>, mut c: ArrayViewMut2<R>) {
+    match start {
+        Start::C => {}
+        Start::Zero => c.fill(R::zero()),
+        Start::Bias(row) => c.assign(&ArrayView1::from(row)),
+    }
+}
+
 /// Panics unless the shapes of C = A·B agree, rows are contiguous, and C is of whole panels but for B's last:
 /// what follows trusts them.
-fn check_shapes(a: ArrayView2<f32>, b: &Packed, first: usize, c: &ArrayViewMut2<f32>) {
+fn check_shapes(
+    a: ArrayView2<f32>,
+    b: &Packed,
+    first: usize,
+    start: Start<f32>,
+    c: &ArrayViewMut2<f32>,
+) {
     let ((m, k), (c_m, n)) = (a.dim(), c.dim());
     let (rows, columns, panel) = (b.rows(), b.columns(), b.kernel().panel);
     let end = first.checked_add(n).filter(|&end| end <= columns);
@@ -102,6 +138,9 @@ fn check_shapes(a: ArrayView2<f32>, b: &Packed, first: usize, c: &ArrayViewMut2<
         m == c_m && k == rows && end.is_some(),
         "C [{c_m}, {n}] = A [{m}, {k}] · B [{rows}, {columns}], columns from {first} on"
     );
+    if let Start::Bias(row) = start {
+        assert!(row.len() == n, "a bias [{}] for C [{c_m}, {n}]", row.len());
+    }
     let is_whole = |at: usize| at == columns || at.is_multiple_of(panel);
     assert!(is_whole(first) && end.is_some_and(is_whole), "columns {first}..{end:?} in {panel}s");
     assert!(a.strides()[1] == 1 || k <= 1, "rows of A must be contiguous");
@@ -115,6 +154,34 @@ pub(super) enum A {
     ByRows(*const f32),
     /// And how far tiles are apart.
     ByColumns(*const f32, usize),
+}
+
+/// Where the sums of a [`Block`] with [`A::ByRows`] start.
+#[derive(Clone, Copy)]
+pub(super) struct From {
+    start: *const f32,
+    /// From a row to the next, and from a column.
+    strides: (usize, usize),
+}
+
+impl From {
+    pub(super) fn matrix(start: *const f32, stride: usize) -> Self {
+        Self { start, strides: (stride, 1) }
+    }
+
+    /// The same row for all.
+    fn row(row: &[f32]) -> Self {
+        Self { start: row.as_ptr(), strides: (0, 1) }
+    }
+
+    /// The same numbers for every tile.
+    fn everywhere(numbers: &'static [f32]) -> Self {
+        Self { start: numbers.as_ptr(), strides: (0, 0) }
+    }
+
+    fn at(self, row: usize, column: usize) -> *const f32 {
+        self.start.wrapping_add(row * self.strides.0 + column * self.strides.1)
+    }
 }
 
 /// Rows of A that will be copied after a block is done.
@@ -149,6 +216,7 @@ pub(super) struct Block<'a, W: 'static> {
     pub(super) a: A,
     pub(super) b: *const W,
     pub(super) panel_stride: usize,
+    pub(super) from: From,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
     /// C of the next block.
@@ -159,8 +227,8 @@ pub(super) struct Block<'a, W: 'static> {
 }
 
 impl<W: Copy> Block<'_, W> {
-    /// C ← C + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`], while
-    /// what will be copied `next` is fetched.
+    /// C ← `from` + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`],
+    /// while what will be copied `next` is fetched.
     ///
     /// # Safety
     /// The pointers must be good for the sizes, C for writing, and the kernel must be available. C may
@@ -192,6 +260,8 @@ impl<W: Copy> Block<'_, W> {
                     a,
                     b,
                     panel_stride: self.panel_stride,
+                    from: self.from.at(tile.start, column),
+                    from_stride: self.from.strides.0,
                     c: self.c.wrapping_add(row + column),
                     c_stride: self.c_stride,
                     next_c: next_c.wrapping_add(row),
@@ -269,9 +339,18 @@ unsafe fn run_at_edge<W>(
     unsafe {
         let c_row = |r: usize| operands.c.add(r * operands.c_stride);
         for (r, row) in buffer.chunks_exact_mut(width).take(rows).enumerate() {
-            row[..columns].copy_from_slice(std::slice::from_raw_parts(c_row(r), columns));
+            let from = operands.from.add(r * operands.from_stride);
+            row[..columns].copy_from_slice(std::slice::from_raw_parts(from, columns));
         }
-        run(&Operands { c: buffer.as_mut_ptr(), c_stride: width, waiting: &[], ..operands });
+        let c = buffer.as_mut_ptr();
+        run(&Operands {
+            from: c,
+            from_stride: width,
+            c,
+            c_stride: width,
+            waiting: &[],
+            ..operands
+        });
         for (r, row) in buffer.chunks_exact_mut(width).take(rows).enumerate() {
             for earlier in operands.waiting {
                 let start = earlier.at(operands.place.0 + r, operands.place.1);

@@ -7,7 +7,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, LinalgScalar, s};
 use rayon::prelude::*;
 
 use super::accumulate::{Product, accumulate};
-use super::blocked::multiply;
+use super::blocked::{Start, fill, multiply};
 use super::kernel::Kernel;
 use super::packed::{Packed, Panels};
 use super::rows::Rows;
@@ -44,19 +44,33 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// # Panics
     /// If the shapes do not agree or rows are not contiguous.
     fn multiply(a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>) {
-        assert_eq!(c.ncols(), Self::shape(b).1, "columns of C and of B [K, N]");
-        Self::multiply_columns(a, b, 0, c);
+        Self::multiply_from(Start::C, a, b, c);
     }
 
-    /// [`Element::multiply`] for the columns of C and B from `first` on, as many as `c` has; `first` is a
-    /// multiple of [`Element::columns_at_once`].
+    /// C ← `start` + A·B, as [`Element::multiply`] has it otherwise.
+    ///
+    /// # Panics
+    /// As [`Element::multiply`], and if a bias is not `[N]`.
+    fn multiply_from(
+        start: Start<Self>,
+        a: ArrayView2<Self>,
+        b: &Self::Packed,
+        c: ArrayViewMut2<Self>,
+    ) {
+        assert_eq!(c.ncols(), Self::shape(b).1, "columns of C and of B [K, N]");
+        Self::multiply_columns(0, start, a, b, c);
+    }
+
+    /// [`Element::multiply_from`] for the columns of C and B from `first` on, as many as `c` has, and a bias; `first`
+    /// is a multiple of [`Element::columns_at_once`].
     ///
     /// # Panics
     /// As [`Element::multiply`], and if there are not so many columns.
     fn multiply_columns(
+        first: usize,
+        start: Start<Self>,
         a: ArrayView2<Self>,
         b: &Self::Packed,
-        first: usize,
         c: ArrayViewMut2<Self>,
     );
 
@@ -92,12 +106,20 @@ impl Element for f32 {
         packed.pack(b);
     }
 
-    fn multiply_columns(a: ArrayView2<f32>, b: &Packed, first: usize, c: ArrayViewMut2<f32>) {
+    fn multiply_columns(
+        first: usize,
+        start: Start<f32>,
+        a: ArrayView2<f32>,
+        b: &Packed,
+        c: ArrayViewMut2<f32>,
+    ) {
         let kernel = b.kernel();
         match b.panels() {
-            Panels::F32(panels) => multiply(a, b, panels.as_slice(), &kernel.f32, first, c),
-            Panels::F16(panels) => multiply(a, b, panels.as_slice(), &kernel.f16, first, c),
-            Panels::Bf16(panels) => multiply(a, b, panels.as_slice(), &kernel.bf16, first, c),
+            Panels::F32(panels) => multiply(a, b, panels.as_slice(), &kernel.f32, first, start, c),
+            Panels::F16(panels) => multiply(a, b, panels.as_slice(), &kernel.f16, first, start, c),
+            Panels::Bf16(panels) => {
+                multiply(a, b, panels.as_slice(), &kernel.bf16, first, start, c)
+            }
         }
     }
 
@@ -136,12 +158,14 @@ impl Element for f64 {
     }
 
     fn multiply_columns(
+        first: usize,
+        start: Start<f64>,
         a: ArrayView2<f64>,
         b: &Array2<f64>,
-        first: usize,
         mut c: ArrayViewMut2<f64>,
     ) {
         let columns = s![.., first..first + c.ncols()];
+        fill(start, c.view_mut());
         general_mat_mul(1.0, &a, &b.slice(columns), 1.0, &mut c);
     }
 
@@ -191,14 +215,15 @@ fn sum_rows(
     sum.copy_from_slice(&total.expect("at least one piece"));
 }
 
-/// [`Element::multiply`] by all members of a team, who share the columns: a member reads the same part of B each
+/// [`Element::multiply_from`] by all members of a team, who share the columns: a member reads the same part of B each
 /// time, and finds it in its own cache if it has stayed there. A column's sum stays on one thread, so
 /// the bits are the same.
 ///
 /// # Panics
-/// As [`Element::multiply`].
+/// As [`Element::multiply_from`].
 pub fn multiply_together<R: Element>(
     team: &mut Team,
+    start: Start<R>,
     a: ArrayView2<R>,
     b: &R::Packed,
     mut c: ArrayViewMut2<R>,
@@ -206,11 +231,18 @@ pub fn multiply_together<R: Element>(
     let (_, n) = R::shape(b);
     let width = n.div_ceil(team.members()).next_multiple_of(R::columns_at_once(b));
     if team.members() == 1 || width >= n {
-        return R::multiply(a, b, c);
+        return R::multiply_from(start, a, b, c);
     }
     assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
+    let start_at = |first: usize, columns: usize| match start {
+        Start::Bias(row) => Start::Bias(&row[first..first + columns]),
+        all => all,
+    };
     let parts = c.axis_chunks_iter_mut(Axis(1), width).enumerate();
-    team.each(parts, |(part, c)| R::multiply_columns(a, b, part * width, c));
+    team.each(parts, |(part, c)| {
+        let first = part * width;
+        R::multiply_columns(first, start_at(first, c.ncols()), a, b, c);
+    });
 }
 
 /// dW ← Xᵀ·dZ and db ← Σ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.

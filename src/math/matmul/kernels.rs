@@ -10,6 +10,7 @@ use super::portable;
 #[cfg(target_arch = "x86_64")]
 use super::x86;
 use crate::error::Error;
+use crate::math::simd::KERNEL_VARIABLE;
 
 /// Every kernel compiled in, best first; the last runs anywhere.
 static KERNELS: &[&Kernel] = &[
@@ -45,17 +46,17 @@ impl Kernel {
     }
 
     /// The kernel that the environment variable `KARENINA_KERNEL` names, such as `AVX2`, so that the path of an
-    /// older processor can be measured on a newer one. All fused kernels give the same bits.
+    /// older processor can be measured on a newer one, plain loops and all. All fused kernels give the same bits.
     ///
     /// # Errors
     /// [`Error::Setting`] unless this processor can run it.
     pub fn asked_for() -> Result<Option<&'static Kernel>, Error> {
-        let Some(name) = env::var_os("KARENINA_KERNEL") else { return Ok(None) };
+        let Some(name) = env::var_os(KERNEL_VARIABLE) else { return Ok(None) };
         let is_named = |kernel: &&Kernel| name.eq_ignore_ascii_case(kernel.name());
         let found = Kernel::available().find(is_named).map(Some);
         found.ok_or_else(|| {
             let names: Vec<_> = Kernel::available().map(Kernel::name).collect();
-            Error::setting("KARENINA_KERNEL", name.to_string_lossy(), names.join(" or "))
+            Error::setting(KERNEL_VARIABLE, name.to_string_lossy(), names.join(" or "))
         })
     }
 }

@@ -96,6 +96,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub use blocked::Start;
 pub use element::{Element, accumulate_transposed, accumulate_transposed_with, multiply_together};
 pub use kernel::Kernel;
 pub use kernels::kernel_name;

@@ -20,7 +20,8 @@ pub(super) const ROW_STRIDE: usize = DEPTH;
 /// How the kernel finds A.
 pub(super) struct Layout;
 impl Layout {
-    /// a[r·ROW_STRIDE + k]: rows as they lie in A, copied together. The sum goes on from what C holds.
+    /// a[r·ROW_STRIDE + k]: rows as they lie in A, copied together. The sum goes on from what is there: in C, or
+    /// a row that all rows start from.
     pub(super) const ROWS: bool = true;
     /// a[k·MR + r]: all rows of the tile side by side for each k. The sum starts from zero, and those
     /// that wait are added at its end.
@@ -53,6 +54,10 @@ pub(super) struct Operands<'a, W> {
     pub(super) b: *const W,
     /// From a panel of B to the next; for tiles of several panels.
     pub(super) panel_stride: usize,
+    /// With [`Layout::ROWS`]: what the first element's sum goes on from, which may be C.
+    pub(super) from: *const f32,
+    /// From there to the next row's.
+    pub(super) from_stride: usize,
     /// C's first element in the tile.
     pub(super) c: *mut f32,
     /// From a row of C to the next.
@@ -75,8 +80,8 @@ pub(super) struct Operands<'a, W> {
 /// the kernel's instructions.
 pub(super) type TileFn<W> = unsafe fn(&Operands<'_, W>);
 
-/// C ← C + A·B ([`Layout::ROWS`]) or C ← A·B + all that waits ([`Layout::COLUMNS`]) for one tile of MR
-/// rows and P panels of NV vectors, all of it held in registers.
+/// C ← `from` + A·B ([`Layout::ROWS`]) or C ← A·B + all that waits ([`Layout::COLUMNS`]) for one tile of
+/// MR rows and P panels of NV vectors, all of it held in registers.
 ///
 /// Each element of A·B is one chain of fused multiply-adds in the order of k.
 #[inline(always)]
@@ -91,6 +96,7 @@ pub(super) unsafe fn tile<
     operands: &Operands<'_, W>,
 ) {
     let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut ahead, .. } = *operands;
+    let (from, from_stride) = (operands.from, operands.from_stride);
     let (row, column) = operands.place;
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
@@ -98,7 +104,7 @@ pub(super) unsafe fn tile<
         if LAYOUT == Layout::ROWS {
             for (r, row) in sum.iter_mut().enumerate() {
                 for (v, sum) in row.as_flattened_mut().iter_mut().enumerate() {
-                    *sum = V::load(c.add(r * c_stride + v * V::LANES));
+                    *sum = V::load(from.add(r * from_stride + v * V::LANES));
                 }
             }
         }
