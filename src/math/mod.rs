@@ -1,6 +1,7 @@
 //! Layer 0: numbers only. Nothing here knows what a character or a network is.
 
 pub mod activation;
+pub(crate) mod caches;
 pub mod init;
 #[doc(hidden)]
 pub mod matmul;

@@ -3,7 +3,6 @@
 //! The roof of arithmetic is `math::matmul::fma_peak_gflops_on`; here is the other one, the speed of
 //! memory, by a plain loop that adds up an array: s ← s + x\[i\].
 
-use std::fs;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
@@ -11,6 +10,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+use crate::math::caches;
 use crate::math::simd::vectorised;
 
 /// Speed of reading, all threads together.
@@ -28,12 +28,12 @@ pub struct Bandwidth {
 impl Bandwidth {
     /// Bytes of memory that are read, all threads together.
     pub(crate) fn bytes() -> u64 {
-        4 * cache_bytes() as u64
+        4 * caches::last_level() as u64
     }
 
     /// Measures it on `threads` threads in about a second.
     pub(crate) fn measure(threads: usize) -> Self {
-        let cache_bytes = cache_bytes();
+        let cache_bytes = caches::last_level();
         Self {
             cache_bytes,
             cache_gigabytes_per_second: read_speed(cache_bytes / 2, 40, threads),
@@ -88,14 +88,4 @@ fn sum(array: &[f32]) -> f32 {
             lanes.iter().sum()
         },
     )
-}
-
-/// The size of the first processor's largest cache, as the system tells or else a guess.
-fn cache_bytes() -> usize {
-    let sizes = (0..8).filter_map(|index| {
-        let file = format!("/sys/devices/system/cpu/cpu0/cache/index{index}/size");
-        let text = fs::read_to_string(file).ok()?;
-        text.trim().strip_suffix('K')?.parse::<usize>().ok()
-    });
-    sizes.max().map_or(32 << 20, |kib| kib * 1024)
 }

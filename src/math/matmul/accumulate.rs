@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, Axis};
 
-use super::blocked::{A, Block, From, SCRATCH};
+use super::blocked::{A, Block, Blocks, From, SCRATCH};
 use super::kernel::Kernel;
 use super::packed::{Aligned, panel_stride};
 use super::rows::Rows;
@@ -20,9 +20,6 @@ use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_parts};
 
 /// Columns of dW worked on together: whole rows up to H = 512, since half rows are read at half the speed.
 const COPIED_COLUMNS: usize = 2048;
-/// Tiles of X copied together (426 KB with AVX-512): they stay in the second-level cache while all
-/// panels of dZ pass by.
-const COPIED_TILES: usize = 8;
 /// Most numbers copied at once when columns of X are gathered.
 const COPY: usize = 16;
 /// How many rows of dZ ahead of the one in work are asked for, and of X.
@@ -181,7 +178,7 @@ impl Levels {
         let merged = waiting.iter_mut().zip(carry.merged());
         let merged = merged.map(|(to, level)| *to = self.on(level, dw)).count();
         // LOOP 3: rows of dW.
-        for ms in even_parts(dw.nrows(), COPIED_TILES * kernel.rows()) {
+        for ms in even_parts(dw.nrows(), Blocks::of(kernel).tiles * kernel.rows()) {
             let a = gather_columns(a, kernel, x, first + ms.start..first + ms.end);
             let block = Block {
                 tiles: &kernel.f32,
@@ -222,7 +219,7 @@ fn gather_columns_by<const N: usize>(
 ) -> A {
     assert!(kernel.rows() <= N, "a tile's rows are copied at once");
     let (tile_stride, last) = (x.len() * kernel.rows() + N, x.len() - 1);
-    let mut tiles = [const { 0..0 }; COPIED_TILES];
+    let mut tiles = [const { 0..0 }; Blocks::MOST_TILES];
     let places = even_parts(ms.len(), kernel.rows());
     let count = places.len();
     tiles.iter_mut().zip(places).for_each(|(to, tile)| *to = tile);

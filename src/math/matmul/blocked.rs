@@ -8,10 +8,44 @@ use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, LinalgScalar};
 use super::kernel::{Kernel, Tiles, WideTile};
 use super::packed::{Aligned, Packed};
 use super::tile::{DEPTH, Operands, ROW_STRIDE, TileFn, Waiting};
-use crate::math::sums::even_parts;
+use crate::math::caches;
+use crate::math::sums::{LONGEST_PIECE, even_parts};
 
-/// Rows of A copied together (213 KB): they stay in the second-level cache.
-const COPIED_ROWS: usize = 104;
+/// How much is copied at once: what shall stay in the second-level cache while all of B or dZ passes by, so half
+/// of it, and no more than has been seen to help. It changes no bits.
+///
+/// | second-level cache | rows of A | tiles of X, AVX2 | AVX-512 |
+/// |---|---|---|---|
+/// | 256 KiB | 64 | 5 | 2 |
+/// | 512 KiB | 104 (208 KiB) | 8 (192 KiB) | 4 |
+/// | 1 MiB and more | 104 | 8 | 8 (416 KiB) |
+pub(super) struct Blocks {
+    /// Rows of A in a product with packed weights, [`DEPTH`] numbers each.
+    rows: usize,
+    /// Tiles of X in a sum over positions, as deep as the longest piece.
+    pub(super) tiles: usize,
+}
+
+impl Blocks {
+    /// Most rows: twice as many, and half as many, were no faster.
+    const MOST_ROWS: usize = 104;
+    /// Most tiles: with 16 a step was no faster, with 4 slower by some percent.
+    pub(super) const MOST_TILES: usize = 8;
+
+    /// For a kernel on this processor.
+    pub(super) fn of(kernel: &Kernel) -> Self {
+        Self::that_fit(caches::second_level(), kernel.rows())
+    }
+
+    /// For a second-level cache of so many bytes and tiles of so many rows.
+    fn that_fit(cache: usize, tile_rows: usize) -> Self {
+        let in_half = |numbers: usize| cache / 2 / (numbers * size_of::<f32>());
+        Self {
+            rows: in_half(DEPTH).clamp(tile_rows, Self::MOST_ROWS),
+            tiles: in_half(LONGEST_PIECE * tile_rows).clamp(1, Self::MOST_TILES),
+        }
+    }
+}
 
 thread_local! {
     /// Copies of A and B and sums that wait for dW and db, kept from call to call so that a product
@@ -61,10 +95,11 @@ pub(super) fn multiply<W: Copy>(
     let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
     let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
     let c_start = c.as_mut_ptr();
+    let copied = Blocks::of(kernel).rows;
     SCRATCH.with_borrow_mut(|[copy, ..]| {
-        copy.grow(COPIED_ROWS * ROW_STRIDE);
+        copy.grow(copied * ROW_STRIDE);
         // LOOP 1: rows of A. Not parallel: the caller's shards already are.
-        for rows in even_parts(a.nrows(), COPIED_ROWS) {
+        for rows in even_parts(a.nrows(), copied) {
             // LOOP 2: parts of the sum, in order.
             for ks in even_parts(b.rows(), depth) {
                 let a_block = if one_row {
@@ -362,5 +397,22 @@ unsafe fn run_at_edge<W>(
             }
             std::slice::from_raw_parts_mut(c_row(r), columns).copy_from_slice(&row[..columns]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_second_level_cache_is_copied_at_once() {
+        let blocks = |kib: usize, tile_rows| {
+            let Blocks { rows, tiles } = Blocks::that_fit(kib << 10, tile_rows);
+            (rows, tiles)
+        };
+        assert_eq!((blocks(256, 6), blocks(256, 13)), ((64, 5), (64, 2)));
+        assert_eq!((blocks(512, 6), blocks(512, 13)), ((104, 8), (104, 4)));
+        assert_eq!((blocks(1024, 6), blocks(2048, 13)), ((104, 8), (104, 8)));
+        assert_eq!(blocks(1, 13), (13, 1));
     }
 }
