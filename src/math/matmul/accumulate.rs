@@ -22,10 +22,11 @@ use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_parts};
 const COPIED_COLUMNS: usize = 2048;
 /// Most numbers copied at once when columns of X are gathered.
 const COPY: usize = 16;
-/// How many rows of dZ ahead of the one in work are asked for, and of X.
-const DZ_AHEAD: usize = 2;
-/// See [`DZ_AHEAD`].
+/// How many rows of X ahead of the one in work are asked for.
 const X_AHEAD: usize = 8;
+/// Rows of dZ that are copied panel by panel, while the next ones are asked for: row by row, each would touch a page
+/// of every panel, more than the first level of page tables holds.
+const ROWS_OF_DZ: usize = 8;
 
 /// One of the products that share dZ.
 pub(super) struct Product<'x, 'w> {
@@ -114,7 +115,7 @@ fn sum_up<const P: usize>(
                 waiting_db.grow((levels.in_dw + 1) * ns.len());
                 let (sum, waiting_db) = waiting_db.as_mut_slice().split_at_mut(ns.len());
                 sum.fill(0.0);
-                gather_panels(b, kernel, dz, ns.clone(), db.is_some().then_some(&mut *sum));
+                gather_panels(b, kernel, dz, ns.clone(), sum);
                 if let Some(db) = &mut db {
                     let db = &mut db[columns.clone()];
                     add_to_bias(db, sum, waiting_db, carry, levels.in_dw);
@@ -253,13 +254,13 @@ fn add_to_bias(db: &mut [f32], sum: &mut [f32], waiting: &mut [f32], carry: Carr
     to.copy_from_slice(sum);
 }
 
-/// Copies columns `ns` of the rows of dZ into panels, and adds them up in `sum`.
+/// Copies columns `ns` of the rows of dZ into panels, and adds them to `sum`.
 fn gather_panels(
     b: &mut Aligned<f32>,
     kernel: &Kernel,
     dz: &[&[f32]],
     ns: Range<usize>,
-    sum: Option<&mut [f32]>,
+    sum: &mut [f32],
 ) {
     match kernel.panel {
         32 => gather_panels_of::<32>(b, kernel, dz, ns, sum),
@@ -275,32 +276,55 @@ fn gather_panels_of<const WIDTH: usize>(
     kernel: &Kernel,
     dz: &[&[f32]],
     ns: Range<usize>,
-    mut sum: Option<&mut [f32]>,
+    sum: &mut [f32],
 ) {
-    let (stride, last) = (panel_stride(kernel, dz.len()), dz.len() - 1);
+    let stride = panel_stride(kernel, dz.len());
     b.grow(ns.len().div_ceil(WIDTH) * stride);
     let b = b.as_mut_slice();
     vectorised(
         #[inline(always)]
         || {
-            for (k, row) in dz.iter().enumerate() {
-                ask_for(&dz[last.min(k + DZ_AHEAD)][ns.clone()]);
-                let row = &row[ns.clone()];
-                let (whole, rest) = row.as_chunks::<WIDTH>();
-                let mut panels = b.chunks_exact_mut(stride);
-                for (from, panel) in whole.iter().zip(&mut panels) {
-                    panel[k * WIDTH..][..WIDTH].copy_from_slice(from);
-                }
-                if !rest.is_empty() {
-                    let panel = panels.next().expect("room for all columns");
-                    panel[k * WIDTH..][..rest.len()].copy_from_slice(rest);
-                }
-                if let Some(sum) = &mut sum {
-                    for (sum, &d) in sum.iter_mut().zip(row) {
-                        *sum += d;
+            for first in (0..dz.len()).step_by(ROWS_OF_DZ) {
+                let (rows, next) = dz[first..].split_at(ROWS_OF_DZ.min(dz.len() - first));
+                let panels = b.chunks_exact_mut(stride).zip(sum.chunks_mut(WIDTH)).enumerate();
+                for (panel, (to, sum)) in panels {
+                    let start = ns.start + panel * WIDTH;
+                    for row in next.iter().take(ROWS_OF_DZ) {
+                        ask_for(&row[start..start + sum.len()]);
+                    }
+                    let to = to[first * WIDTH..].as_chunks_mut().0.iter_mut();
+                    match <&mut [f32; WIDTH]>::try_from(&mut *sum) {
+                        Ok(sum) => copy_rows(rows, start, to, sum),
+                        Err(_) => {
+                            let end = start + sum.len();
+                            for (row, to) in rows.iter().zip(to) {
+                                let row = &row[start..end];
+                                to[..row.len()].copy_from_slice(row);
+                                sum.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+                            }
+                        }
                     }
                 }
             }
         },
     );
+}
+
+/// Copies columns of some rows into a panel, and adds them to `sum`.
+#[inline(always)]
+fn copy_rows<'a, const WIDTH: usize>(
+    rows: &[&[f32]],
+    start: usize,
+    to: impl Iterator<Item = &'a mut [f32; WIDTH]>,
+    sum: &mut [f32; WIDTH],
+) {
+    let mut total = *sum;
+    for (row, to) in rows.iter().zip(to) {
+        let row = row[start..].first_chunk().expect("a whole panel");
+        *to = *row;
+        for (total, d) in total.iter_mut().zip(row) {
+            *total += d;
+        }
+    }
+    *sum = total;
 }
