@@ -20,7 +20,7 @@ use super::settings::{Sizes, demand};
 use super::table::{Table, dim, is_coloured, plain};
 
 /// On a quiet machine the median step takes no longer than this many of the fastest.
-const BUSY: f64 = 1.15;
+pub const BUSY: f64 = 1.15;
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]

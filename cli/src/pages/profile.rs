@@ -3,6 +3,8 @@
 use indicatif::HumanCount;
 use karenina::study::profile::{PhaseProfile, Profile};
 
+use crate::profile::BUSY;
+
 use super::html::{cell, escape, figure, name, section, table};
 use super::page;
 use super::roofline::{Point, Roofline};
@@ -29,6 +31,9 @@ pub fn profile(profile: &Profile) -> String {
         HumanCount(profile.characters_per_second as u64),
         100.0 * profile.fraction_of_peak,
     );
+    let is_busy = profile.median_step_seconds > BUSY * profile.step_seconds;
+    let busy = "<p>The machine was busy: measure again when it is quiet.</p>\n";
+    let header = header + if is_busy { busy } else { "" };
     let body = roofline(profile) + &time(profile) + &phases(profile) + &machine(profile);
     let title = format!("Profile of a step, H = {}, {}", sizes.hidden, escape(kernel));
     page(&title, &header, &body)
@@ -167,7 +172,9 @@ fn phases(profile: &Profile) -> String {
                 format!("{:.2}", phase.gflop),
                 format!("{:.1}", phase.gflops),
                 format!("{:.1} %", 100.0 * phase.fraction_of_peak),
-                operations_per_byte.map(|_| format!("{:.3}", phase.gigabytes)).unwrap_or_default(),
+                operations_per_byte
+                    .map(|_| format!("{:.1}", 1e3 * phase.gigabytes))
+                    .unwrap_or_default(),
                 operations_per_byte.map(|x| format!("{x:.1}")).unwrap_or_default(),
             ],
             false => Default::default(),
@@ -182,10 +189,10 @@ fn phases(profile: &Profile) -> String {
         "GFLOP",
         "GFLOP/s",
         "% of peak",
-        "GB read",
+        "MB read",
         "operations a byte",
     ];
-    let note = "As karenina profile prints them, in the order of a step. GB read: 10⁹ bytes, the least that the products of \
+    let note = "As karenina profile prints them, in the order of a step. MB read: 10⁶ bytes, the least that the products of \
                 a phase have to read.";
     table("Phases", note, &heads, rows)
 }

@@ -295,7 +295,7 @@ fn the_page_has_the_numbers_of_the_json() {
             cells.push(format!("{:.2}", number("gflop")));
             cells.push(format!("{:.1}", number("gflops")));
             cells.push(format!("{:.1} %", 100.0 * number("fraction_of_peak")));
-            cells.push(format!("{:.3}", number("gigabytes")));
+            cells.push(format!("{:.1}", 1e3 * number("gigabytes")));
             cells.push(format!("{intensity:.1}"));
             let circle = format!(
                 "<title>{name}: {intensity:.1} operations a byte, {:.1} GFLOP/s, ",
