@@ -1,6 +1,8 @@
 //! One LSTM layer above another, through T steps of a shard and back: 16·T·b·H² operations forward, for
 //! X·W_ih and h·W_hh, and as many back (the weights' gradients are summed elsewhere). One thread.
 
+mod rate;
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use karenina::layers::lstm::{Carry, Input, LstmTape, PackedLstm, backward, forward};
 use karenina::math::matmul::Element;
@@ -10,6 +12,7 @@ use karenina::model::{Initialisation, Parameters, Sizes};
 use ndarray::Array3;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
+use rate::{Rate, per_second};
 
 /// T, b, H.
 const SHAPES: [[usize; 3]; 3] = [[50, 25, 128], [50, 25, 256], [100, 50, 512]];
@@ -20,7 +23,7 @@ fn parameters(hidden: usize) -> Parameters<f32> {
     Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(1))
 }
 
-fn lstm(c: &mut Criterion) {
+fn lstm(c: &mut Criterion<Rate>) {
     for [unroll, rows, hidden] in SHAPES {
         let parameters = parameters(hidden);
         let weights = parameters.lstm(1);
@@ -58,5 +61,9 @@ fn lstm(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, lstm);
+criterion_group! {
+    name = benches;
+    config = per_second("GFLOP/s", 1e9);
+    targets = lstm
+}
 criterion_main!(benches);

@@ -1,43 +1,133 @@
-//! The matrix products of a training step and of generation, one core each (pin it for figures:
-//! `taskset -c 0 cargo bench --bench matmul`). Throughput is FLOP/s: a product MxKxN is 2·M·K·N FLOP.
+//! The matrix products of a training step and of generation: by our kernel, by `matrixmultiply` and by `gemm`, which
+//! candle and faer use, on one thread and on all. A product MxKxN is 2·M·K·N operations.
 //!
-//! Names read `matmul/who/MxKxN`, where who is one of our kernels, `ndarray` (that is the crate
-//! `matrixmultiply`) or `naive`; `register peak` is the roof to hold the others against.
+//! Lines read `matmul/who/product MxKxN, threads`. At the end stands a table: the fastest sample of each, its share
+//! of the peak that was measured right after it, and how many times as fast ours is as the better of the others.
+//!
+//! Each gets its operands as it likes them best. Ours reads B packed beforehand, as the engine packs weights once
+//! for all time steps. The others have no such interface: they get B row after row, also where the engine
+//! multiplies with a transpose. X of dW lies as the step leaves it, T·B rows of H numbers, for all three.
+
+mod peers;
+mod rate;
+mod table;
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use karenina::math::matmul::{Element, Kernel, Packed, Rows, Storage, accumulate_transposed_with};
+use criterion::{
+    BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
+};
+use karenina::math::matmul::{
+    Element, Kernel, Packed, Rows, Storage, accumulate_transposed, multiply_together,
+};
 use karenina::math::sums::{Pieces, default_groups};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2};
-use rayon::ThreadPoolBuilder;
+use karenina::math::team::{MOST_MEMBERS, Team};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use rate::{Rate, per_second};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use table::Table;
 
-/// C [M, N] += A [M, K] · B [K, N]; H = 512 unless told, b rows in a shard, T = 100 time steps.
-const PRODUCTS: [(usize, usize, usize); 12] = [
-    (50, 512, 2048),  // h·W_hh of a time step, b = 50
-    (50, 2048, 512),  // dz·W_hhᵀ
-    (100, 512, 2048), // X·W_ih of two time steps; h·W_hh with one shard, b = 100
-    (100, 2048, 512), // dZ·W_ihᵀ, dz·W_hhᵀ
-    (5000, 512, 155), // projection, all time steps of a shard
-    (5000, 155, 512),
-    (25, 128, 512), // H = 128, b = 25
-    (25, 512, 128),
-    (25, 256, 1024), // H = 256, b = 25
-    (25, 1024, 256),
-    (1, 512, 2048), // generation: bound by reading B
-    (1, 512, 155),
+/// Rows and H of a time step's products: H = 512 from many rows to one, then smaller H. With 100 rows these are also
+/// the input products of a few steps together.
+const STEPS: [(usize, usize); 9] = [
+    (100, 512),
+    (32, 512),
+    (16, 512),
+    (8, 512),
+    (4, 512),
+    (1, 512),
+    (50, 256),
+    (50, 128),
+    (32, 64),
 ];
 
-/// dW [M, N] = Xᵀ·dZ, with K = T·B rows of X and dZ: 100 steps of two shards.
-const SUMS: [(usize, usize, usize); 2] = [(512, 10_000, 2048), (512, 10_000, 155)];
+/// T·B, H and V: the sums and products over all time steps.
+const WHOLE: (usize, usize, usize) = (10_000, 512, 155);
+
+/// Something to measure, by name.
+type Contestant<'a> = (&'a str, &'a mut (dyn FnMut() + Send));
+
+struct Bench<'c> {
+    group: BenchmarkGroup<'c, Rate>,
+    table: Table,
+}
+
+impl Bench<'_> {
+    /// Measures a product by all `contestants`, in `pool`.
+    fn product<const N: usize>(
+        &mut self,
+        name: &str,
+        [m, k, n]: [usize; 3],
+        pool: &ThreadPool,
+        contestants: [Contestant; N],
+    ) {
+        let threads = pool.current_num_threads();
+        let product = format!("{name} {m}x{k}x{n}");
+        let plural = if threads == 1 { "" } else { "s" };
+        let shape = format!("{product}, {threads} thread{plural}");
+        let flop = 2 * (m * k * n) as u64;
+        self.group.throughput(Throughput::Elements(flop));
+        for (who, run) in contestants {
+            let mut fastest = f64::INFINITY;
+            self.group.bench_function(BenchmarkId::new(who, &shape), |bencher| {
+                bencher.iter_custom(|rounds| {
+                    let time = pool.install(|| timed(rounds, run));
+                    fastest = fastest.min(time.as_secs_f64() / rounds as f64);
+                    time
+                });
+            });
+            if fastest.is_finite() {
+                self.table.add(&product, threads, who, flop as f64 / fastest / 1e9);
+            }
+        }
+    }
+}
+
+fn timed(rounds: u64, run: &mut (dyn FnMut() + Send)) -> Duration {
+    let start = Instant::now();
+    for _ in 0..rounds {
+        run();
+    }
+    start.elapsed()
+}
+
+/// A pool of one thread, and one of all.
+fn pools() -> Vec<ThreadPool> {
+    let all = available_parallelism().map_or(1, usize::from).min(MOST_MEMBERS);
+    let counts = if all > 1 { vec![1, all] } else { vec![1] };
+    let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    counts.into_iter().map(pool).collect()
+}
 
 fn numbers(rows: usize, columns: usize) -> Array2<f32> {
     Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 31 + j * 17) % 101) as f32 / 101.0 - 0.5)
 }
 
-fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2<f32>) {
+fn packed(b: &Array2<f32>, storage: Storage) -> Packed {
+    let mut packed = Packed::zeros(b.nrows(), b.ncols(), storage);
+    packed.pack(b.view());
+    packed
+}
+
+/// How many rows of a product each member of a team takes, as the engine divides them: where every member gets
+/// enough, or weights are so small that they stay in a core's cache. Otherwise members share the columns.
+fn rows_each(team: &Team, m: usize, weights: usize) -> Option<usize> {
+    let rows = team.share(m);
+    (rows >= 24 || weights <= 4 * 256 * 256).then_some(rows)
+}
+
+/// C ← C + A·B by the members of a team.
+fn ours(team: &mut Team, a: ArrayView2<f32>, b: &Packed, mut c: ArrayViewMut2<f32>) {
+    let Some(rows) = rows_each(team, a.nrows(), b.rows() * b.columns()) else {
+        return multiply_together(team, a, b, c);
+    };
+    let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
+    team.each(parts, |(a, c)| f32::multiply(a, b, c));
+}
+
+fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
     for ((m, n), c) in c.indexed_iter_mut() {
         for k in 0..a.ncols() {
             *c += a[[m, k]] * b[[k, n]];
@@ -45,82 +135,114 @@ fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2<f32>) {
     }
 }
 
-fn products(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("matmul");
-    group.sample_size(20).warm_up_time(Duration::from_millis(300));
-    group.measurement_time(Duration::from_secs(1));
-    for (m, k, n) in PRODUCTS {
-        let shape = format!("{m}x{k}x{n}");
-        let (a, b, mut c) = (numbers(m, k), numbers(k, n), Array2::zeros((m, n)));
-        group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-        // B in 16 bits pays where reading it is all that counts.
-        let storages = if m == 1 { &Storage::ALL[..] } else { &[Storage::F32] };
-        for (kernel, &storage) in
-            Kernel::available().flat_map(|k| storages.iter().map(move |s| (k, s)))
-        {
-            let mut packed = Packed::zeros_for(kernel, k, n, storage);
-            packed.pack(b.view());
-            let name = match storage {
-                Storage::F32 => kernel.name().into(),
-                _ => format!("{}, {storage}", kernel.name()),
-            };
-            group.bench_function(BenchmarkId::new(name, &shape), |bencher| {
-                bencher.iter(|| f32::multiply(black_box(a.view()), &packed, c.view_mut()));
-            });
-        }
-        group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
-            bencher.iter(|| general_mat_mul(1.0, black_box(&a), &b, 1.0, &mut c));
-        });
-        if m * k * n < 4_000_000 {
-            group.bench_function(BenchmarkId::new("naive", &shape), |bencher| {
-                bencher.iter(|| naive(black_box(a.view()), b.view(), &mut c));
-            });
-        }
-    }
-    group.finish();
+/// C += A·B with weights B.
+fn weights(bench: &mut Bench, name: &str, shape: [usize; 3], pool: &ThreadPool) {
+    let [m, k, n] = shape;
+    let threads = pool.current_num_threads();
+    let (a, b, packed) = (numbers(m, k), numbers(k, n), packed(&numbers(k, n), Storage::F32));
+    let (a, b) = (a.view(), b.view());
+    let mut c = [(); 3].map(|()| Array2::zeros((m, n)));
+    let [c0, c1, c2] = &mut c;
+    let [mut team, mut others] = [(); 2].map(|()| Team::new(threads));
+    let contestants: [Contestant; 3] = [
+        ("ours", &mut || ours(&mut team, black_box(a), &packed, c0.view_mut())),
+        ("matrixmultiply", &mut || {
+            peers::matrixmultiply(&mut others, black_box(a), b, 1.0, c1.view_mut());
+        }),
+        ("gemm", &mut || peers::gemm(threads, black_box(a), b, 1.0, c2.view_mut())),
+    ];
+    bench.product(name, shape, pool, contestants);
 }
 
-fn sums(criterion: &mut Criterion) {
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    let mut group = criterion.benchmark_group("matmul");
-    group.sample_size(10).warm_up_time(Duration::from_millis(300));
-    group.measurement_time(Duration::from_secs(2));
-    for (m, k, n) in SUMS {
-        let shape = format!("dw {m}x{k}x{n}");
-        let (unroll, batch) = (100, k / 100);
-        let shards = |width| [0, 1].map(|_| numbers(k / 2, width));
-        let (x, dz, mut dw) = (shards(m), shards(n), Array2::zeros((m, n)));
-        let mut db = vec![0.0; n];
-        let pieces = Pieces::new(batch, unroll, default_groups(batch, unroll));
-        let of_x = |shard: usize| x[shard].as_slice().expect("standard layout");
-        let of_dz = |shard: usize| dz[shard].as_slice().expect("standard layout");
-        let x = Rows::new((batch, unroll), batch / 2, m, &of_x);
-        let dz = Rows::new((batch, unroll), batch / 2, n, &of_dz);
-        group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-        for kernel in Kernel::available() {
-            group.bench_function(BenchmarkId::new(kernel.name(), &shape), |bencher| {
-                bencher.iter(|| {
-                    pool.install(|| {
-                        accumulate_transposed_with(
-                            kernel,
-                            [(x, dw.view_mut())],
-                            dz,
-                            &mut db,
-                            pieces,
-                        )
-                    });
-                });
-            });
-        }
-        let (x, dz) = (numbers(k, m), numbers(k, n));
-        group.bench_function(BenchmarkId::new("ndarray", &shape), |bencher| {
-            bencher.iter(|| general_mat_mul(1.0, black_box(&x.t()), &dz, 1.0, &mut dw));
-        });
+/// Generation: a row times weights in every type that they can be stored in; and what a row costs in plain loops.
+fn one_row(bench: &mut Bench, pool: &ThreadPool) {
+    let (a, mut c) = (numbers(1, 512), Array2::zeros((1, 2048)));
+    for storage in Storage::ALL.into_iter().filter(|&storage| storage != Storage::F32) {
+        let packed = packed(&numbers(512, 2048), storage);
+        let who = format!("ours in {storage}");
+        let run = &mut || f32::multiply(black_box(a.view()), &packed, c.view_mut());
+        bench.product("forward", [1, 512, 2048], pool, [(&who, run)]);
     }
-    group.finish();
+    let (a, b, mut c) = (numbers(32, 64), numbers(64, 256), Array2::zeros((32, 256)));
+    let run = &mut || naive(black_box(a.view()), b.view(), c.view_mut());
+    bench.product("forward", [32, 64, 256], pool, [("naive", run)]);
 }
 
-fn packing(criterion: &mut Criterion) {
+/// dW [H, N] = Xᵀ·dZ over all positions, which are the rows of X [T·B, H] and dZ [T·B, N].
+fn sum(bench: &mut Bench, n: usize, pool: &ThreadPool) {
+    let ((k, m, _), threads) = (WHOLE, pool.current_num_threads());
+    let (x, dz) = (numbers(k, m), numbers(k, n));
+    let mut dw = [(); 3].map(|()| Array2::zeros((m, n)));
+    let mut db = vec![0.0; n];
+    let [dw0, dw1, dw2] = &mut dw;
+    let (unroll, batch) = (100, k / 100);
+    let pieces = Pieces::new(batch, unroll, default_groups(batch, unroll));
+    let [of_x, of_dz] = [&x, &dz].map(|array| {
+        let numbers = array.as_slice().expect("standard layout");
+        move |_: usize| numbers
+    });
+    let rows_of_x = Rows::new((batch, unroll), batch, m, &of_x);
+    let rows_of_dz = Rows::new((batch, unroll), batch, n, &of_dz);
+    let (xt, dz) = (x.t(), dz.view());
+    let mut team = Team::new(threads);
+    let contestants: [Contestant; 3] = [
+        ("ours", &mut || {
+            let product = (black_box(rows_of_x), dw0.view_mut());
+            accumulate_transposed([product], rows_of_dz, &mut db, pieces);
+        }),
+        ("matrixmultiply", &mut || {
+            peers::matrixmultiply(&mut team, black_box(xt), dz, 0.0, dw1.view_mut());
+        }),
+        ("gemm", &mut || peers::gemm(threads, black_box(xt), dz, 0.0, dw2.view_mut())),
+    ];
+    bench.product("dW", [m, k, n], pool, contestants);
+}
+
+/// All compute the same, on any number of threads.
+fn check(pool: &ThreadPool) {
+    let threads = pool.current_num_threads();
+    let (mut team, a, b) = (Team::new(threads), numbers(37, 65), numbers(65, 70));
+    let start = numbers(37, 70);
+    let mut expected = start.clone();
+    naive(a.view(), b.view(), expected.view_mut());
+    let mut c = [(); 3].map(|()| start.clone());
+    ours(&mut team, a.view(), &packed(&b, Storage::F32), c[0].view_mut());
+    peers::matrixmultiply(&mut team, a.view(), b.view(), 1.0, c[1].view_mut());
+    pool.install(|| peers::gemm(threads, a.view(), b.view(), 1.0, c[2].view_mut()));
+    for c in c {
+        assert!(
+            (c - &expected).iter().all(|difference| difference.abs() < 1e-4),
+            "another product"
+        );
+    }
+}
+
+fn products(criterion: &mut Criterion<Rate>) {
+    let mut group = criterion.benchmark_group("matmul");
+    group.sample_size(20).nresamples(10_000).warm_up_time(Duration::from_millis(150));
+    group.measurement_time(Duration::from_millis(600));
+    let (mut bench, pools) = (Bench { group, table: Table::new(Kernel::best()) }, pools());
+    pools.iter().for_each(check);
+    for (rows, hidden) in STEPS {
+        for pool in &pools {
+            weights(&mut bench, "forward", [rows, hidden, 4 * hidden], pool);
+            weights(&mut bench, "backward", [rows, 4 * hidden, hidden], pool);
+        }
+    }
+    one_row(&mut bench, &pools[0]);
+    bench.group.sample_size(10); // these take long
+    let (positions, hidden, vocabulary) = WHOLE;
+    for pool in &pools {
+        weights(&mut bench, "projection", [positions, hidden, vocabulary], pool);
+        weights(&mut bench, "projection backward", [positions, vocabulary, hidden], pool);
+        sum(&mut bench, 4 * hidden, pool);
+        sum(&mut bench, vocabulary, pool);
+    }
+    bench.group.finish();
+    bench.table.print();
+}
+
+fn packing(criterion: &mut Criterion<Rate>) {
     let mut group = criterion.benchmark_group("pack");
     let b = numbers(512, 2048);
     group.throughput(Throughput::Bytes(4 * b.len() as u64));
@@ -133,19 +255,9 @@ fn packing(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The time of a fixed number of multiply-adds between registers: no product can be faster.
-fn peak(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("matmul");
-    group.throughput(Throughput::Elements(1_000_000_000));
-    for kernel in Kernel::available() {
-        group.bench_function(BenchmarkId::new(kernel.name(), "register peak"), |bencher| {
-            bencher.iter_custom(|rounds| {
-                Duration::from_secs_f64(rounds as f64 / kernel.peak_gflops(1))
-            });
-        });
-    }
-    group.finish();
+criterion_group! {
+    name = benches;
+    config = per_second("GFLOP/s", 1e9);
+    targets = packing, products
 }
-
-criterion_group!(benches, peak, products, sums, packing);
 criterion_main!(benches);

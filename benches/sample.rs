@@ -1,13 +1,16 @@
 //! Generation, in characters a second: N texts at once, a character of each per step.
 
+mod rate;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use karenina::math::matmul::Storage;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::sample::{Generator, Picker};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
+use rate::{Rate, per_second};
 
-fn sample(c: &mut Criterion) {
+fn sample(c: &mut Criterion<Rate>) {
     let mut group = c.benchmark_group("sample");
     let sizes = [(128, 1), (512, 1), (512, 16)];
     let cases = sizes.into_iter().flat_map(|sizes| Storage::ALL.map(|weights| (sizes, weights)));
@@ -35,5 +38,9 @@ fn sample(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, sample);
+criterion_group! {
+    name = benches;
+    config = per_second("characters/s", 1.0);
+    targets = sample
+}
 criterion_main!(benches);

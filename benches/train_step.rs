@@ -2,14 +2,17 @@
 //!
 //! Operations of a step: 6·B·T·(4H² + (L−1)·8H² + H·V).
 
+mod rate;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use karenina::text::corpus::Corpus;
 use karenina::train::{TrainConfig, Trainer};
+use rate::{Rate, per_second};
 
 /// H, B, T.
 const SIZES: [[usize; 3]; 4] = [[128, 50, 50], [256, 50, 50], [512, 100, 100], [1024, 50, 50]];
 
-fn train_step(c: &mut Criterion) {
+fn train_step(c: &mut Criterion<Rate>) {
     let corpus = Corpus::embedded();
     let mut group = c.benchmark_group("train_step");
     group.sample_size(10);
@@ -28,5 +31,9 @@ fn train_step(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, train_step);
+criterion_group! {
+    name = benches;
+    config = per_second("characters/s", 1.0);
+    targets = train_step
+}
 criterion_main!(benches);

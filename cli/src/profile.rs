@@ -1,7 +1,7 @@
 //! `karenina profile`.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -14,12 +14,13 @@ use karenina::train::{TrainConfig, Workers};
 use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
-use super::output::{output_error, print_json};
+use super::output::{is_standard_output, note, output_error, print_json, write_file};
+use super::pages;
 use super::settings::{Sizes, demand};
 use super::table::{Table, dim, is_coloured, plain};
 
 /// On a quiet machine the median step takes no longer than this many of the fastest.
-const BUSY: f64 = 1.15;
+pub const BUSY: f64 = 1.15;
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]
@@ -39,6 +40,10 @@ pub struct Profile {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
+    /// Write an HTML page that shows each phase under the machine's roofline, which is replaced if it exists;
+    /// `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Measure nothing, but put two files that --json has written side by side
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, exclusive = true)]
     compare: Option<Vec<PathBuf>>,
@@ -52,6 +57,7 @@ impl Profile {
         }
         let read = |ranks: &Ranks| {
             demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
+            self.demand_one_output()?;
             TrainConfig::preset(&self.preset)?;
             self.texts.read_on(ranks)
         };
@@ -61,11 +67,41 @@ impl Profile {
     fn lead(&self, workers: &Workers, corpus: &Corpus) -> Result<ExitCode> {
         let config = self.sizes.on_top_of(TrainConfig::preset(&self.preset)?);
         let measured = Measured::measure(corpus, config, workers, self.steps)?;
-        match self.json {
-            true => print_json(&measured)?,
-            false => print(&measured, &mut io::stdout().lock()).map_err(output_error)?,
+        // Printed first, so that a page that cannot be written loses no measurement.
+        if self.json {
+            print_json(&measured)?;
+        }
+        match &self.html {
+            Some(path) => self.write_page(&measured, path)?,
+            None if self.json => (),
+            None => print(&measured, &mut io::stdout().lock()).map_err(output_error)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// A page and JSON cannot both go to standard output.
+    fn demand_one_output(&self) -> Result<()> {
+        let page = self.html.as_deref().filter(|page| self.json && is_standard_output(page));
+        let found = page.unwrap_or(Path::new("")).display();
+        demand(page.is_none(), "--html", found, "a file, since --json has standard output")
+    }
+
+    /// Writes the page and says where it is.
+    fn write_page(&self, measured: &Measured, path: &Path) -> Result<()> {
+        let page = pages::profile(measured);
+        write_file(path, page.as_bytes())?;
+        let line = format!(
+            "{}: {} kB, {:.1} ms a step, {:.1} % of the peak",
+            path.display(),
+            page.len().div_ceil(1000),
+            1e3 * measured.step_seconds,
+            100.0 * measured.fraction_of_peak,
+        );
+        match self.json || is_standard_output(path) {
+            true => note(&line),
+            false => writeln!(io::stdout(), "{line}").map_err(output_error)?,
+        }
+        Ok(())
     }
 }
 

@@ -95,9 +95,17 @@ pub struct PhaseProfile {
     pub gflops: f64,
     /// `gflops` / the peak.
     pub fraction_of_peak: f64,
+    /// 10⁹ bytes that its matrix products have to read, at least: see [`bytes`]. 0 if it has none.
+    #[serde(default)] // older files do not have it
+    pub gigabytes: f64,
 }
 
 impl PhaseProfile {
+    /// Operations of its matrix products for each byte that they have to read; none without products.
+    pub fn operations_per_byte(&self) -> Option<f64> {
+        (self.gigabytes > 0.0).then(|| self.gflop / self.gigabytes)
+    }
+
     /// Seconds that this phase takes beyond those that its matrix products would take at the peak.
     pub fn loss(&self, peak_gflops: f64) -> f64 {
         self.seconds - self.gflop / peak_gflops
@@ -105,7 +113,7 @@ impl PhaseProfile {
 }
 
 impl Profile {
-    /// The whole step as if it were one phase.
+    /// The whole step as if it were one phase; its operations are those of all ranks, its bytes those of the first.
     pub fn whole_step(&self) -> PhaseProfile {
         PhaseProfile {
             name: "the step".into(),
@@ -115,6 +123,7 @@ impl Profile {
             gflop: self.step_gflop,
             gflops: self.gflops,
             fraction_of_peak: self.fraction_of_peak,
+            gigabytes: self.phases.iter().map(|phase| phase.gigabytes).sum(),
         }
     }
 
@@ -281,22 +290,24 @@ impl TimedStep {
 /// The phases that occurred, and in the end what they leave unexplained.
 fn phases(step: &TimedStep, trainer: &Trainer, peak_gflops: f64) -> Vec<PhaseProfile> {
     let (config, sizes) = (trainer.config(), trainer.sizes());
-    let profile = |name: &str, calls, seconds: f64, gflop| {
+    let profile = |name: &str, calls, seconds: f64, gflop, gigabytes| {
         let gflops = if gflop > 0.0 { gflop / seconds } else { 0.0 };
         let (share, fraction_of_peak) = (seconds / step.seconds, gflops / peak_gflops);
         let name = name.into();
-        PhaseProfile { name, calls, seconds, share, gflop, gflops, fraction_of_peak }
+        PhaseProfile { name, calls, seconds, share, gflop, gflops, fraction_of_peak, gigabytes }
     };
     let seen = Phase::ALL.into_iter().filter(|&phase| step.watch.calls(phase) > 0);
     let mut phases: Vec<_> = seen
         .map(|phase| {
             let seconds = step.wall_seconds(phase, trainer.shards_at_once());
-            let gflop = flop(phase, sizes, trainer.rows() * config.unroll) / 1e9;
-            profile(phase.name(), step.watch.calls(phase), seconds, gflop)
+            let (calls, positions) = (step.watch.calls(phase), trainer.rows() * config.unroll);
+            let gflop = flop(phase, sizes, positions) / 1e9;
+            let gigabytes = bytes(phase, sizes, positions, calls) / 1e9;
+            profile(phase.name(), calls, seconds, gflop, gigabytes)
         })
         .collect();
     let explained: f64 = phases.iter().map(|phase| phase.seconds).sum();
-    phases.push(profile("other", 0, step.seconds - explained, 0.0));
+    phases.push(profile("other", 0, step.seconds - explained, 0.0, 0.0));
     phases
 }
 
@@ -315,6 +326,25 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
         Phase::ParameterGradients => input + recurrent + projection,
         _ => 0.0,
     }
+}
+
+/// Bytes that a phase's matrix products have to read on `positions` = B·T characters in so many `calls`, at least:
+/// in each call every number of C ← C + A·B once, in dW every number of X and dZ once. What a call
+/// reads again, copies or writes is not counted, nor is it asked from where the bytes come.
+pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
+    let [n, v, h, l] =
+        [positions, sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as f64);
+    let calls = calls as f64;
+    // The weights in each call; a row of H and one of 4H (or V) numbers for each position.
+    let numbers = match phase {
+        Phase::InputMatmul | Phase::InputBackward => calls * 4.0 * h * h + (l - 1.0) * n * 5.0 * h,
+        Phase::RecurrentMatmul | Phase::RecurrentBackward => calls * 4.0 * h * h + l * n * 5.0 * h,
+        Phase::Projection | Phase::ProjectionBackward => calls * h * v + n * (h + v),
+        // dZ and h of every layer, x above the first, where dZ is read once more; y and dlogits.
+        Phase::ParameterGradients => n * (l * 5.0 * h + (l - 1.0) * h + 4.0 * h) + n * (h + v),
+        _ => 0.0,
+    };
+    size_of::<f32>() as f64 * numbers
 }
 
 /// Characters a second of one text that is written as `karenina sample` writes it, for each of

@@ -159,7 +159,7 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
 }
 
 /// A tick's number, as short as it can be.
-fn label(tick: f64) -> String {
+pub fn label(tick: f64) -> String {
     match tick.abs() {
         0.0 => "0".into(),
         x if !(1e-3..1e6).contains(&x) => format!("{tick:.0e}"),

@@ -1,5 +1,7 @@
 //! Pieces of a page. Whatever comes from a text or a file's name goes through [`escape`] or [`shown`].
 
+use std::fmt::Display;
+
 use crate::output::printable;
 
 /// `text` as HTML: [`printable`], with the characters that mean something there replaced.
@@ -27,6 +29,34 @@ pub fn section(id: &str, title: &str, note: &str, body: &str) -> String {
 /// A figure with its caption above it.
 pub fn figure(caption: &str, body: &str) -> String {
     format!("<figure>\n<figcaption>{caption}</figcaption>\n{body}\n</figure>\n")
+}
+
+/// A section with one table, which scrolls by itself where the screen is narrow. Its rows are made of [`cell`]s.
+pub fn table<H: AsRef<str>>(
+    title: &str,
+    note: &str,
+    heads: &[H],
+    rows: impl Iterator<Item = String>,
+) -> String {
+    let head: String =
+        heads.iter().map(|h| format!("<th scope=\"col\">{}</th>", h.as_ref())).collect();
+    let rows: String = rows.map(|row| format!("<tr>{row}</tr>\n")).collect();
+    let id = title.to_lowercase().replace(' ', "-").replace(':', "");
+    let body = format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n\
+         <table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
+    );
+    section(&id, title, note, &body)
+}
+
+/// A cell of a table.
+pub fn cell(text: impl Display) -> String {
+    format!("<td>{text}</td>")
+}
+
+/// The cell that names its row.
+pub fn name(text: &str) -> String {
+    format!("<th scope=\"row\">{text}</th>")
 }
 
 #[cfg(test)]

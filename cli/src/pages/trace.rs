@@ -3,7 +3,7 @@
 
 use karenina::study::trace::{LayerStep, Step, Trace, significant, visible};
 
-use super::html::{escape, section};
+use super::html::{cell, escape, name, table};
 use super::page;
 
 /// The page about a trace.
@@ -31,32 +31,6 @@ pub fn trace(trace: &Trace) -> String {
         body += &equations(trace);
     }
     page(&title, &header, &body)
-}
-
-/// A section with one table, which scrolls by itself where the screen is narrow. Its rows are made of [`cell`]s.
-fn table<H: AsRef<str>>(
-    title: &str,
-    note: &str,
-    heads: &[H],
-    rows: impl Iterator<Item = String>,
-) -> String {
-    let head: String =
-        heads.iter().map(|h| format!("<th scope=\"col\">{}</th>", h.as_ref())).collect();
-    let rows: String = rows.map(|row| format!("<tr>{row}</tr>\n")).collect();
-    let id = title.to_lowercase().replace(' ', "-").replace(':', "");
-    let body = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n\
-         <table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
-    );
-    section(&id, title, note, &body)
-}
-
-fn cell(text: impl std::fmt::Display) -> String {
-    format!("<td>{text}</td>")
-}
-
-fn name(text: &str) -> String {
-    format!("<th scope=\"row\">{text}</th>")
 }
 
 /// A number on a background whose strength is `share`, 0 to 1. At most 60 % of the colour, so that it can be read.

@@ -14,6 +14,7 @@ mod minutes;
 #[cfg(unix)]
 mod output;
 mod profile;
+mod profile_browser;
 mod report;
 mod report_browser;
 mod report_support;

@@ -9,7 +9,7 @@ use karenina::math::matmul::Kernel;
 use karenina::math::stopwatch::Phase;
 use karenina::model::Sizes;
 use karenina::study::plan::Plan;
-use karenina::study::profile::{Profile, flop};
+use karenina::study::profile::{Profile, bytes, flop};
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
@@ -75,6 +75,36 @@ fn the_phases_compute_what_a_step_computes() {
     let sum: f64 = Phase::ALL.into_iter().map(|phase| flop(phase, sizes, 10_000)).sum();
     assert_eq!(sum, sizes.flop(10_000));
     assert_eq!((sum / 1e8).round(), 1935.0);
+}
+
+#[test]
+fn a_product_reads_each_number_once_in_a_call() {
+    let sizes = Sizes { vocabulary: 155, hidden: 512, layers: 2 };
+    let (positions, unroll, shards) = (10_000, 100, 2);
+    // dZ and h of two layers, y of the lower one, dZ of the lower one again; y and dlogits.
+    let sums = 4 * positions * (2 * (2048 + 512) + 512 + 2048 + 512 + 155);
+    let weights = 4 * 512 * 2048;
+    let recurrent = 2 * unroll * (shards * weights + 4 * 100 * (512 + 2048));
+    let input = unroll * (shards * weights + 4 * 100 * (512 + 2048));
+    let projection = shards * 4 * 512 * 155 + 4 * positions * (512 + 155);
+    let calls = |phase| match phase {
+        Phase::RecurrentMatmul | Phase::RecurrentBackward => 2 * unroll * shards,
+        Phase::InputMatmul | Phase::InputBackward => unroll * shards,
+        Phase::Projection | Phase::ProjectionBackward => shards,
+        _ => 1,
+    };
+    for phase in Phase::ALL {
+        let expected = match phase {
+            Phase::RecurrentMatmul | Phase::RecurrentBackward => recurrent,
+            Phase::InputMatmul | Phase::InputBackward => input,
+            Phase::Projection | Phase::ProjectionBackward => projection,
+            Phase::ParameterGradients => sums,
+            _ => 0,
+        };
+        let found = bytes(phase, sizes, positions, calls(phase) as u64);
+        assert_eq!(found, expected as f64, "{phase:?}");
+        assert_eq!(found > 0.0, flop(phase, sizes, positions) > 0.0, "{phase:?}");
+    }
 }
 
 #[test]
@@ -228,6 +258,13 @@ fn two_profiles_stand_side_by_side() {
     let screen = String::from_utf8(compare("a.json", "c.json").stdout).unwrap();
     assert!(screen.contains("sizes differ"), "{screen}");
 
+    // A file of a version that counted no bytes.
+    for phase in slower["phases"].as_array_mut().unwrap() {
+        phase.as_object_mut().unwrap().remove("gigabytes").unwrap();
+    }
+    fs::write(folder.path().join("b.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
+    assert!(compare("a.json", "b.json").status.success());
+
     fs::write(folder.path().join("d.json"), "{}").unwrap();
     for bad in ["d.json", "e.json"] {
         let output = compare("a.json", bad);
@@ -236,4 +273,70 @@ fn two_profiles_stand_side_by_side() {
         assert!(message.contains(bad) && message.lines().count() == 1, "{message}");
     }
     assert_eq!(command::run(folder.path(), "profile --compare a.json").status.code(), Some(2));
+}
+
+const TINY: &str = "profile --hidden 8 --batch 4 --unroll 4 --threads 1 --steps 3";
+
+#[test]
+fn the_page_has_the_numbers_of_the_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = command::succeed(folder.path(), &format!("{TINY} --json --html page.html"));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(command::errors(&output).contains("page.html: "), "where it is");
+    let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
+    let (_, table) = page.split_once("<section id=\"phases\"").unwrap();
+    for phase in json["phases"].as_array().unwrap() {
+        let number = |key: &str| phase[key].as_f64().unwrap();
+        let ms = format!("{:.2}", 1e3 * number("seconds"));
+        let mut cells = vec![ms.clone(), format!("{:.1} %", 100.0 * number("share"))];
+        let name = phase["name"].as_str().unwrap();
+        if number("gflop") > 0.0 {
+            let intensity = number("gflop") / number("gigabytes");
+            cells.push(format!("{:.2}", number("gflop")));
+            cells.push(format!("{:.1}", number("gflops")));
+            cells.push(format!("{:.1} %", 100.0 * number("fraction_of_peak")));
+            cells.push(format!("{:.1}", 1e3 * number("gigabytes")));
+            cells.push(format!("{intensity:.1}"));
+            let circle = format!(
+                "<title>{name}: {intensity:.1} operations a byte, {:.1} GFLOP/s, ",
+                number("gflops")
+            );
+            assert!(page.contains(&circle), "{circle}");
+        }
+        let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+        let (_, row) = table.split_once(&format!("<th scope=\"row\">{name}</th>")).unwrap();
+        let row = row.split_once("</tr>").unwrap().0;
+        assert!(row.contains(&cells), "{name}: {cells} in {row}");
+        assert!(page.contains(&format!("{name} {ms} ms, ")), "{name} in the words for the bars");
+    }
+    let peak = format!("peak {:.1} GFLOP/s", json["peak_gflops"].as_f64().unwrap());
+    assert!(page.contains(&peak), "{peak}");
+    for key in ["cache_gigabytes_per_second", "memory_gigabytes_per_second"] {
+        let slope = format!("{:.1} GB/s", json["bandwidth"][key].as_f64().unwrap());
+        assert!(page.contains(&slope), "{slope}");
+    }
+    for foreign in ["<script", "http:", "https:", "url(", "@import", "src=", "NaN", "inf "] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_a_sentence_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("there")).unwrap();
+    let output = command::run(folder.path(), &format!("{TINY} --json --html there"));
+    let message = command::errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("cannot write there: it is a folder"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+    let measured: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(measured["peak_gflops"].as_f64().unwrap() > 0.0, "what was measured is not lost");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing temporary is left");
+
+    let wrong = ["--json --html -", "--html page.html --compare a b"];
+    for arguments in wrong {
+        let output = command::run(folder.path(), &format!("profile {arguments}"));
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {}", command::errors(&output));
+        assert_eq!(output.stdout, b"", "{arguments}");
+    }
 }
