@@ -20,7 +20,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
 use karenina::math::matmul::{
-    Element, Kernel, Packed, Rows, Storage, accumulate_transposed, multiply_together,
+    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed, multiply_together,
 };
 use karenina::math::sums::{Pieces, default_groups};
 use karenina::math::team::{MOST_MEMBERS, Team};
@@ -121,7 +121,7 @@ fn rows_each(team: &Team, m: usize, weights: usize) -> Option<usize> {
 /// C ← C + A·B by the members of a team.
 fn ours(team: &mut Team, a: ArrayView2<f32>, b: &Packed, mut c: ArrayViewMut2<f32>) {
     let Some(rows) = rows_each(team, a.nrows(), b.rows() * b.columns()) else {
-        return multiply_together(team, a, b, c);
+        return multiply_together(team, Start::C, a, b, c);
     };
     let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
     team.each(parts, |(a, c)| f32::multiply(a, b, c));
