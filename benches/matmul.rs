@@ -53,7 +53,7 @@ fn products(criterion: &mut Criterion) {
         let shape = format!("{m}x{k}x{n}");
         let (a, b, mut c) = (numbers(m, k), numbers(k, n), Array2::zeros((m, n)));
         group.throughput(Throughput::Elements(2 * (m * k * n) as u64));
-        // B in 16 bits pays where reading it is all that counts.
+        // B in fewer bits pays where reading it is all that counts.
         let storages = if m == 1 { &Storage::ALL[..] } else { &[Storage::F32] };
         for (kernel, &storage) in
             Kernel::available().flat_map(|k| storages.iter().map(move |s| (k, s)))

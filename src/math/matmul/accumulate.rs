@@ -191,6 +191,7 @@ impl Levels {
                 a,
                 b: b.as_slice().as_ptr(),
                 panel_stride: x.len() * kernel.panel,
+                scales: std::ptr::null(),
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,
                 next_c: c.at(ms.end, 0),

@@ -69,6 +69,7 @@ pub(super) fn multiply<W: Copy>(
                     a: A::ByRows(a_block),
                     b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
+                    scales: b.scales().wrapping_add(first),
                     c: c_start.wrapping_add(rows.start * c_stride),
                     c_stride,
                     next_c: c_start.wrapping_add(rows.end * c_stride),
@@ -149,6 +150,8 @@ pub(super) struct Block<'a, W: 'static> {
     pub(super) a: A,
     pub(super) b: *const W,
     pub(super) panel_stride: usize,
+    /// The scale of each column, where B is stored with scales.
+    pub(super) scales: *const f32,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
     /// C of the next block.
@@ -192,6 +195,7 @@ impl<W: Copy> Block<'_, W> {
                     a,
                     b,
                     panel_stride: self.panel_stride,
+                    scales: self.scales.wrapping_add(column),
                     c: self.c.wrapping_add(row + column),
                     c_stride: self.c_stride,
                     next_c: next_c.wrapping_add(row),
