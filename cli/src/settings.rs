@@ -56,7 +56,7 @@ impl Sizes {
 /// How many threads compute.
 #[derive(Args)]
 pub struct ThreadsArg {
-    /// Threads to use [default: all cores]
+    /// Threads to use [default: one for each physical core that the process may run on]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
 }
