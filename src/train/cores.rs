@@ -16,12 +16,16 @@ pub(super) fn physical_cores() -> usize {
     cores.map_or(processors, |cores| cores.clamp(1, processors))
 }
 
-/// The machine's cores, where it is not Linux.
+/// Linux has told already, or cannot.
+#[cfg(target_os = "linux")]
 fn of_another_system() -> Option<usize> {
-    #[cfg(not(target_os = "linux"))]
-    return Some(num_cpus::get_physical());
-    #[cfg(target_os = "linux")]
     None
+}
+
+/// The machine's cores.
+#[cfg(not(target_os = "linux"))]
+fn of_another_system() -> Option<usize> {
+    Some(num_cpus::get_physical())
 }
 
 /// Cores among the processors that the affinity mask allows, as Linux tells by files below `root`, so that a test can
