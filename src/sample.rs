@@ -134,8 +134,8 @@ fn likeliest<R: Real>(logits: ArrayView1<R>) -> u32 {
 
 /// A network that reads and writes `rows` texts at once, a character each per step.
 ///
-/// It is the training forward pass with T = 1 and no dropout: the same bits. With 16-bit [`Storage`] they are
-/// the bits of the network whose parameters are [rounded](Parameters::rounded).
+/// It is the training forward pass with T = 1 and no dropout: the same bits. With weights in a smaller
+/// [`Storage`] they are the bits of the network whose parameters are [rounded](Parameters::rounded).
 ///
 /// ```
 /// use karenina::model::{Initialisation, Parameters, Sizes};

@@ -104,6 +104,7 @@ fn speeds([a, b]: &[Profile; 2]) -> Table {
             ("training, characters/s", p.characters_per_second),
             ("writing, characters/s", p.sample_characters_per_second),
             ("writing in f16, characters/s", p.sample_characters_per_second_f16),
+            ("writing in i8, characters/s", p.sample_characters_per_second_i8),
             ("peak, GFLOP/s", p.peak_gflops),
             ("last cache, GB/s", p.bandwidth.cache_gigabytes_per_second),
             ("memory, GB/s", p.bandwidth.memory_gigabytes_per_second),

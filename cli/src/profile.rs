@@ -152,12 +152,13 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "\ntraining {:.0} characters/s; reading the clock took {:.2} % of the step\n\
-         writing {:.0} characters/s; with weights in f16 {:.0}, in bf16 {:.0}",
+         writing {:.0} characters/s; with weights in f16 {:.0}, in bf16 {:.0}, in i8 {:.0}",
         p.characters_per_second,
         100.0 * p.clock_share,
         p.sample_characters_per_second,
         p.sample_characters_per_second_f16,
         p.sample_characters_per_second_bf16,
+        p.sample_characters_per_second_i8,
     )?;
     if let Some(bytes) = p.peak_rss_bytes {
         writeln!(out, "most memory while training: {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;

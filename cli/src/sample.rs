@@ -289,3 +289,55 @@ pub fn short_sample(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use karenina::model::{Initialisation, Parameters, Sizes};
+
+    use super::*;
+
+    /// What was written, and how much of it at most before it was passed on.
+    #[derive(Default)]
+    struct Passed {
+        written: Vec<u8>,
+        passed: usize,
+        most: usize,
+    }
+
+    impl Write for Passed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.written.extend_from_slice(bytes);
+            self.most = self.most.max(self.written.len() - self.passed);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.passed = self.written.len();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_text_is_passed_on_character_by_character() {
+        let vocabulary = Vocabulary::from_sorted(vec!['a', 'ж', '😀']).unwrap();
+        let sizes = Sizes { vocabulary: 3, hidden: 4, layers: 1 };
+        let mut rng = Pcg64::seed_from_u64(0);
+        let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+        let mut generator = Generator::new(&parameters, 1);
+        generator.read(&[0]);
+        let writer = Writer {
+            vocabulary: &vocabulary,
+            picker: Picker::default(),
+            prime: None,
+            length: 1000,
+            stop: None,
+            samples: 1,
+            seed: 0,
+        };
+        let mut out = Passed::default();
+        writer.write(&mut generator, 0, &mut out).unwrap();
+        let text = String::from_utf8(out.written).unwrap();
+        assert_eq!((text.chars().count(), out.most), (1001, '😀'.len_utf8()));
+        assert_eq!(out.passed, text.len());
+    }
+}

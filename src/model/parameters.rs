@@ -272,7 +272,7 @@ fn matrix<R>(numbers: &[R], columns: usize) -> ArrayView2<'_, R> {
 }
 
 /// [`matrix`] for writing.
-fn matrix_mut<R>(numbers: &mut [R], columns: usize) -> ArrayViewMut2<'_, R> {
+pub(super) fn matrix_mut<R>(numbers: &mut [R], columns: usize) -> ArrayViewMut2<'_, R> {
     let rows = numbers.len() / columns;
     ArrayViewMut2::from_shape((rows, columns), numbers).expect("whole rows")
 }

@@ -1,11 +1,11 @@
-//! Parameters as a network with 16-bit weights has them.
+//! Parameters as a network with weights in 16 or 8 bits has them.
 
 use crate::error::{Error, Result};
 use crate::math::matmul::Storage;
-use crate::model::parameters::{Parameters, Sizes, Tensor};
+use crate::model::parameters::{Parameters, Sizes, Tensor, matrix_mut};
 
 impl Sizes {
-    /// The matrices that are multiplied, and so may be stored in 16 bits: all but the W_ih of the first
+    /// The matrices that are multiplied, and so may be stored in fewer bits: all but the W_ih of the first
     /// layer, whose rows are gathered.
     fn multiplied(&self) -> impl Iterator<Item = Tensor> {
         self.tensors().skip(1).filter(|tensor| tensor.shape.len() == 2)
@@ -20,27 +20,27 @@ impl Parameters<f32> {
     /// Those of [`Parameters::require_range`].
     pub fn rounded(mut self, storage: Storage) -> Result<Self> {
         self.require_range(storage)?;
-        for w in self.sizes().multiplied() {
-            self.numbers_mut()[w.range].iter_mut().for_each(|x| *x = storage.round(*x));
+        for Tensor { range, shape, .. } in self.sizes().multiplied() {
+            storage.round(matrix_mut(&mut self.numbers_mut()[range], shape[1]));
         }
         Ok(self)
     }
 
-    /// Checks that no weight that [`Parameters::rounded`] rounds becomes infinite.
+    /// Checks that no weight that [`Parameters::rounded`] rounds becomes infinite, nor in `i8` NaN.
     ///
     /// # Errors
     /// [`Error::Setting`] with the first weight that does.
     pub fn require_range(&self, storage: Storage) -> Result<()> {
         for Tensor { name, range, .. } in self.sizes().multiplied() {
-            let beyond = |x: &&f32| x.is_finite() && !storage.round(**x).is_finite();
-            if let Some(weight) = self.numbers()[range].iter().find(beyond) {
-                let wider = if storage == Storage::F16 { "f32 or bf16" } else { "f32" };
-                let largest = storage.largest();
-                let expected = format!(
-                    "{wider}, since {name} has a weight of {weight:?} and {storage} ends at {largest:?}"
-                );
-                return Err(Error::setting("weights", storage, expected));
-            }
+            let mut weights = self.numbers()[range].iter().copied();
+            let Some(weight) = weights.find(|&x| !storage.holds(x)) else { continue };
+            let (wider, why) = match storage {
+                Storage::I8 => ("f32, f16 or bf16", "i8 holds finite numbers alone".into()),
+                Storage::F16 => ("f32 or bf16", format!("f16 ends at {:?}", storage.largest())),
+                _ => ("f32", format!("{storage} ends at {:?}", storage.largest())),
+            };
+            let expected = format!("{wider}, since {name} has a weight of {weight:?} and {why}");
+            return Err(Error::setting("weights", storage, expected));
         }
         Ok(())
     }

@@ -68,6 +68,9 @@ pub struct Profile {
     pub sample_characters_per_second_f16: f64,
     /// The same with weights stored in `bf16`.
     pub sample_characters_per_second_bf16: f64,
+    /// The same with weights stored in `i8`.
+    #[serde(default)] // older files do not have it
+    pub sample_characters_per_second_i8: f64,
     /// The most memory that the process had at once while it trained, where the system tells.
     pub peak_rss_bytes: Option<u64>,
     /// Speed of reading memory.
@@ -162,12 +165,14 @@ impl Profile {
         }
         let peak_rss_bytes = memory::peak();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let [f32_speed, f16_speed, bf16_speed] = writing_speeds(trainer.parameters(), threads)?;
+        let [f32_speed, f16_speed, bf16_speed, i8_speed] =
+            writing_speeds(trainer.parameters(), threads)?;
         let bandwidth = Bandwidth::measure(at_once);
         let profile = Self {
             sample_characters_per_second: f32_speed,
             sample_characters_per_second_f16: f16_speed,
             sample_characters_per_second_bf16: bf16_speed,
+            sample_characters_per_second_i8: i8_speed,
             peak_rss_bytes,
             bandwidth,
             steps: measured.len(),
@@ -204,6 +209,7 @@ impl Profile {
             sample_characters_per_second: 0.0,
             sample_characters_per_second_f16: 0.0,
             sample_characters_per_second_bf16: 0.0,
+            sample_characters_per_second_i8: 0.0,
             peak_rss_bytes: None,
             bandwidth: Bandwidth::default(),
             clock_share: step.clock_share(trainer.shards_at_once()),
@@ -212,7 +218,7 @@ impl Profile {
     }
 }
 
-/// Asks for what is allocated after the steps: the three that write, then the arrays that are read.
+/// Asks for what is allocated after the steps: the four that write, then the arrays that are read.
 fn require_the_rest(sizes: Sizes) -> Result<()> {
     let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Storage::ALL.len() as u64);
     let what = format!("the profile of {} x {} cells", sizes.layers, sizes.hidden);
@@ -349,7 +355,10 @@ pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
 
 /// Characters a second of one text that is written as `karenina sample` writes it, for each of
 /// [`Storage::ALL`]; the best of some rounds of a fifth of a second, in turns.
-fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 3]> {
+fn writing_speeds(
+    parameters: &Parameters<f32>,
+    threads: usize,
+) -> Result<[f64; Storage::ALL.len()]> {
     const ROUNDS: usize = 5;
     const ROUND: Duration = Duration::from_millis(200);
     let mut generators = Vec::new();
@@ -365,7 +374,7 @@ fn writing_speeds(parameters: &Parameters<f32>, threads: usize) -> Result<[f64; 
         }
         f64::from(count) / start.elapsed().as_secs_f64()
     };
-    let mut best = [0.0_f64; 3];
+    let mut best = [0.0_f64; Storage::ALL.len()];
     for _ in 0..ROUNDS {
         for (best, generator) in best.iter_mut().zip(&mut generators) {
             *best = best.max(round(generator));

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod config;
+mod cores;
 mod files;
 mod follow;
 mod identity;

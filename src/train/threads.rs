@@ -1,20 +1,20 @@
 //! The threads that a network computes on. Results do not depend on their number.
 
-use std::thread::available_parallelism;
-
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
+use crate::train::cores::physical_cores;
 
 /// More threads than this no batch can keep busy, and few systems start as many.
 const MAX_THREADS: usize = 1024;
 
-/// As many threads as were `asked` for, or else as the machine offers.
+/// As many threads as were `asked` for, or else one for each core that the process may use: within its affinity mask
+/// and the limits of its control groups, where siblings (SMT) count once.
 ///
 /// # Errors
 /// [`Error::Setting`] for 0 or more than 1,024 threads.
 pub fn thread_count(asked: Option<usize>) -> Result<usize> {
-    let threads = asked.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let threads = asked.unwrap_or_else(physical_cores);
     match threads {
         1..=MAX_THREADS => Ok(threads),
         _ => Err(refused(threads, format!("from 1 to {MAX_THREADS}"))),

@@ -63,7 +63,8 @@ fn check_stored(
     packed.pack(Array2::from_elem((k, n), f32::NAN).view());
     let turned = b.t().to_owned();
     packed.pack(if transposed { turned.t() } else { b.view() });
-    let rounded = b.mapv(|x| storage.round(x));
+    let mut rounded = b;
+    storage.round(rounded.view_mut());
     let bias = random(1, n, seed + 3).into_raw_vec_and_offset().0;
     let broadcast = Array2::from_shape_fn((m, n), |(_, column)| bias[column]);
     let mut around_c = Array2::from_elem((m + 2, n + 5), f32::NAN);
@@ -155,18 +156,72 @@ fn every_number_of_16_bits_is_widened_exactly() {
     check_every_number(Storage::Bf16, |bits| bf16::from_bits(bits).to_f32());
 }
 
+/// In columns whose scale is a power of two, every whole number comes out of a product as it went in.
+#[test]
+fn every_number_of_8_bits_is_widened_and_scaled_exactly() {
+    let scales = [f32::MIN_POSITIVE, 2.0_f32.powi(-9), 1.0, 2.0_f32.powi(120)];
+    let one_hot = Array2::eye(255);
+    for kernel in Kernel::available() {
+        let b = Array2::from_shape_fn((255, 70), |(q, n)| (q as f32 - 127.0) * scales[n % 4]);
+        let mut packed = Packed::zeros_for(kernel, 255, 70, Storage::I8);
+        packed.pack(b.view());
+        let mut c = Array2::zeros((255, 70));
+        f32::multiply(one_hot.view(), &packed, c.view_mut());
+        assert_eq!(bits(&c), bits(&b), "{}", kernel.name());
+    }
+}
+
+/// As in [`check_stored`], with columns of very different sizes.
+#[test]
+fn columns_of_any_size_equal_the_naive_loop() {
+    let sizes = [0.0, 1e-45, 3e-41, 1e-37, 1e-3, 1.0, 1e20, 1e37];
+    let a = random(3, 40, 6);
+    let mut b = random(40, 77, 7);
+    b.indexed_iter_mut().for_each(|((_, n), x)| *x *= sizes[n % sizes.len()]);
+    let mut rounded = b.clone();
+    Storage::I8.round(rounded.view_mut());
+    assert!(rounded.iter().all(|x| *x == 0.0 || x.is_normal()));
+    for kernel in Kernel::available() {
+        let mut packed = Packed::zeros_for(kernel, 40, 77, Storage::I8);
+        packed.pack(b.view());
+        let (mut found, mut expected) = (random(3, 77, 8), random(3, 77, 8));
+        f32::multiply(a.view(), &packed, found.view_mut());
+        naive(kernel, a.view(), rounded.view(), &mut expected);
+        assert_eq!(bits(&found), bits(&expected), "{}", kernel.name());
+    }
+}
+
+#[test]
+fn a_column_that_8_bits_cannot_hold_is_nan_and_no_other() {
+    for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        for kernel in Kernel::available() {
+            let mut b = random(5, 40, 9);
+            b[[3, 37]] = wrong;
+            let mut packed = Packed::zeros_for(kernel, 5, 40, Storage::I8);
+            packed.pack(b.view());
+            let mut c = Array2::zeros((2, 40));
+            f32::multiply(random(2, 5, 10).view(), &packed, c.view_mut());
+            for ((_, n), x) in c.indexed_iter() {
+                assert_eq!(x.is_nan(), n == 37, "{}: {wrong} makes {x}", kernel.name());
+            }
+        }
+    }
+}
+
 #[test]
 fn all_fused_kernels_give_the_same_bits() {
     let (a, b) = (random(50, 300, 1), random(300, 155, 2));
-    let mut results = Kernel::available().filter(|kernel| kernel.is_fused()).map(|kernel| {
-        let mut packed = Packed::zeros_for(kernel, 300, 155, Storage::F32);
-        packed.pack(b.view());
-        let mut c = random(50, 155, 3);
-        f32::multiply(a.view(), &packed, c.view_mut());
-        bits(&c)
-    });
-    if let Some(first) = results.next() {
-        assert!(results.all(|other| other == first));
+    for storage in Storage::ALL {
+        let mut results = Kernel::available().filter(|kernel| kernel.is_fused()).map(|kernel| {
+            let mut packed = Packed::zeros_for(kernel, 300, 155, storage);
+            packed.pack(b.view());
+            let mut c = random(50, 155, 3);
+            f32::multiply(a.view(), &packed, c.view_mut());
+            bits(&c)
+        });
+        if let Some(first) = results.next() {
+            assert!(results.all(|other| other == first), "{storage}");
+        }
     }
 }
 

@@ -134,3 +134,21 @@ fn an_evaluation_and_a_list_are_json_too() {
     assert!(date.starts_with("20") && date.ends_with('Z') && date.len() == 20, "{date}");
     assert!(list[3]["error"].as_str().unwrap().contains("i99_l4.ckpt"));
 }
+
+#[test]
+fn weights_in_fewer_bits_are_evaluated_and_written_with() {
+    let folder = with_text();
+    succeed(folder.path(), &format!("{SMALL} --no-samples"));
+    let nats = |weights: &str| {
+        let words = format!("eval text --threads 1 --weights {weights} --json");
+        let found: Value = serde_json::from_slice(&succeed(folder.path(), &words).stdout).unwrap();
+        found["nats_per_character"].as_f64().unwrap()
+    };
+    let whole = nats("f32");
+    for weights in ["f16", "bf16", "i8"] {
+        let loss = (nats(weights) - whole).abs();
+        assert!(loss > 0.0 && loss < 0.01, "{weights}: {loss} nats");
+        let words = format!("sample --weights {weights} --length 50 --seed 1");
+        assert_eq!(succeed(folder.path(), &words).stdout.len(), 51, "{weights}");
+    }
+}

@@ -145,6 +145,18 @@ fn any_number_of_samples_takes_the_memory_of_a_round() {
     }
 }
 
+/// docs/performance.md has the figures of ten million characters.
+#[test]
+fn a_long_text_takes_no_more_memory_than_a_short_one() {
+    let folder = with_run();
+    for options in ["", " --weights i8 --stop never --prime-file text"] {
+        let of = |length| peak_of(folder.path(), &format!("sample --length {length}{options}"));
+        let (short, long) = (of(10_000), of(500_000));
+        let extra = long.saturating_sub(short);
+        assert!(extra < MIB / 4, "{options}: {short} bytes, {extra} more for the long text");
+    }
+}
+
 #[test]
 fn a_text_of_a_later_round_is_the_one_that_its_seed_alone_writes() {
     let folder = with_run();

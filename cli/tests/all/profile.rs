@@ -187,7 +187,7 @@ fn json_has_the_promised_keys() {
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let keys = "step_seconds step_gflop gflops peak_gflops fraction_of_peak characters_per_second \
                 sample_characters_per_second sample_characters_per_second_f16 \
-                sample_characters_per_second_bf16 threads";
+                sample_characters_per_second_bf16 sample_characters_per_second_i8 threads";
     for key in keys.split(' ') {
         assert!(json[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {json}");
     }

@@ -189,6 +189,7 @@ impl Levels {
                 a,
                 b: b.as_slice().as_ptr(),
                 panel_stride: panel_stride(kernel, x.len()),
+                scales: std::ptr::null(),
                 from: From::matrix(c.at(ms.start, 0), c.stride), // not read: these sums start at 0
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,

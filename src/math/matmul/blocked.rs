@@ -120,6 +120,7 @@ pub(super) fn multiply<W: Copy>(
                     a: A::ByRows(a_block),
                     b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
+                    scales: b.scales().wrapping_add(first),
                     from: match start {
                         Start::Zero if ks.start == 0 => From::everywhere(&ZEROS),
                         Start::Bias(row) if ks.start == 0 => From::row(row),
@@ -251,6 +252,8 @@ pub(super) struct Block<'a, W: 'static> {
     pub(super) a: A,
     pub(super) b: *const W,
     pub(super) panel_stride: usize,
+    /// The scale of each column, where B is stored with scales.
+    pub(super) scales: *const f32,
     pub(super) from: From,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
@@ -295,6 +298,7 @@ impl<W: Copy> Block<'_, W> {
                     a,
                     b,
                     panel_stride: self.panel_stride,
+                    scales: self.scales.wrapping_add(column),
                     from: self.from.at(tile.start, column),
                     from_stride: self.from.strides.0,
                     c: self.c.wrapping_add(row + column),

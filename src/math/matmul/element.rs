@@ -36,7 +36,7 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// C ← C + A·B.
     ///
     /// * `a` [M, K]: rows contiguous, any distance apart
-    /// * `b` [K, N], packed; its numbers, where stored in 16 bits, are widened as they are read
+    /// * `b` [K, N], packed; its numbers, where stored in fewer bits, are widened as they are read
     /// * `c` [M, N]: rows contiguous, any distance apart
     ///
     /// Runs in the calling thread; [`multiply_together`] shares the columns among several.
@@ -120,6 +120,7 @@ impl Element for f32 {
             Panels::Bf16(panels) => {
                 multiply(a, b, panels.as_slice(), &kernel.bf16, first, start, c)
             }
+            Panels::I8(panels, _) => multiply(a, b, panels.as_slice(), &kernel.i8, first, start, c),
         }
     }
 

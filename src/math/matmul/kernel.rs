@@ -38,6 +38,8 @@ pub struct Kernel {
     pub(super) f16: Tiles<f16>,
     /// Tiles where B is stored in [`bf16`].
     pub(super) bf16: Tiles<bf16>,
+    /// Tiles where B is stored in `i8`.
+    pub(super) i8: Tiles<i8>,
     /// Multiply-adds in registers alone.
     pub(super) spin: SpinFn,
 }

@@ -30,6 +30,7 @@ pub(super) static NEON: Kernel = {
         f32: tiles(F32_BY_COLUMNS),
         f16: tiles(&[]),
         bf16: tiles(&[]),
+        i8: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 4 },
     }
 };
@@ -69,12 +70,25 @@ impl Vector for float32x4_t {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
+        unsafe {
+            let whole = vmovl_s8(vld1_s8(from));
+            let lower = vmovl_s16(vget_low_s16(whole));
+            let upper = vmovl_high_s16(whole);
+            [vcvtq_f32_s32(lower), vcvtq_f32_s32(upper)]
+        }
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         unsafe { vld1q_dup_f32(from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         unsafe { vst1q_f32(to, self) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        unsafe { vmulq_f32(self, b) }
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {

@@ -1,19 +1,22 @@
 //! Memory in the kernels' order: aligned to cache lines, B cut into panels.
 
 use half::{bf16, f16};
-use ndarray::{ArrayView2, Axis, s};
+use ndarray::{ArrayView1, ArrayView2, Axis, s};
 use rayon::prelude::*;
 
 use super::kernel::Kernel;
-use super::stored::{Storage, Stored};
+use super::stored::{Storage, Stored, column_scale};
 
-/// A cache line of 16-bit numbers or two of `f32`: what a [`Vec`] of them is aligned to.
+/// Whole cache lines of any type of number: what a [`Vec`] of them is aligned to.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line<R>([R; LINE]);
 
-/// Numbers in a [`Line`].
-const LINE: usize = 32;
+/// Numbers in a [`Line`]: one cache line of `i8`, two of 16 bits, four of `f32`.
+const LINE: usize = 64;
+/// Numbers between panels, half a cache line of `i8`, one of 16 bits, two of `f32`: at a power of two from each
+/// other, panels that are read or written at once, row by row, would fall on the same set of the first-level cache.
+const GAP: usize = 32;
 
 /// A buffer that starts at a cache line.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +79,8 @@ pub(super) enum Panels {
     F32(Aligned<f32>),
     F16(Aligned<f16>),
     Bf16(Aligned<bf16>),
+    /// And the scale of each column.
+    I8(Aligned<i8>, Aligned<f32>),
 }
 
 impl Packed {
@@ -100,6 +105,9 @@ impl Packed {
             Storage::F32 => Panels::F32(Aligned::of(numbers)),
             Storage::F16 => Panels::F16(Aligned::of(numbers)),
             Storage::Bf16 => Panels::Bf16(Aligned::of(numbers)),
+            Storage::I8 => {
+                Panels::I8(Aligned::of(numbers), Aligned::of(n.next_multiple_of(kernel.panel)))
+            }
         };
         Self { panels, rows: k, columns: n, kernel }
     }
@@ -119,6 +127,7 @@ impl Packed {
             Panels::F32(panels) => lay_out(panels, stride, kernel, b),
             Panels::F16(panels) => lay_out(panels, stride, kernel, b),
             Panels::Bf16(panels) => lay_out(panels, stride, kernel, b),
+            Panels::I8(panels, scales) => lay_out_scaled(panels, scales, stride, kernel, b),
         }
     }
 
@@ -141,15 +150,19 @@ impl Packed {
         &self.panels
     }
 
+    /// The scale of each column, where the numbers are stored with scales; to be read nowhere else.
+    pub(super) fn scales(&self) -> *const f32 {
+        match &self.panels {
+            Panels::I8(_, scales) => scales.as_slice().as_ptr(),
+            _ => std::ptr::null(),
+        }
+    }
+
     /// Numbers from the start of a panel to the start of the next.
     pub(super) fn panel_stride(&self) -> usize {
         panel_stride(self.kernel, self.rows)
     }
 }
-
-/// Numbers between panels: at a power of two from each other, those that are read or written at once, row by row,
-/// would fall on the same set of the first-level cache.
-const GAP: usize = LINE;
 
 /// Numbers from the start of a panel of `depth` rows to the start of the next.
 pub(super) fn panel_stride(kernel: &Kernel, depth: usize) -> usize {
@@ -170,6 +183,27 @@ fn lay_out<W: Stored + Default>(
     match rayon::current_thread_index() {
         Some(_) => panels.par_chunks_exact_mut(stride).zip(parts).for_each(fill),
         None => panels.chunks_exact_mut(stride).zip(parts).for_each(fill),
+    }
+}
+
+/// [`lay_out`] for numbers with a scale for each column. By one thread: no network is trained with them.
+fn lay_out_scaled(
+    panels: &mut Aligned<i8>,
+    scales: &mut Aligned<f32>,
+    stride: usize,
+    kernel: &'static Kernel,
+    b: ArrayView2<f32>,
+) {
+    let width = kernel.panel;
+    let panels = panels.as_mut_slice().chunks_exact_mut(stride);
+    let scales = scales.as_mut_slice().chunks_exact_mut(width);
+    for ((panel, scales), b) in panels.zip(scales).zip(b.axis_chunks_iter(Axis(1), width)) {
+        let scales = &mut scales[..b.ncols()];
+        for (scale, column) in scales.iter_mut().zip(b.columns()) {
+            *scale = column_scale(column);
+        }
+        let scaled = &b / &ArrayView1::from(&*scales);
+        fill_panel(panel, width, kernel.lanes(), scaled.view());
     }
 }
 

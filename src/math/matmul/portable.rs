@@ -40,6 +40,11 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
+        // SAFETY: the trait's contract.
+        unsafe { from.cast::<[[i8; 4]; 2]>().read() }.map(|whole| Self(whole.map(f32::from)))
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         // SAFETY: the trait's contract.
         Self([unsafe { *from }; 4])
@@ -48,6 +53,10 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the trait's contract.
         unsafe { to.cast::<[f32; 4]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] * b.0[lane]))
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -89,6 +98,7 @@ macro_rules! portable_kernel {
                 f32: tiles(F32_BY_COLUMNS),
                 f16: tiles(&[]),
                 bf16: tiles(&[]),
+                i8: tiles(&[]),
                 spin: SpinFn { run: run_spin, lanes: 4 },
             }
         };

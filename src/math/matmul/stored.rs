@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use half::{bf16, f16};
+use ndarray::{ArrayView1, ArrayViewMut2};
 
 use super::vector::Vector;
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::error::Error;
 /// How the weights that are multiplied are stored while a network writes.
 ///
 /// Writing one text is bound by reading every weight for each character, so half the bytes are up to
-/// twice the speed. 16 bits are rounded to nearest even; the arithmetic stays `f32`.
+/// twice the speed. Numbers are rounded to nearest even; the arithmetic stays `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Storage {
@@ -23,11 +24,14 @@ pub enum Storage {
     F16,
     /// The upper half of an `f32`: 8 significant bits, the range of `f32`.
     Bf16,
+    /// A whole number from −127 to 127 times a scale in `f32` that the column shares: the column's largest
+    /// magnitude / 127.
+    I8,
 }
 
 impl Storage {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::F32, Self::F16, Self::Bf16];
+    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Bf16, Self::I8];
 
     /// The type's name, as [`FromStr`] takes it.
     pub const fn name(self) -> &'static str {
@@ -35,25 +39,55 @@ impl Storage {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Bf16 => "bf16",
+            Self::I8 => "i8",
         }
     }
 
-    /// The number nearest to `x` that the type holds; infinity beyond [`Storage::largest`].
-    pub fn round(self, x: f32) -> f32 {
+    /// Rounds every number of `matrix` [K, N] to the nearest that the type holds; infinity beyond
+    /// [`Storage::largest`]. In `I8` a column with a number that is not finite is NaN throughout.
+    pub fn round(self, mut matrix: ArrayViewMut2<f32>) {
         match self {
-            Self::F32 => x,
-            Self::F16 => f16::from_f32(x).to_f32(),
-            Self::Bf16 => bf16::from_f32(x).to_f32(),
+            Self::F32 => {}
+            Self::F16 => matrix.mapv_inplace(|x| f16::from_f32(x).to_f32()),
+            Self::Bf16 => matrix.mapv_inplace(|x| bf16::from_f32(x).to_f32()),
+            Self::I8 => {
+                for mut column in matrix.columns_mut() {
+                    let scale = column_scale(column.view());
+                    column.mapv_inplace(|x| f32::from(i8::round(x / scale)) * scale);
+                }
+            }
+        }
+    }
+
+    /// Whether `x`, if it is finite, stays so when it is rounded; in `I8`, whether it is finite.
+    pub(crate) fn holds(self, x: f32) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::F16 => !x.is_finite() || f16::from_f32(x).is_finite(),
+            Self::Bf16 => !x.is_finite() || bf16::from_f32(x).is_finite(),
+            Self::I8 => x.is_finite(),
         }
     }
 
     /// The largest finite number of the type.
     pub fn largest(self) -> f32 {
         match self {
-            Self::F32 => f32::MAX,
+            Self::F32 | Self::I8 => f32::MAX,
             Self::F16 => f16::MAX.to_f32(),
             Self::Bf16 => bf16::MAX.to_f32(),
         }
+    }
+}
+
+/// What the whole numbers of a column stored in `i8` are multiplied by; NaN if one of its numbers is not finite.
+///
+/// It is never below the smallest normal number: so a column of zeros divides nothing by 0, and the kernels meet no
+/// denormal numbers, with which processors are slow. Nor is it so large that 127 times it is infinite.
+pub(super) fn column_scale(column: ArrayView1<f32>) -> f32 {
+    let largest = column.iter().fold(0.0_f32, |largest, x| largest.max(x.abs()));
+    match column.iter().all(|x| x.is_finite()) {
+        true => (largest / 127.0).clamp(f32::MIN_POSITIVE, (f32::MAX / 127.0).next_down()),
+        false => f32::NAN,
     }
 }
 
@@ -68,14 +102,14 @@ impl FromStr for Storage {
 
     fn from_str(name: &str) -> Result<Self, Error> {
         let named = Self::ALL.into_iter().find(|storage| storage.name() == name);
-        named.ok_or_else(|| Error::setting("weights", name, "f32, f16 or bf16"))
+        named.ok_or_else(|| Error::setting("weights", name, "f32, f16, bf16 or i8"))
     }
 }
 
 /// A type in which a matrix may be packed for products in `f32`.
 ///
-/// A kernel widens each number as it loads it, which is exact, and computes in `f32`: the result is, to the
-/// bit, the product in `f32` with the rounded matrix.
+/// A kernel widens each number as it loads it, multiplies it with its column's scale if it has one, and computes
+/// in `f32`: the result is, to the bit, the product in `f32` with the rounded matrix ([`Storage::round`]).
 pub(super) trait Stored: Copy + Send + Sync + 'static {
     /// The nearest number of this type, of two that are as near the one with an even last bit;
     /// beyond the type's range infinity.
@@ -86,8 +120,8 @@ pub(super) trait Stored: Copy + Send + Sync + 'static {
     /// Loads a row of a panel, NV vectors, and widens it.
     ///
     /// # Safety
-    /// That of [`Vector`].
-    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV];
+    /// That of [`Vector`]; `scales`, one for each column, are read for `i8` alone.
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self, scales: *const f32) -> [V; NV];
 }
 
 impl Stored for f32 {
@@ -96,7 +130,7 @@ impl Stored for f32 {
         number
     }
     #[inline(always)]
-    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self, _: *const f32) -> [V; NV] {
         // SAFETY: the caller's.
         std::array::from_fn(|v| unsafe { V::load(from.add(v * V::LANES)) })
     }
@@ -107,7 +141,7 @@ impl Stored for f16 {
         Self::from_f32(number)
     }
     #[inline(always)]
-    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self, _: *const f32) -> [V; NV] {
         // SAFETY: the caller's.
         std::array::from_fn(|v| unsafe { V::load_f16(from.add(v * V::LANES)) })
     }
@@ -129,13 +163,36 @@ impl Stored for bf16 {
         }
     }
     #[inline(always)]
-    unsafe fn load<V: Vector, const NV: usize>(from: *const Self) -> [V; NV] {
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self, _: *const f32) -> [V; NV] {
         const { assert!(NV.is_multiple_of(2), "vectors come in pairs") };
         // SAFETY: the caller's.
         unsafe {
             let mut vectors = [V::zero(); NV];
             for (v, pair) in vectors.chunks_exact_mut(2).enumerate() {
                 pair.copy_from_slice(&V::load_bf16(from.add(2 * v * V::LANES)));
+            }
+            vectors
+        }
+    }
+}
+
+/// Whole numbers, which stand for themselves times the scale of their column. The scale is applied to each number
+/// and not to the column's sum: so there is a network in `f32` that computes the same.
+impl Stored for i8 {
+    fn round(number: f32) -> Self {
+        number.round_ties_even() as Self
+    }
+    #[inline(always)]
+    unsafe fn load<V: Vector, const NV: usize>(from: *const Self, scales: *const f32) -> [V; NV] {
+        const { assert!(NV.is_multiple_of(2), "vectors come in pairs") };
+        // SAFETY: the caller's.
+        unsafe {
+            let mut vectors = [V::zero(); NV];
+            for (v, pair) in vectors.chunks_exact_mut(2).enumerate() {
+                pair.copy_from_slice(&V::load_i8(from.add(2 * v * V::LANES)));
+            }
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = vector.mul(V::load(scales.add(v * V::LANES)));
             }
             vectors
         }

@@ -54,6 +54,8 @@ pub(super) struct Operands<'a, W> {
     pub(super) b: *const W,
     /// From a panel of B to the next; for tiles of several panels.
     pub(super) panel_stride: usize,
+    /// The scale of each column of the tile, where B is stored with scales.
+    pub(super) scales: *const f32,
     /// With [`Layout::ROWS`]: what the first element's sum goes on from, which may be C.
     pub(super) from: *const f32,
     /// From there to the next row's.
@@ -95,7 +97,8 @@ pub(super) unsafe fn tile<
 >(
     operands: &Operands<'_, W>,
 ) {
-    let Operands { depth, mut a, mut b, panel_stride, c, c_stride, mut ahead, .. } = *operands;
+    let Operands { depth, mut a, mut b, panel_stride, scales, c, c_stride, mut ahead, .. } =
+        *operands;
     let (from, from_stride) = (operands.from, operands.from_stride);
     let (row, column) = operands.place;
     // SAFETY: the caller vouches for the operands and the instruction set.
@@ -126,7 +129,8 @@ pub(super) unsafe fn tile<
             for _ in 0..part {
                 let mut b_k = [[V::zero(); NV]; P];
                 for (p, panel) in b_k.iter_mut().enumerate() {
-                    *panel = W::load(b.add(p * panel_stride));
+                    let scales = scales.wrapping_add(p * NV * V::LANES);
+                    *panel = W::load(b.add(p * panel_stride), scales);
                 }
                 if P == 1 {
                     for (address, step) in &mut ahead {

@@ -18,10 +18,14 @@ pub(super) trait Vector: Copy {
     unsafe fn load_f16(from: *const f16) -> Self;
     /// Loads 2·`LANES` numbers in the order of `Stored::arrange` and widens them, which is exact.
     unsafe fn load_bf16(from: *const bf16) -> [Self; 2];
+    /// Loads 2·`LANES` whole numbers as `f32`, which is exact.
+    unsafe fn load_i8(from: *const i8) -> [Self; 2];
     /// One number in all lanes.
     unsafe fn splat(from: *const f32) -> Self;
     /// Stores `LANES` numbers.
     unsafe fn store(self, to: *mut f32);
+    /// self · b.
+    unsafe fn mul(self, b: Self) -> Self;
     /// self · b + c, rounded once.
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// self + b.

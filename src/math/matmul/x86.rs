@@ -33,6 +33,7 @@ pub(super) static AVX512: Kernel = {
         f32: tiles(F32_BY_COLUMNS),
         f16: tiles(&[]),
         bf16: tiles(&[]),
+        i8: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 16 },
     }
 };
@@ -65,6 +66,7 @@ pub(super) static AVX2: Kernel = {
         f32: tiles(F32_BY_COLUMNS),
         f16: tiles(&[]),
         bf16: tiles(&[]),
+        i8: tiles(&[]),
         spin: SpinFn { run: run_spin, lanes: 8 },
     }
 };
@@ -97,12 +99,24 @@ impl Vector for __m512 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
+        unsafe {
+            let first = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()));
+            let second = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.add(Self::LANES).cast()));
+            [_mm512_cvtepi32_ps(first), _mm512_cvtepi32_ps(second)]
+        }
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         unsafe { _mm512_set1_ps(*from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         unsafe { _mm512_storeu_ps(to, self) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        unsafe { _mm512_mul_ps(self, b) }
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
@@ -143,12 +157,24 @@ impl Vector for __m256 {
         }
     }
     #[inline(always)]
+    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
+        unsafe {
+            let first = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()));
+            let second = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(Self::LANES).cast()));
+            [_mm256_cvtepi32_ps(first), _mm256_cvtepi32_ps(second)]
+        }
+    }
+    #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self {
         unsafe { _mm256_broadcast_ss(&*from) }
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         unsafe { _mm256_storeu_ps(to, self) }
+    }
+    #[inline(always)]
+    unsafe fn mul(self, b: Self) -> Self {
+        unsafe { _mm256_mul_ps(self, b) }
     }
     #[inline(always)]
     unsafe fn mul_add(self, b: Self, c: Self) -> Self {
