@@ -112,8 +112,11 @@ fn speeds([a, b]: &[Profile; 2]) -> Table {
     };
     for ((name, a), (_, b)) in speeds(a).into_iter().zip(speeds(b)) {
         let decimals = if a.max(b) < 1000.0 { 1 } else { 0 };
-        let number = |speed: f64| plain(format!("{speed:.decimals$}"));
-        table.row(vec![plain(name), number(a), number(b), plain(format!("{:.2}", b / a))]);
+        // An older version did not measure everything.
+        let number =
+            |speed: f64| if speed > 0.0 { format!("{speed:.decimals$}") } else { "".into() };
+        let ratio = if a > 0.0 && b > 0.0 { format!("{:.2}", b / a) } else { "".into() };
+        table.row(vec![plain(name), plain(number(a)), plain(number(b)), plain(ratio)]);
     }
     table
 }
