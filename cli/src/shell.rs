@@ -9,9 +9,27 @@ use os_display::Quotable;
 /// The command of these words, after the name by which the user called this one. Words with characters
 /// that mean something to a shell, or that cannot be seen or printed, are quoted.
 pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
-    let words = words.into_iter().map(|word| word.as_ref().maybe_quote().to_string());
-    let name = program(env::args_os().next()).maybe_quote().to_string();
+    let words = words.into_iter().map(|word| quoted(word.as_ref()));
+    let name = quoted(&program(env::args_os().next()));
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// `word` as a shell of this system reads it.
+fn quoted(word: &OsStr) -> String {
+    let quoted = word.maybe_quote().to_string();
+    if cfg!(windows) { for_both_shells(quoted) } else { quoted }
+}
+
+/// In double quotes where that means the same to PowerShell and to `cmd`, which knows no other quotes.
+fn for_both_shells(quoted: String) -> String {
+    let inner = quoted.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
+    let is_plain = |inner: &str| {
+        !inner.is_empty() && !inner.contains(['"', '`', '$', '%', '\'']) && !inner.ends_with('\\')
+    };
+    match inner {
+        Some(inner) if is_plain(inner) => format!("\"{inner}\""),
+        _ => quoted,
+    }
 }
 
 /// `karenina` if the shell found it by that name, else the way to it as the user typed it.
@@ -46,6 +64,17 @@ mod tests {
         assert_eq!(program(Some("karenina".into())), "karenina");
         assert_eq!(program(Some("./karenina".into())), "./karenina");
         assert_eq!(program(Some("target/release/karenina".into())), "target/release/karenina");
+    }
+
+    #[test]
+    fn cmd_and_powershell_read_the_same_word_wherever_they_can() {
+        let read = |word: &str| for_both_shells(word.into());
+        assert_eq!(read(r"runs\i5_l8.ckpt"), r"runs\i5_l8.ckpt");
+        assert_eq!(read(r"'Мои книги\первая'"), r#""Мои книги\первая""#);
+        assert_eq!(read(r"'a b\'"), r"'a b\'", "the last backslash would take the quote with it");
+        for word in ["'100 %'", "'$HOME'", "'a `b`'", "'a ''b'", "\"it's\"", "''"] {
+            assert_eq!(read(word), word, "cmd or PowerShell would read something else");
+        }
     }
 
     #[test]

@@ -54,9 +54,21 @@ impl Colour {
     }
 }
 
-/// Whether standard output is a terminal whose user has not asked for plain text (no-color.org).
+/// Whether standard output is a terminal that knows colours, and its user has not asked for plain text (no-color.org).
 pub fn is_coloured() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let is_wanted = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    is_wanted && io::stdout().is_terminal() && takes_escapes()
+}
+
+/// Whether the terminal obeys escape sequences: one of Windows prints them until it is told to.
+#[cfg(windows)]
+fn takes_escapes() -> bool {
+    console::Term::stdout().features().colors_supported()
+}
+
+#[cfg(not(windows))]
+fn takes_escapes() -> bool {
+    true
 }
 
 /// Rows of cells, each column as wide as its widest cell.

@@ -56,9 +56,21 @@ fn spawn(run: &Path, last_step: u64) -> io::Result<Child> {
     command.args(["lab", "--beside", "--threads", "1", "--last-step", &last_step.to_string()]);
     command.arg("--run").arg(run);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0); // Ctrl-C is the training's
-    command.spawn()
+    in_a_group_of_its_own(&mut command).spawn() // Ctrl-C is the training's
+}
+
+#[cfg(unix)]
+fn in_a_group_of_its_own(command: &mut Command) -> &mut Command {
+    std::os::unix::process::CommandExt::process_group(command, 0)
+}
+
+/// Here a process cannot lower its own priority without `unsafe`, so it starts with the lowest.
+#[cfg(windows)]
+fn in_a_group_of_its_own(command: &mut Command) -> &mut Command {
+    const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+    const IDLE_PRIORITY_CLASS: u32 = 0x40;
+    let flags = CREATE_NEW_PROCESS_GROUP | IDLE_PRIORITY_CLASS;
+    std::os::windows::process::CommandExt::creation_flags(command, flags)
 }
 
 /// The address that a lab prints; without one, what it says instead.
