@@ -47,7 +47,7 @@ impl Page {
     fn until(&self, script: &str) {
         let start = Instant::now();
         while self.browser.run(script) != true {
-            assert!(start.elapsed() < Duration::from_secs(30), "never: {script}");
+            assert!(start.elapsed() < Duration::from_secs(120), "never: {script}");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
