@@ -409,6 +409,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn zeros_are_as_many_as_the_widest_tile_has_columns() {
+        for kernel in Kernel::available() {
+            let panels = kernel.f32.wide.iter().map(|tile| tile.panels).max();
+            assert!(panels.unwrap_or(1) * kernel.panel <= ZEROS.len(), "{kernel:?}");
+        }
+    }
+
+    #[test]
     fn half_of_the_second_level_cache_is_copied_at_once() {
         let blocks = |kib: usize, tile_rows| {
             let Blocks { rows, tiles } = Blocks::that_fit(kib << 10, tile_rows);
