@@ -5,6 +5,8 @@ skipped_arm=(
     # A program that starts itself: the kernel knows nothing of the emulator.
     a_lab_that_does_not_start_says_why_once
     lab::beside::
+    # QEMU catches every signal itself, so /proc does not say which are ignored.
+    a_run_under_nohup_outlives_its_terminal
     # Files of 128 MiB, again and again.
     a_hostile_list_of a_wrong_checksum_takes an_honest_file_of a_save_takes_a_buffer an_honest_model_of
     # They measure time or memory, and would measure the emulator's; browsers need both processors at their speed.

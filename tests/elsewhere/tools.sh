@@ -77,7 +77,7 @@ wine_s_gaps() {
     mkdir -p "$cache/linker"
     "$1" -O1 -DLIBRARY -shared -o "$cache/bcryptprimitives.dll" "$folder/wine.c" -ladvapi32
     "$1" -O1 -c -o "$cache/linker/signal.o" "$folder/wine.c"
-    printf '#!/bin/sh\nexec %q "$@" %q\n' "$1" "$cache/linker/signal.o" > "$cache/linker/$(basename "$1")"
+    printf '#!/bin/sh\nexec %q %q "$@"\n' "$1" "$cache/linker/signal.o" > "$cache/linker/$(basename "$1")"
     chmod +x "$cache/linker/$(basename "$1")"
     PATH=$cache/linker:$PATH
     export CARGO_TARGET_X86_64_PC_WINDOWS_GNU_LINKER=${1##*/}
