@@ -10,9 +10,9 @@ skipped_arm=(
     # Files of 128 MiB, again and again.
     a_hostile_list_of a_wrong_checksum_takes an_honest_file_of a_save_takes_a_buffer an_honest_model_of
     # They measure time or memory, and would measure the emulator's; browsers need both processors at their speed.
-    memory::a_text_of memory::any_number memory::memory_is
+    memory::a_text_of memory::any_number memory::memory_is memory::a_long_text
     profile::
-    lab::browser:: report_browser::
+    lab::browser:: profile_browser:: report_browser::
 )
 skipped_windows=(
 )
