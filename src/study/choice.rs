@@ -1,15 +1,16 @@
 //! What a number of minutes can buy for a text: the network, how it is trained, and for how long.
 //!
-//! Only the number of steps depends on a clock, and only before the first of them. What is chosen is an ordinary
+//! A clock is looked at only before the first step, in trials that show how fast the machine is: they decide what
+//! network suits the time, and how many steps fit into it. What is chosen is an ordinary
 //! configuration: a run with it gives the same bits as one whose user had set it all by hand.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
-use crate::study::plan::{GUESS, calibrate, peak_gflops};
+use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::memory::Memory;
@@ -60,23 +61,40 @@ impl Choice {
         }
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let workers = workers.into();
-        let flop = seconds * GUESS * 1e9 * peak_gflops(&workers);
         let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
-        let config = on_top(text.table(flop));
-        config.validate()?;
-        Memory::of_rank(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
+        let suited_to = |flop| {
+            let config = on_top(text.table(flop));
+            config.validate()?;
+            Memory::of_rank(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
+            Ok(config)
+        };
+        let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;
+        let mut affordable = None;
+        if config.steps.is_none() && config.epochs == UNDECIDED {
+            let trial = Duration::from_secs_f64(CALIBRATION.as_secs_f64().min(seconds / 20.0));
+            let measure = |config: &TrainConfig| {
+                let sizes = config.sizes(text.vocabulary);
+                let (step, _) = calibrate(corpus, config, sizes, &workers, trial)?;
+                Ok::<_, Error>((step, sizes.flop(config.batch * config.unroll) / step))
+            };
+            // The first network was chosen by a guess. What it really computes in a second may suit another.
+            let (mut step, speed) = measure(&config)?;
+            let better = suited_to(seconds * speed)?;
+            if better != config {
+                step = measure(&better)?.0;
+                config = better;
+            }
+            affordable = Some((seconds - start.elapsed().as_secs_f64()) / step); // the trials took some
+        }
         let batches = config.batches(corpus.ids().clone())?;
         let epoch = batches.len() as u64;
-        let steps = match config.steps {
-            None if config.epochs == UNDECIDED => {
-                let sizes = config.sizes(text.vocabulary);
-                let (step, _) = calibrate(corpus, &config, sizes, &workers)?;
+        let steps = match affordable {
+            Some(affordable) => {
                 let validation = VALIDATIONS as f64 * batches.validation_len() as f64 * FORWARD;
-                let left = seconds - start.elapsed().as_secs_f64(); // the trial took some
-                let affordable = (left / step - validation).max(1.0) as u64;
-                affordable.min((PASSES * epoch as f64) as u64)
+                let steps = (affordable - validation).max(1.0) as u64;
+                steps.min((PASSES * epoch as f64) as u64)
             }
-            _ => config.last_step(epoch),
+            None => config.last_step(epoch),
         };
         let config = on_top(ending(config, steps, steps.div_ceil(epoch)));
         config.validate()?;

@@ -18,7 +18,7 @@ use crate::train::memory::Memory;
 use crate::train::{TrainConfig, Trainer, Workers};
 
 /// How long steps are tried out.
-const CALIBRATION: Duration = Duration::from_secs(2);
+pub(super) const CALIBRATION: Duration = Duration::from_secs(2);
 /// How long one of them may take, by a guess of [`GUESS`].
 const TRIAL_STEP: f64 = 0.4;
 /// The part of the peak that a step is taken to reach when the trial's length is chosen.
@@ -79,7 +79,7 @@ impl Plan {
         let batches = config.batches(corpus.ids().clone())?;
         let batches_per_epoch = batches.len() as u64;
         let steps = config.last_step(batches_per_epoch);
-        let (step_seconds, exchange) = calibrate(corpus, config, sizes, &workers)?;
+        let (step_seconds, exchange) = calibrate(corpus, config, sizes, &workers, CALIBRATION)?;
         Ok(Self {
             threads: workers.threads,
             ranks: workers.ranks.count(),
@@ -102,12 +102,13 @@ impl Plan {
     }
 }
 
-/// Seconds of a step of `config`, and of its exchange.
+/// Seconds of a step of `config`, and of its exchange, as steps show that are tried out for so `long`.
 pub(super) fn calibrate(
     corpus: &Corpus,
     config: &TrainConfig,
     sizes: Sizes,
     workers: &Workers,
+    long: Duration,
 ) -> Result<(f64, Exchange)> {
     let guess = GUESS * 1e9 * peak_gflops(workers);
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
@@ -118,7 +119,7 @@ pub(super) fn calibrate(
     timed_step(&mut trainer)?; // the first one allocates
     let start = Instant::now();
     let mut steps = Vec::new();
-    while steps.is_empty() || start.elapsed() < CALIBRATION {
+    while steps.is_empty() || start.elapsed() < long {
         let step = timed_step(&mut trainer)?;
         steps.push((stretched(&step, times), step.exchange()));
     }

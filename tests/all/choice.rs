@@ -49,6 +49,20 @@ fn the_users_settings_stand_and_the_rest_is_made_to_fit() {
 }
 
 #[test]
+fn any_number_of_minutes_above_0_gets_an_answer() {
+    for minutes in [f64::MIN_POSITIVE, 1e-6, 1e300] {
+        let tiny = |config: TrainConfig| {
+            config.into_builder().hidden(4).layers(1).batch(2).unroll(8).build().unwrap()
+        };
+        let choice = Choice::new(&corpus(2_000), minutes, 1, tiny).unwrap();
+        assert!(choice.config.steps.is_some_and(|steps| steps > 0), "{minutes}: {choice:?}");
+    }
+    for minutes in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(Choice::new(&corpus(2_000), minutes, 1, |config| config).is_err(), "{minutes}");
+    }
+}
+
+#[test]
 fn a_short_text_ends_early_and_none_is_refused_for_its_length_alone() {
     let choice = Choice::new(&corpus(3_000), 60.0, 1, |config| config).unwrap();
     let trainer = Trainer::new(&corpus(3_000), choice.config.clone(), 1).unwrap();
