@@ -27,9 +27,9 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Most rows: twice as many, and half as many, were no faster.
+    /// Most rows: what was best on the processors of `docs/performance.md`.
     const MOST_ROWS: usize = 104;
-    /// Most tiles: with 16 a step was no faster, with 4 slower by some percent.
+    /// Most tiles: with 16 dW was no faster, with 4 some percent slower.
     pub(super) const MOST_TILES: usize = 8;
 
     /// For a kernel on this processor.
