@@ -344,7 +344,7 @@ mod tests {
         let message = |name: &str| {
             let path = folder.path().join(name);
             let message = read_text(&[path], None).unwrap_err().to_string();
-            message.replace(&folder.path().display().to_string(), "DIR")
+            message.replace(&folder.path().display().to_string(), "DIR").replace('\\', "/")
         };
         fs::write(folder.path().join("empty"), "").unwrap();
         fs::write(folder.path().join("mark"), "\u{feff}").unwrap();
