@@ -7,7 +7,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use karenina::error::{Error, Result};
 
-use super::output::{output_error, write_file};
+use super::output::{output_error, print_bytes};
 
 /// Arguments of `karenina completions`.
 #[derive(Args)]
@@ -22,7 +22,7 @@ impl Completions {
     pub fn run(self, mut command: Command) -> Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "karenina", &mut script);
-        write_file("-".as_ref(), &script)?;
+        print_bytes(&script)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -49,7 +49,7 @@ impl ManPage {
         }
         let mut page = Vec::new();
         Man::new(command).render(&mut page).map_err(output_error)?;
-        write_file("-".as_ref(), &page)?;
+        print_bytes(&page)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -15,7 +15,7 @@ use ndarray::ArrayView2;
 
 use super::input::ModelArg;
 use super::output::note;
-use super::output::write_file;
+use super::output::{Kind, write_file};
 use super::settings::demand;
 use super::table::Precision;
 
@@ -48,7 +48,7 @@ impl Export {
             (Some(phrase), Precision::F32) => gradients::<f32>(checkpoint, phrase, self.precision)?,
             (Some(phrase), Precision::F64) => gradients::<f64>(checkpoint, phrase, self.precision)?,
         };
-        write_file(&self.out, &bytes)?;
+        write_file(&self.out, Kind::Model, &bytes)?;
         note(&format!("wrote {}: {} bytes", self.out.display(), bytes.len()));
         Ok(ExitCode::SUCCESS)
     }

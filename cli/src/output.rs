@@ -1,6 +1,7 @@
 //! What is printed, and files that the user names for output.
 
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
 
 use clap::Args;
@@ -34,11 +35,65 @@ pub fn is_standard_output(path: &Path) -> bool {
     path == Path::new("-") || (cfg!(unix) && names.iter().any(|name| path == Path::new(name)))
 }
 
-/// Writes `bytes` to the file that the user named; `-` is standard output.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    if !is_standard_output(path) {
-        return replace(path, &|out| out.write_all(bytes));
+/// What a file is that the user names for output.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// A page in HTML.
+    Page,
+    /// A model in safetensors.
+    Model,
+}
+
+impl Kind {
+    /// Checks that `path` may become a file of this kind: that what is there, if anything, is empty, is one too, or
+    /// is no file, as a pipe. A name in the wrong place must not cost somebody's text or checkpoint.
+    pub fn require_at(self, path: &Path) -> Result<()> {
+        let is_open = cfg!(unix) && ["/dev", "/proc"].iter().any(|name| path.starts_with(name));
+        let may_be_written =
+            |found: &fs::Metadata| found.is_file() && !found.permissions().readonly();
+        if is_open
+            || is_standard_output(path)
+            || !fs::metadata(path).is_ok_and(|f| may_be_written(&f))
+        {
+            return Ok(()); // or refused when it is written, for another reason
+        }
+        let mut start = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(START).read_to_end(&mut start));
+        let name = match self {
+            _ if read.is_ok() && (start.is_empty() || self.begins_with(&start)) => return Ok(()),
+            Self::Page => "page",
+            Self::Model => "model",
+        };
+        let reason = format!("it is there and is no {name}; name another file, or delete it first");
+        Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
     }
+
+    /// Whether a file of this kind begins like that.
+    fn begins_with(self, start: &[u8]) -> bool {
+        match self {
+            Self::Page => start.starts_with(b"<!DOCTYPE html>"),
+            // The length of the header, at most 100 MB, and the header, which is JSON.
+            Self::Model => start.split_first_chunk().is_some_and(|(&n, json)| {
+                u64::from_le_bytes(n) <= 100_000_000 && json.starts_with(b"{")
+            }),
+        }
+    }
+}
+
+/// Bytes that tell what a file is.
+const START: u64 = 16;
+
+/// Writes `bytes`, of that `kind`, to the file that the user named; `-` is standard output.
+pub fn write_file(path: &Path, kind: Kind, bytes: &[u8]) -> Result<()> {
+    if is_standard_output(path) {
+        return print_bytes(bytes);
+    }
+    kind.require_at(path)?;
+    replace(path, &|out| out.write_all(bytes))
+}
+
+/// Writes `bytes` to standard output.
+pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(output_error)
 }

@@ -14,7 +14,7 @@ use karenina::train::{TrainConfig, Workers};
 use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
-use super::output::{is_standard_output, note, output_error, print_json, write_file};
+use super::output::{Kind, is_standard_output, note, output_error, print_json, write_file};
 use super::pages;
 use super::settings::{Sizes, demand};
 use super::table::{Table, dim, is_coloured, plain};
@@ -58,6 +58,7 @@ impl Profile {
         let read = |ranks: &Ranks| {
             demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
             self.demand_one_output()?;
+            self.html.as_deref().map_or(Ok(()), |path| Kind::Page.require_at(path))?;
             TrainConfig::preset(&self.preset)?;
             self.texts.read_on(ranks)
         };
@@ -89,7 +90,7 @@ impl Profile {
     /// Writes the page and says where it is.
     fn write_page(&self, measured: &Measured, path: &Path) -> Result<()> {
         let page = pages::profile(measured);
-        write_file(path, page.as_bytes())?;
+        write_file(path, Kind::Page, page.as_bytes())?;
         let line = format!(
             "{}: {} kB, {:.1} ms a step, {:.1} % of the peak",
             path.display(),

@@ -15,7 +15,7 @@ use karenina::train::run::RunFolder;
 use karenina::train::thread_pool;
 
 use super::input::{ModelArg, TextArgs};
-use super::output::{is_standard_output, note, output_error, write_file};
+use super::output::{Kind, is_standard_output, note, output_error, write_file};
 use super::pages;
 use super::settings::ThreadsArg;
 
@@ -43,6 +43,7 @@ impl Report {
     /// Writes the page and says where it is.
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.threads.count()?;
+        Kind::Page.require_at(&self.out)?; // before the work
         let checkpoint = self.model.load()?;
         let history = self.history(&checkpoint)?;
         let text = self.excerpt(&checkpoint)?;
@@ -51,7 +52,7 @@ impl Report {
         let report =
             pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
         let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
-        write_file(&self.out, page.as_bytes())?;
+        write_file(&self.out, Kind::Page, page.as_bytes())?;
         let line = format!(
             "{}: {} kB, {:.3} bits per character over {} characters",
             self.out.display(),

@@ -11,7 +11,7 @@ use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, v
 use karenina::text::vocabulary::Vocabulary;
 
 use super::input::{load, new_network, new_sizes};
-use super::output::{output_error, print_json, write_file};
+use super::output::{Kind, output_error, print_json, write_file};
 use super::pages;
 use super::settings::demand;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
@@ -84,7 +84,7 @@ impl Trace {
         };
         let out = &mut io::stdout().lock();
         match &self.html {
-            Some(path) => write_file(path, pages::trace(&trace).as_bytes())?,
+            Some(path) => write_file(path, Kind::Page, pages::trace(&trace).as_bytes())?,
             None if self.json => print_json(&trace)?,
             None => writeln!(out, "{}", self.origin())
                 .and_then(|()| match spot {

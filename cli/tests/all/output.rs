@@ -35,6 +35,7 @@ fn a_dash_and_the_name_of_standard_output_are_standard_output_and_nothing_else_i
     for writer in WRITERS {
         succeed(folder.path(), &format!("{writer} file"));
         let expected = fs::read(folder.path().join("file")).unwrap();
+        fs::remove_file(folder.path().join("file")).unwrap();
         for name in ["-", "/dev/stdout", "/dev/fd/1"] {
             let output = succeed(folder.path(), &format!("{writer} {name}"));
             assert!(output.stdout == expected, "{writer} {name}");
@@ -83,7 +84,7 @@ fn links_stay_and_the_files_they_lead_to_are_replaced() {
     let folder = with_run();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("far")).unwrap();
-    fs::write(path("far/there"), "old").unwrap();
+    fs::write(path("far/there"), "").unwrap();
     symlink("far/link", path("link")).unwrap();
     symlink("there", path("far/link")).unwrap();
     symlink("far/new", path("dangling")).unwrap();
@@ -94,7 +95,7 @@ fn links_stay_and_the_files_they_lead_to_are_replaced() {
             assert!(fs::symlink_metadata(path(name)).unwrap().is_symlink(), "{writer}");
             assert!(fs::metadata(path(file)).unwrap().len() > 100);
         }
-        fs::write(path("far/there"), "old").unwrap();
+        fs::write(path("far/there"), "").unwrap();
         fs::remove_file(path("far/new")).unwrap();
         let output = run(folder.path(), &format!("{writer} round"));
         assert_eq!(output.status.code(), Some(1));
@@ -124,11 +125,39 @@ fn a_folder_a_missing_folder_and_a_read_only_file_are_refused() {
     assert_eq!(fs::read(folder.path().join("kept")).unwrap(), b"old");
 }
 
+/// `karenina profile --html novel.txt` is a slip that must not cost the novel.
+#[test]
+fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
+    let folder = with_run();
+    let profile = "profile text --hidden 4 --batch 2 --unroll 8 --steps 1 --threads 1 --html";
+    let writers = WRITERS.iter().chain([&profile]);
+    for (writer, kind) in writers.zip(["model", "page", "page", "page"]) {
+        for name in ["text", "checkpoints/i2_l4.ckpt", "checkpoints/log.csv"] {
+            let before = fs::read(folder.path().join(name)).unwrap();
+            let output = run(folder.path(), &format!("{writer} {name}"));
+            let message = errors(&output);
+            assert_eq!(output.status.code(), Some(1), "{writer} {name}: {message}");
+            let reason = format!("cannot write {name}: it is there and is no {kind}; name another");
+            assert!(message.contains(&reason), "{message}");
+            assert_eq!((message.lines().count(), output.stdout.len()), (1, 0), "{message}");
+            assert!(fs::read(folder.path().join(name)).unwrap() == before, "{writer} {name}");
+        }
+    }
+    fs::write(folder.path().join("empty.html"), "").unwrap();
+    for page in ["empty.html", "empty.html"] {
+        succeed(folder.path(), &format!("trace ab --html {page}"));
+    }
+    succeed(folder.path(), "export --out model");
+    succeed(folder.path(), "export --out model");
+    assert_eq!(run(folder.path(), "export --out empty.html").status.code(), Some(1));
+    assert_eq!(run(folder.path(), "trace ab --html model").status.code(), Some(1));
+}
+
 #[test]
 fn a_new_file_has_the_usual_permissions_and_an_old_one_keeps_its_own() {
     let folder = with_run();
     let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
-    fs::write(folder.path().join("private"), "old").unwrap();
+    fs::write(folder.path().join("private"), "").unwrap();
     fs::set_permissions(folder.path().join("private"), fs::Permissions::from_mode(0o600)).unwrap();
     assert!(
         shell(folder.path(), "umask 027; $K export --out new && $K export --out private")
