@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewMut2, Axis};
 
-use super::blocked::{A, Block, Blocks, From, SCRATCH};
+use super::blocked::{A, Block, Blocks, Origin, SCRATCH};
 use super::kernel::Kernel;
 use super::packed::{Aligned, panel_stride};
 use super::rows::Rows;
@@ -190,7 +190,7 @@ impl Levels {
                 b: b.as_slice().as_ptr(),
                 panel_stride: panel_stride(kernel, x.len()),
                 scales: std::ptr::null(),
-                from: From::matrix(c.at(ms.start, 0), c.stride), // not read: these sums start at 0
+                origin: Origin::matrix(c.at(ms.start, 0), c.stride), // not read: these sums start at 0
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,
                 next_c: c.at(ms.end, 0),

@@ -102,15 +102,9 @@ pub(super) fn multiply<W: Copy>(
         for rows in even_parts(a.nrows(), copied) {
             // LOOP 2: parts of the sum, in order.
             for ks in even_parts(b.rows(), depth) {
-                let a_block = if one_row {
-                    a_start
-                } else {
-                    let copies = copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE);
-                    for (to, row) in copies.zip(rows.clone()) {
-                        let from = a.row(row).to_slice().expect("rows of A are contiguous");
-                        to[..ks.len()].copy_from_slice(&from[ks.clone()]);
-                    }
-                    copy.as_slice().as_ptr()
+                let a_block = match one_row {
+                    true => a_start,
+                    false => copy_part(copy, a, rows.clone(), ks.clone()),
                 };
                 let c_block = c_start.wrapping_add(rows.start * c_stride);
                 let block = Block {
@@ -121,10 +115,9 @@ pub(super) fn multiply<W: Copy>(
                     b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
                     scales: b.scales().wrapping_add(first),
-                    from: match start {
-                        Start::Zero if ks.start == 0 => From::everywhere(&ZEROS),
-                        Start::Bias(row) if ks.start == 0 => From::row(row),
-                        _ => From::matrix(c_block, c_stride),
+                    origin: match ks.start {
+                        0 => Origin::of(start, c_block, c_stride),
+                        _ => Origin::matrix(c_block, c_stride),
                     },
                     c: c_block,
                     c_stride,
@@ -147,6 +140,20 @@ pub(super) fn multiply<W: Copy>(
             }
         }
     });
+}
+
+/// Copies the columns `ks` of some rows of A as a kernel wants them; returns where they begin.
+fn copy_part(
+    copy: &mut Aligned<f32>,
+    a: ArrayView2<f32>,
+    rows: Range<usize>,
+    ks: Range<usize>,
+) -> *const f32 {
+    for (to, row) in copy.as_mut_slice().chunks_exact_mut(ROW_STRIDE).zip(rows) {
+        let from = a.row(row).to_slice().expect("rows of A are contiguous");
+        to[..ks.len()].copy_from_slice(&from[ks.clone()]);
+    }
+    copy.as_slice().as_ptr()
 }
 
 /// C ← `start`.
@@ -194,25 +201,24 @@ pub(super) enum A {
 
 /// Where the sums of a [`Block`] with [`A::ByRows`] start.
 #[derive(Clone, Copy)]
-pub(super) struct From {
+pub(super) struct Origin {
     start: *const f32,
     /// From a row to the next, and from a column.
     strides: (usize, usize),
 }
 
-impl From {
+impl Origin {
+    /// What `start` says of a C that lies at `c`.
+    fn of(start: Start<f32>, c: *const f32, stride: usize) -> Self {
+        match start {
+            Start::C => Self::matrix(c, stride),
+            Start::Zero => Self { start: ZEROS.as_ptr(), strides: (0, 0) },
+            Start::Bias(row) => Self { start: row.as_ptr(), strides: (0, 1) },
+        }
+    }
+
     pub(super) fn matrix(start: *const f32, stride: usize) -> Self {
         Self { start, strides: (stride, 1) }
-    }
-
-    /// The same row for all.
-    fn row(row: &[f32]) -> Self {
-        Self { start: row.as_ptr(), strides: (0, 1) }
-    }
-
-    /// The same numbers for every tile.
-    fn everywhere(numbers: &'static [f32]) -> Self {
-        Self { start: numbers.as_ptr(), strides: (0, 0) }
     }
 
     fn at(self, row: usize, column: usize) -> *const f32 {
@@ -254,7 +260,7 @@ pub(super) struct Block<'a, W: 'static> {
     pub(super) panel_stride: usize,
     /// The scale of each column, where B is stored with scales.
     pub(super) scales: *const f32,
-    pub(super) from: From,
+    pub(super) origin: Origin,
     pub(super) c: *mut f32,
     pub(super) c_stride: usize,
     /// C of the next block.
@@ -265,7 +271,7 @@ pub(super) struct Block<'a, W: 'static> {
 }
 
 impl<W: Copy> Block<'_, W> {
-    /// C ← `from` + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`],
+    /// C ← its `origin` + A·B for the block with [`A::ByRows`], C ← A·B + all that waits with [`A::ByColumns`],
     /// while what will be copied `next` is fetched.
     ///
     /// # Safety
@@ -299,8 +305,8 @@ impl<W: Copy> Block<'_, W> {
                     b,
                     panel_stride: self.panel_stride,
                     scales: self.scales.wrapping_add(column),
-                    from: self.from.at(tile.start, column),
-                    from_stride: self.from.strides.0,
+                    from: self.origin.at(tile.start, column),
+                    from_stride: self.origin.strides.0,
                     c: self.c.wrapping_add(row + column),
                     c_stride: self.c_stride,
                     next_c: next_c.wrapping_add(row),

@@ -91,7 +91,7 @@ impl<'a, R> Rows<'a, R> {
         let mut count = 0;
         for (to, position) in found.iter_mut().zip(pieces.positions(piece)) {
             let (array, row) = self.place(position);
-            *to = &array[row.start..array.len().min(row.end + beyond)];
+            *to = &array[row.start..row.end.max(array.len().min(row.end + beyond))];
             count += 1;
         }
         &found[..count]
