@@ -34,7 +34,7 @@ pub struct Export {
     /// characters, read from a zero state), computed in the precision of the file
     #[arg(long, value_name = "PHRASE", allow_hyphen_values = true)]
     gradients: Option<String>,
-    /// The file to write, which is replaced if it exists; `-` is standard output
+    /// The file to write, in place of an older model if there is one; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
     out: PathBuf,
 }

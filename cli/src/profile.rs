@@ -40,8 +40,8 @@ pub struct Profile {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Write an HTML page that shows each phase under the machine's roofline, which is replaced if it exists;
-    /// `-` is standard output
+    /// Write an HTML page that shows each phase under the machine's roofline, in place of an older page if there
+    /// is one; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Measure nothing, but put two files that --json has written side by side

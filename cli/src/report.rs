@@ -32,7 +32,7 @@ pub struct Report {
     /// Skip characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// The page to write, which is replaced if it exists; `-` is standard output
+    /// The page to write, in place of an older page if there is one; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     #[command(flatten)]
