@@ -124,7 +124,7 @@ fn ours(team: &mut Team, a: ArrayView2<f32>, b: &Packed, mut c: ArrayViewMut2<f3
         return multiply_together(team, Start::C, a, b, c);
     };
     let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |(a, c)| f32::multiply(a, b, c));
+    team.each(parts, |(a, c)| f32::multiply(Start::C, a, b, c));
 }
 
 fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
@@ -160,7 +160,7 @@ fn one_row(bench: &mut Bench, pool: &ThreadPool) {
     for storage in Storage::ALL.into_iter().filter(|&storage| storage != Storage::F32) {
         let packed = packed(&numbers(512, 2048), storage);
         let who = format!("ours in {storage}");
-        let run = &mut || f32::multiply(black_box(a.view()), &packed, c.view_mut());
+        let run = &mut || f32::multiply(Start::C, black_box(a.view()), &packed, c.view_mut());
         bench.product("forward", [1, 512, 2048], pool, [(&who, run)]);
     }
     let (a, b, mut c) = (numbers(32, 64), numbers(64, 256), Array2::zeros((32, 256)));

@@ -213,12 +213,25 @@ impl Error {
     }
 
     /// `found` is not what the setting `name` may be.
-    pub(crate) fn setting(
+    pub fn setting(
         name: &'static str,
         found: impl ToString,
         expected: impl Into<String>,
     ) -> Self {
         Self::Setting { name, found: found.to_string(), expected: expected.into() }
+    }
+
+    /// Refuses the setting `name` with the value `found` unless it `holds`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it does not.
+    pub fn require(
+        holds: bool,
+        name: &'static str,
+        found: impl ToString,
+        expected: impl Into<String>,
+    ) -> Result<()> {
+        if holds { Ok(()) } else { Err(Self::setting(name, found, expected)) }
     }
 }
 

@@ -71,7 +71,7 @@
 //! # Layers of the code
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
-//! [`model`] and [`optim`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
+//! [`model`] and [`optim`] over [`ranks`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
 //! it so.
 //!
 //! # What is stable

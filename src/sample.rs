@@ -53,13 +53,9 @@ impl Picker {
     /// # Errors
     /// [`Error::Setting`] for the first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        let check = |holds, name, found: f64, expected| match holds {
-            true => Ok(()),
-            false => Err(Error::setting(name, found, expected)),
-        };
         let (p, t) = (self.top_p, self.temperature);
-        check(p > 0.0 && p <= 1.0, "top_p", p, "above 0 and at most 1")?;
-        check(t >= 0.0 && t.is_finite(), "temperature", t, "a finite number of at least 0")
+        Error::require(p > 0.0 && p <= 1.0, "top_p", p, "above 0 and at most 1")?;
+        Error::require(t >= 0.0 && t.is_finite(), "temperature", t, "a finite number of at least 0")
     }
 
     /// Draws a character's id: softmax at the temperature, all but the top n set to zero, the rest

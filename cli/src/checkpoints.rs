@@ -34,8 +34,8 @@ pub struct Checkpoints {
 type Listed = (PathBuf, Result<Summary>);
 
 impl Checkpoints {
-    /// Prints a table. The newest checkpoint is marked, as the other commands choose it: only damaged ones
-    /// are skipped. Exit code 1 if there is none.
+    /// Prints a table. The newest checkpoint is marked, with which `train --resume` goes on: only damaged
+    /// ones are skipped. Exit code 1 if there is none.
     pub fn run(self) -> Result<ExitCode> {
         let folder = self.folder.unwrap_or(self.run);
         let entries = checkpoints_in(&folder)?;

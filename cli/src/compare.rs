@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile};
@@ -17,15 +17,10 @@ pub fn compare([first, second]: [&Path; 2]) -> Result<()> {
 }
 
 fn load(path: &Path) -> Result<Profile> {
-    let path: PathBuf = path.into();
-    let json = fs::read(&path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.clone(),
-        source,
-    })?;
+    let json = fs::read(path).map_err(Error::io("read", path))?;
     serde_json::from_slice(&json).map_err(|error| {
         let reason = format!("not what karenina profile --json writes ({error})");
-        Error::Checkpoint { path, reason }
+        Error::Checkpoint { path: path.into(), reason }
     })
 }
 
@@ -103,6 +98,7 @@ fn speeds([a, b]: &[Profile; 2]) -> Table {
         [
             ("training, characters/s", p.characters_per_second),
             ("writing, characters/s", p.sample_characters_per_second),
+            ("writing in bf16, characters/s", p.sample_characters_per_second_bf16),
             ("writing in f16, characters/s", p.sample_characters_per_second_f16),
             ("writing in i8, characters/s", p.sample_characters_per_second_i8),
             ("peak, GFLOP/s", p.peak_gflops),

@@ -40,11 +40,8 @@ impl ManPage {
         command.build();
         if let Some(name) = &self.command {
             let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-            let unknown = Error::Setting {
-                name: "karenina man",
-                found: name.clone(),
-                expected: format!("one of {}", names.join(", ")),
-            };
+            let expected = format!("one of {}", names.join(", "));
+            let unknown = Error::setting("karenina man", name, expected);
             command = command.find_subcommand(name).cloned().ok_or(unknown)?;
         }
         let mut page = Vec::new();

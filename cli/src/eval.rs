@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::evaluate::{
     Evaluation, dynamic_evaluation_bytes, evaluate, evaluate_dynamically, evaluation_bytes,
 };
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::input::{ModelArg, TextArgs};
 use super::output::{OutputArgs, output_error, print_json};
-use super::settings::{ThreadsArg, WeightsArg, demand};
+use super::settings::{ThreadsArg, WeightsArg};
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
@@ -72,9 +72,9 @@ impl Eval {
             None => (ids.len() / ROW).clamp(1, 100),
         });
         let expected = format!("at least 1 and fewer than the text's {} characters", ids.len());
-        demand((1..ids.len()).contains(&rows), "--rows", rows, expected)?;
+        Error::require((1..ids.len()).contains(&rows), "--rows", rows, expected)?;
         let rate = self.dynamic.unwrap_or(0.0);
-        demand((0.0..=1.0).contains(&rate), "--dynamic", rate, "a rate from 0 to 1")?;
+        Error::require((0.0..=1.0).contains(&rate), "--dynamic", rate, "a rate from 0 to 1")?;
         let sizes = checkpoint.parameters.sizes();
         let bytes = match self.dynamic {
             None => evaluation_bytes::<f32>(sizes, rows),

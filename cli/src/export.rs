@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::math::Real;
 use karenina::memory;
 use karenina::model::{Network, Parameters, State};
@@ -16,7 +16,6 @@ use ndarray::ArrayView2;
 use super::input::ModelArg;
 use super::output::note;
 use super::output::{Kind, write_file};
-use super::settings::demand;
 use super::table::Precision;
 
 /// Most characters of a phrase whose gradients are computed: all time steps are in memory at once.
@@ -62,7 +61,7 @@ fn gradients<R: Real>(
 ) -> Result<Vec<u8>> {
     let length = phrase.chars().count();
     let (found, expected) = (format!("of {length} characters"), format!("of 2 to {LONGEST}"));
-    demand((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
+    Error::require((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
     let ids = Vocabulary::from_sorted(checkpoint.vocabulary)?.encode(phrase)?;
     let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
     let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)

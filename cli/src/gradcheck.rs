@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::math::Real;
 use karenina::model::{Parameters, Sizes};
 use karenina::study::gradcheck::{
@@ -17,7 +17,6 @@ use karenina::text::vocabulary::Vocabulary;
 use super::input::{TextArgs, load, new_network, new_sizes};
 use super::output::output_error;
 use super::output::read_enough;
-use super::settings::demand;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
@@ -30,8 +29,8 @@ fn curve_sample(sizes: Sizes) -> usize {
 pub struct Gradcheck {
     #[command(flatten)]
     texts: TextArgs,
-    /// Check a trained network: a run's folder, whose newest checkpoint is used, or one checkpoint
-    /// file [default: a new network, as training starts it]
+    /// Check a trained network: a run's folder, whose best checkpoint by validation is used, or one
+    /// checkpoint file [default: a new network, as training starts it]
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -104,11 +103,11 @@ impl Gradcheck {
             ("--sample", self.sample.unwrap_or(1)),
         ];
         for (name, value) in sizes {
-            demand(value > 0, name, value, "at least 1")?;
+            Error::require(value > 0, name, value, "at least 1")?;
         }
-        demand(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
+        Error::require(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
         let epsilon = self.epsilon.unwrap_or(1.0);
-        demand(epsilon > 0.0 && epsilon <= 1.0, "--epsilon", epsilon, "above 0 and at most 1")
+        Error::require(epsilon > 0.0 && epsilon <= 1.0, "--epsilon", epsilon, "above 0 and at most 1")
     }
 
     fn report<R: Real>(

@@ -19,7 +19,6 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::output::warn;
-use super::settings::demand;
 
 /// The arguments that name a text.
 #[derive(Args)]
@@ -41,7 +40,7 @@ impl TextArgs {
     /// [`TextArgs::read`] in each of several `ranks`, of which a launcher gives its input to one alone.
     pub fn read_on(&self, ranks: &Ranks) -> Result<Corpus> {
         let takes_input = self.texts.iter().any(|path| path == Path::new("-"));
-        demand(ranks.is_alone() || !takes_input, "TEXT", "-", "a file where several ranks train")?;
+        Error::require(ranks.is_alone() || !takes_input, "TEXT", "-", "a file where several ranks train")?;
         self.read()
     }
 
@@ -54,12 +53,11 @@ impl TextArgs {
         let corpus = self.read()?;
         let is_other = checkpoint.text_sha256 != corpus.sha256() && !checkpoint.is_of_no_text();
         match self.is_embedded() && is_other {
-            true => Err(Error::Setting {
-                name: "TEXT",
-                found: "missing".into(),
-                expected: "named: this network was trained on another text than the built-in one"
-                    .into(),
-            }),
+            true => Err(Error::setting(
+                "TEXT",
+                "missing",
+                "named: this network was trained on another text than the built-in one",
+            )),
             false => Ok(corpus),
         }
     }
@@ -114,7 +112,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
 /// The sizes of a network over `vocabulary` that the user describes.
 pub fn new_sizes(vocabulary: &Vocabulary, hidden: usize, layers: usize) -> Result<Sizes> {
     for (name, value) in [("--hidden", hidden), ("--layers", layers)] {
-        demand(value > 0, name, value, "at least 1")?;
+        Error::require(value > 0, name, value, "at least 1")?;
     }
     Ok(Sizes { vocabulary: vocabulary.len(), hidden, layers })
 }
@@ -154,13 +152,10 @@ pub fn read_text(paths: &[PathBuf], encoding: Option<&str>) -> Result<Corpus> {
 
 /// The encoding that `label` names on the web.
 fn find_encoding(label: &str) -> Result<&'static Encoding> {
-    Encoding::for_label_no_replacement(label.as_bytes()).ok_or_else(|| Error::Setting {
-        name: "--encoding",
-        found: label.into(),
-        expected: "a label of the WHATWG Encoding Standard, such as utf-8, utf-16le, windows-1251, \
-                   koi8-r, ibm866, iso-8859-5, latin1, windows-1252, macintosh, shift_jis, gbk or big5"
-            .into(),
-    })
+    let expected = "a label of the WHATWG Encoding Standard, such as utf-8, utf-16le, windows-1251, koi8-r, ibm866, \
+                    iso-8859-5, latin1, windows-1252, macintosh, shift_jis, gbk or big5";
+    Encoding::for_label_no_replacement(label.as_bytes())
+        .ok_or_else(|| Error::setting("--encoding", label, expected))
 }
 
 /// Adds the text of one file to `corpus`; returns the file's name for messages.

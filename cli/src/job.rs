@@ -7,14 +7,14 @@ use std::hash::Hasher;
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory};
-use karenina::error::Result;
-use karenina::math::matmul::kernel_name;
+use karenina::error::{Error, Result};
+use karenina::math::matmul::Kernel;
 use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
 use karenina::train::Workers;
 
 use super::output::warn;
-use super::settings::{ThreadsArg, demand};
+use super::settings::ThreadsArg;
 use super::signals::Signals;
 
 /// How threads and ranks work together.
@@ -38,8 +38,8 @@ impl WorkersArgs {
         lead: impl FnOnce(&Workers, Corpus) -> Result<ExitCode>,
     ) -> Result<ExitCode> {
         let threads = self.threads.count()?;
-        let job = self.join()?;
-        let workers = Workers { threads, ranks: job.ranks() };
+        let (ranks, _job) = self.join()?;
+        let workers = Workers { threads, ranks };
         let ranks = &workers.ranks;
         let corpus = ranks.agree(read(ranks)).and_then(|corpus| {
             require_same(ranks, &corpus)?;
@@ -62,59 +62,36 @@ impl WorkersArgs {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The ranks that a launcher has started, and what they live as long as.
     #[cfg(feature = "mpi")]
-    fn join(&self) -> Result<Job> {
+    fn join(&self) -> Result<(Ranks, Option<karenina_mpi::Mpi>)> {
         let seconds = self.rank_timeout;
         let holds = seconds > 0.0 && seconds <= 1e6;
-        demand(holds, "--rank-timeout", seconds, "above 0 and at most 1000000")?;
+        Error::require(holds, "--rank-timeout", seconds, "above 0 and at most 1000000")?;
         if !karenina_mpi::is_launched() {
-            return Ok(Job(None));
+            return Ok((Ranks::alone(), None));
         }
         let patience = std::time::Duration::from_secs_f64(seconds);
         let joined = karenina_mpi::Mpi::join(patience, warn);
-        joined.map(|mpi| Job(Some(mpi))).map_err(|error| karenina::error::Error::Setting {
-            name: "ranks",
-            found: "many".into(),
-            expected: format!("1, since {error}"),
-        })
+        let mpi =
+            joined.map_err(|error| Error::setting("ranks", "many", format!("1, since {error}")))?;
+        Ok((mpi.ranks(), Some(mpi)))
     }
 
     /// Every process would train the whole batch, and all but one would find the folder taken.
     #[cfg(not(feature = "mpi"))]
-    fn join(&self) -> Result<Job> {
+    fn join(&self) -> Result<(Ranks, ())> {
         let count =
             ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(|name| env::var(name).ok());
         let one = "1: this karenina was built without MPI; `cargo build --release -p karenina-cli --features mpi` \
                    builds one with it";
-        demand(
+        Error::require(
             count.as_ref().is_none_or(|count| count == "1"),
             "ranks",
             count.unwrap_or_default(),
             one,
         )?;
-        Ok(Job)
-    }
-}
-
-/// The ranks that a launcher has started, as long as this lives.
-#[cfg(feature = "mpi")]
-struct Job(Option<karenina_mpi::Mpi>);
-
-#[cfg(feature = "mpi")]
-impl Job {
-    fn ranks(&self) -> Ranks {
-        self.0.as_ref().map_or_else(Ranks::alone, karenina_mpi::Mpi::ranks)
-    }
-}
-
-/// This process.
-#[cfg(not(feature = "mpi"))]
-struct Job;
-
-#[cfg(not(feature = "mpi"))]
-impl Job {
-    fn ranks(&self) -> Ranks {
-        Ranks::alone()
+        Ok((Ranks::alone(), ()))
     }
 }
 
@@ -126,7 +103,7 @@ fn require_same(ranks: &Ranks, corpus: &Corpus) -> Result<()> {
     }
     let fact = |name: &str, value: String| (name.to_string(), value);
     let text: String = corpus.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
-    let fused = if kernel_name() == "portable" { "without" } else { "with" };
+    let fused = if Kernel::best().is_fused() { "with" } else { "without" };
     let mut facts = vec![
         fact("karenina", env!("CARGO_PKG_VERSION").into()),
         fact("the program with the hash", program()),
@@ -135,7 +112,7 @@ fn require_same(ranks: &Ranks, corpus: &Corpus) -> Result<()> {
     ];
     facts.extend(arguments());
     ranks.compare(&facts)?;
-    let kernels = ranks.texts_of_all(kernel_name());
+    let kernels = ranks.texts_of_all(Kernel::best().name());
     for (rank, kernel) in kernels.iter().enumerate().filter(|(_, kernel)| **kernel != kernels[0]) {
         if ranks.rank() == 0 {
             warn(&format!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::ranks::Ranks;
 use karenina::study::profile::Profile as Measured;
 use karenina::text::corpus::Corpus;
@@ -16,7 +16,7 @@ use super::input::TextArgs;
 use super::job::WorkersArgs;
 use super::output::{Kind, is_standard_output, note, output_error, print_json, write_file};
 use super::pages;
-use super::settings::{Sizes, demand};
+use super::settings::Sizes;
 use super::table::{Table, dim, is_coloured, plain};
 
 /// On a quiet machine the median step takes no longer than this many of the fastest.
@@ -56,7 +56,7 @@ impl Profile {
             return compare([first, second]).map(|()| ExitCode::SUCCESS);
         }
         let read = |ranks: &Ranks| {
-            demand(self.steps != Some(0), "--steps", 0, "at least 1")?;
+            Error::require(self.steps != Some(0), "--steps", 0, "at least 1")?;
             self.demand_one_output()?;
             self.html.as_deref().map_or(Ok(()), |path| Kind::Page.require_at(path))?;
             TrainConfig::preset(&self.preset)?;
@@ -84,7 +84,7 @@ impl Profile {
     fn demand_one_output(&self) -> Result<()> {
         let page = self.html.as_deref().filter(|page| self.json && is_standard_output(page));
         let found = page.unwrap_or(Path::new("")).display();
-        demand(page.is_none(), "--html", found, "a file, since --json has standard output")
+        Error::require(page.is_none(), "--html", found, "a file, since --json has standard output")
     }
 
     /// Writes the page and says where it is.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use karenina::error::Result;
 use karenina::memory;
-use karenina::study::report::{Reading, ReportConfig, report};
+use karenina::study::report::{Reading, report};
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
@@ -50,7 +50,7 @@ impl Report {
         let folder = self.model.run.is_dir().then_some(self.model.run.as_path());
         let pool = thread_pool(threads)?;
         let report =
-            pool.install(|| report(checkpoint, folder, &history, &text, ReportConfig::default()))?;
+            pool.install(|| report(checkpoint, folder, &history, &text))?;
         let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
         write_file(&self.out, Kind::Page, page.as_bytes())?;
         let line = format!(

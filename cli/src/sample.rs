@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::memory;
 use karenina::sample::{Generator, Picker};
 use karenina::text::vocabulary::Vocabulary;
@@ -15,7 +15,7 @@ use rand_pcg::Pcg64;
 
 use super::input::{self, ModelArg};
 use super::output::output_error;
-use super::settings::{ThreadsArg, WeightsArg, demand};
+use super::settings::{ThreadsArg, WeightsArg};
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]
@@ -80,7 +80,7 @@ impl Sample {
     /// Streams the text to standard output.
     pub fn run(self) -> Result<ExitCode> {
         let picker = self.picker.picker()?;
-        demand(self.samples > 0, "--samples", 0, "at least 1")?;
+        Error::require(self.samples > 0, "--samples", 0, "at least 1")?;
         let checkpoint = self.model.load()?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let prime = self.prime_text()?;

@@ -140,22 +140,6 @@ pub struct Settings {
     seed: Option<u64>,
 }
 
-/// Refuses the setting `name` with the value `found` unless it `holds`.
-pub fn demand(
-    holds: bool,
-    name: &'static str,
-    found: impl ToString,
-    expected: impl ToString,
-) -> Result<()> {
-    match holds {
-        true => Ok(()),
-        false => {
-            let (found, expected) = (found.to_string(), expected.to_string());
-            Err(Error::Setting { name, found, expected })
-        }
-    }
-}
-
 /// A limit, or none.
 #[derive(Clone, Copy)]
 pub struct Limit<T>(pub Option<T>);
@@ -258,11 +242,10 @@ impl Recipe {
             return Ok(Start { corpus, model: None, config, reason });
         };
         let Loaded { path, checkpoint: model, .. } = load(path).map_err(|error| match error {
-            Error::NoCheckpoint { path } => Error::Setting {
-                name: "from",
-                found: path.display().to_string(),
-                expected: "a folder with a checkpoint in it, or a checkpoint".into(),
-            },
+            Error::NoCheckpoint { path } => {
+                let expected = "a folder with a checkpoint in it, or a checkpoint";
+                Error::setting("from", path.display(), expected)
+            }
             error => error,
         })?;
         let known = Vocabulary::from_sorted(model.vocabulary.clone())?;

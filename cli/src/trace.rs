@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::model::Parameters;
 use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, visible};
 use karenina::text::vocabulary::Vocabulary;
@@ -13,7 +13,6 @@ use karenina::text::vocabulary::Vocabulary;
 use super::input::{load, new_network, new_sizes};
 use super::output::{Kind, output_error, print_json, write_file};
 use super::pages;
-use super::settings::demand;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
@@ -22,7 +21,7 @@ pub struct Trace {
     /// A few words; each character but the first is predicted
     #[arg(value_name = "PHRASE")]
     phrase: String,
-    /// A run's folder, whose newest checkpoint is used, or one checkpoint file
+    /// A run's folder, whose best checkpoint by validation is used, or one checkpoint file
     /// [default: a new network, as training starts it, over the characters of the phrase]
     #[arg(
         long,
@@ -56,7 +55,7 @@ pub struct Trace {
     /// Print JSON instead of text
     #[arg(long, conflicts_with = "html")]
     json: bool,
-    /// Write an HTML page, which is replaced if it exists; `-` is standard output
+    /// Write an HTML page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Precision of the network
@@ -68,7 +67,7 @@ impl Trace {
     /// Prints or writes the trace.
     pub fn run(self) -> Result<ExitCode> {
         let length = self.phrase.chars().count();
-        demand(length >= 2, "the phrase's length", length, "at least 2")?;
+        Error::require(length >= 2, "the phrase's length", length, "at least 2")?;
         let (vocabulary, parameters) = self.network()?;
         let ids = vocabulary.encode(&self.phrase)?;
         let spot = self.numbers.then(|| Spot {

@@ -184,7 +184,7 @@ impl Train {
         checkpoint.adam.config = checkpoint.config.adam;
         *corpus =
             take(corpus).in_terms_of(&Vocabulary::from_sorted(checkpoint.vocabulary.clone())?)?;
-        Memory::of_rank(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
+        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
             .require(&checkpoint.config)?;
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
         Ok(checkpoint)

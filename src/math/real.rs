@@ -35,8 +35,6 @@ pub trait Real:
 {
     /// The type's name in files and messages: `"f32"` or `"f64"`.
     const NAME: &'static str;
-    /// Bytes of one number.
-    const BYTES: usize = size_of::<Self>();
     /// The machine epsilon: the distance from 1 to the next larger number.
     const EPSILON: f64;
 
@@ -58,112 +56,54 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
-
-    /// Appends the number's little-endian bytes.
-    fn write_le(self, bytes: &mut Vec<u8>);
-    /// Reads a number from [`Real::BYTES`] little-endian bytes.
-    ///
-    /// # Panics
-    /// If `bytes` is not exactly that long.
-    fn read_le(bytes: &[u8]) -> Self;
 }
 
-impl Real for f32 {
-    const NAME: &'static str = "f32";
-    const EPSILON: f64 = f32::EPSILON as f64;
+/// A number type, and the four functions in which the two differ.
+macro_rules! real {
+    ($type:ident, $exp:path, $sigmoid:expr, $tanh:path, $ln:path) => {
+        impl Real for $type {
+            const NAME: &'static str = stringify!($type);
+            const EPSILON: f64 = $type::EPSILON as f64;
 
-    #[inline(always)]
-    fn from_f64(x: f64) -> Self {
-        x as f32
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-    #[inline(always)]
-    fn exp(self) -> Self {
-        activation::exp(self)
-    }
-    #[inline(always)]
-    fn sigmoid(self) -> Self {
-        activation::sigmoid(self)
-    }
-    #[inline(always)]
-    fn tanh(self) -> Self {
-        activation::tanh(self)
-    }
-    #[inline(always)]
-    fn ln(self) -> Self {
-        libm::logf(self)
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.is_finite()
-    }
-    #[inline(always)]
-    fn write_le(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-    #[inline(always)]
-    fn read_le(bytes: &[u8]) -> Self {
-        Self::from_le_bytes(bytes.try_into().expect("an f32 has four bytes"))
-    }
+            #[inline(always)]
+            fn from_f64(x: f64) -> Self {
+                x as Self
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+            #[inline(always)]
+            fn sigmoid(self) -> Self {
+                $sigmoid(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                $ln(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
+        }
+    };
 }
 
-impl Real for f64 {
-    const NAME: &'static str = "f64";
-    const EPSILON: f64 = f64::EPSILON;
-
-    #[inline(always)]
-    fn from_f64(x: f64) -> Self {
-        x
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-    #[inline(always)]
-    fn exp(self) -> Self {
-        libm::exp(self)
-    }
-    #[inline(always)]
-    fn sigmoid(self) -> Self {
-        1.0 / (1.0 + libm::exp(-self))
-    }
-    #[inline(always)]
-    fn tanh(self) -> Self {
-        libm::tanh(self)
-    }
-    #[inline(always)]
-    fn ln(self) -> Self {
-        libm::log(self)
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.is_finite()
-    }
-    #[inline(always)]
-    fn write_le(self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.to_le_bytes());
-    }
-    #[inline(always)]
-    fn read_le(bytes: &[u8]) -> Self {
-        Self::from_le_bytes(bytes.try_into().expect("an f64 has eight bytes"))
-    }
-}
+real!(f32, activation::exp, activation::sigmoid, activation::tanh, libm::logf);
+real!(f64, libm::exp, |x: f64| 1.0 / (1.0 + libm::exp(-x)), libm::tanh, libm::log);

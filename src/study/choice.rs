@@ -65,7 +65,7 @@ impl Choice {
         let suited_to = |flop| {
             let config = on_top(text.table(flop));
             config.validate()?;
-            Memory::of_rank(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
+            Memory::of(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;

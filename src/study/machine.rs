@@ -1,6 +1,6 @@
 //! What the machine can do at most: the roofs under which a training step and generation run.
 //!
-//! The roof of arithmetic is `math::matmul::fma_peak_gflops_on`; here is the other one, the speed of
+//! The roof of arithmetic is `math::matmul::Kernel::peak_gflops`; here is the other one, the speed of
 //! memory, by a plain loop that adds up an array: s ← s + x\[i\].
 
 use std::hint::black_box;

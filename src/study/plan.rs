@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::math::matmul::fma_peak_gflops_on;
+use crate::math::matmul::Kernel;
 use crate::math::stopwatch::Phase;
 use crate::memory::total;
 use crate::model::Sizes;
@@ -74,7 +74,7 @@ impl Plan {
         let workers = workers.into();
         let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
-        let memory = Memory::of_rank(config, corpus, sizes.vocabulary, &workers.ranks)?;
+        let memory = Memory::of(config, corpus, sizes.vocabulary, &workers.ranks)?;
         memory.require(config)?;
         let batches = config.batches(corpus.ids().clone())?;
         let batches_per_epoch = batches.len() as u64;
@@ -129,7 +129,7 @@ pub(super) fn calibrate(
 
 /// GFLOP/s that all ranks' processors can reach, if all are like this one's.
 pub(super) fn peak_gflops(workers: &Workers) -> f64 {
-    workers.ranks.count() as f64 * fma_peak_gflops_on(threads_at_once(workers.threads))
+    workers.ranks.count() as f64 * Kernel::best().peak_gflops(threads_at_once(workers.threads))
 }
 
 /// Seconds of `step` if it had so many times its time steps: what looks at the parameters alone

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::math::matmul::Storage;
-use crate::math::matmul::{fma_peak_gflops_on, kernel_name};
+use crate::math::matmul::Kernel;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::memory;
 use crate::model::{Parameters, Sizes};
@@ -160,7 +160,7 @@ impl Profile {
         } {
             measured.push(timed_step(&mut trainer)?);
             if measured.len() <= 2 * FEWEST_STEPS {
-                peak_gflops = peak_gflops.max(fma_peak_gflops_on(at_once));
+                peak_gflops = peak_gflops.max(Kernel::best().peak_gflops(at_once));
             }
         }
         let peak_rss_bytes = memory::peak();
@@ -191,7 +191,7 @@ impl Profile {
         let step_gflop = sizes.flop(positions) / 1e9;
         let gflops = step_gflop / step.seconds;
         Self {
-            kernel: kernel_name().into(),
+            kernel: Kernel::best().name().into(),
             threads,
             ranks: ranks.count(),
             exchange: step.exchange(),

@@ -192,24 +192,24 @@ impl TrainConfig {
             ("steps", self.steps.unwrap_or(1)),
         ];
         for (name, value) in whole {
-            check(value >= 1, name, value, at_least_one)?;
+            Error::require(value >= 1, name, value, at_least_one)?;
         }
         let at_most_batch = format!("at most {}, the batch's rows", self.batch);
-        check(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
-        check(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
+        Error::require(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
+        Error::require(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
         let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.adam;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
         // good and hours go by for nothing, or the weights leave the range of f32.
-        check(
+        Error::require(
             learning_rate > 0.0 && learning_rate <= 1e3,
             "learning_rate",
             learning_rate,
             "above 0 and at most 1000",
         )?;
         for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
-            check((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
+            Error::require((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
         }
-        check(
+        Error::require(
             epsilon.is_finite() && epsilon >= 0.0,
             "epsilon",
             epsilon,
@@ -218,29 +218,29 @@ impl TrainConfig {
         let most = 1.0 / learning_rate;
         let expected = format!("at least 0 and at most {most}, 1 / learning rate");
         let holds = (0.0..=most).contains(&weight_decay);
-        check(holds, "weight_decay", weight_decay, &expected)?;
+        Error::require(holds, "weight_decay", weight_decay, &expected)?;
         if let Some((start, end)) = self.schedule.descent {
             let above =
                 format!("from a step to a later one, as in {start}..{}", start.saturating_add(1));
-            check(end > start, "descent", format!("{start}..{end}"), &above)?;
+            Error::require(end > start, "descent", format!("{start}..{end}"), &above)?;
         }
-        check(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
-        check(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
+        Error::require(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
+        Error::require(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
         if let Some(minutes) = self.save_minutes {
             let holds = minutes.is_finite() && minutes > 0.0;
-            check(holds, "save_minutes", minutes, positive)?;
+            Error::require(holds, "save_minutes", minutes, positive)?;
         }
         if let Validation::Share(share) = self.validation {
-            check(share > 0.0 && share < 1.0, "validation", share, "above 0 and below 1")?;
+            Error::require(share > 0.0 && share < 1.0, "validation", share, "above 0 and below 1")?;
         }
         if let Initialisation::TruncatedNormal(sd) = self.initialisation {
-            check(sd.is_finite() && sd > 0.0, "init_sd", sd, positive)?;
+            Error::require(sd.is_finite() && sd > 0.0, "init_sd", sd, positive)?;
         }
         if let Some(sd) = self.input_sd {
-            check(sd.is_finite() && sd > 0.0, "input_sd", sd, positive)?;
+            Error::require(sd.is_finite() && sd > 0.0, "input_sd", sd, positive)?;
         }
         let bias = self.forget_bias;
-        check((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;
+        Error::require((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;
         Ok(())
     }
 }
@@ -295,10 +295,6 @@ impl TrainConfigBuilder {
     pub fn build(self) -> Result<TrainConfig> {
         self.0.validate().map(|()| self.0)
     }
-}
-
-fn check(holds: bool, name: &'static str, found: impl ToString, expected: &str) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::setting(name, found, expected)) }
 }
 
 /// JSON has no infinity: it is written as null.

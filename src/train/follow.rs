@@ -41,7 +41,7 @@ impl Workers {
         drop(bytes);
         let checkpoint = checkpoint.and_then(|checkpoint| {
             let Checkpoint { config, vocabulary, .. } = &checkpoint;
-            Memory::of_rank(config, corpus, vocabulary.len(), &self.ranks)?.require(config)?;
+            Memory::of(config, corpus, vocabulary.len(), &self.ranks)?.require(config)?;
             Ok(checkpoint)
         });
         Trainer::take_part(checkpoint, corpus, self.clone())

@@ -34,45 +34,30 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// What training with `config` on `corpus` of `vocabulary` distinct characters takes.
-    pub fn of(config: &TrainConfig, corpus: &Corpus, vocabulary: usize) -> Self {
-        let sizes = config.sizes(vocabulary);
-        let drops_out = config.keep < 1.0;
-        let parameters = Parameters::<f32>::bytes(sizes);
-        let packed = Network::<f32>::packed_bytes(sizes).saturating_mul(2); // and the transposes
-        Self {
-            parameters,
-            gradients: parameters,
-            moments: parameters.saturating_mul(2),
-            packed,
-            tapes: Network::<f32>::tape_bytes(sizes, config.batch, config.unroll, drops_out),
-            ranks: 0,
-            text: corpus.ids().bytes(),
-            sampling: packed / 2,
-        }
-    }
-
-    /// [`Memory::of`] this one of several `ranks`.
+    /// What training with `config` on `corpus` of `vocabulary` distinct characters takes, in this one of the `ranks`.
     ///
     /// # Errors
     /// If there are more ranks than groups of rows.
-    pub fn of_rank(
+    pub fn of(
         config: &TrainConfig,
         corpus: &Corpus,
         vocabulary: usize,
         ranks: &Ranks,
     ) -> Result<Self> {
         let shares = Shares::new(config.groups_in_use(), ranks.count())?;
-        let whole = Self::of(config, corpus, vocabulary);
-        if ranks.is_alone() {
-            return Ok(whole);
-        }
         let sizes = config.sizes(vocabulary);
         let (rows, drops_out) = (shares.rows(ranks.rank(), config.batch).len(), config.keep < 1.0);
+        let parameters = Parameters::<f32>::bytes(sizes);
+        let packed = Network::<f32>::packed_bytes(sizes).saturating_mul(2); // and the transposes
         Ok(Self {
+            parameters,
+            gradients: parameters,
+            moments: parameters.saturating_mul(2),
+            packed,
             tapes: Network::<f32>::tape_bytes(sizes, rows, config.unroll, drops_out),
             ranks: Part::bytes(sizes, &shares, ranks),
-            ..whole
+            text: corpus.ids().bytes(),
+            sampling: packed / 2,
         })
     }
 

@@ -30,6 +30,15 @@ pub fn thread_pool(threads: usize) -> Result<ThreadPool> {
     pool.map_err(|error| refused(threads, format!("a number that the system can start ({error})")))
 }
 
+/// Gives rayon's global pool, which serves work that is in no other, `threads` threads.
+///
+/// # Errors
+/// As [`thread_pool`], or if that pool is in use already.
+pub fn use_threads(threads: usize) -> Result<()> {
+    let built = ThreadPoolBuilder::new().num_threads(thread_count(Some(threads))?).build_global();
+    built.map_err(|error| refused(threads, format!("a number that the system can start ({error})")))
+}
+
 fn refused(threads: usize, expected: String) -> Error {
     Error::setting("threads", threads, expected)
 }

@@ -92,7 +92,7 @@ impl Trainer {
         config.validate()?;
         let workers = workers.into();
         let sizes = config.sizes(corpus.vocabulary().len());
-        Memory::of_rank(&config, corpus, sizes.vocabulary, &workers.ranks)?.require(&config)?;
+        Memory::of(&config, corpus, sizes.vocabulary, &workers.ranks)?.require(&config)?;
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
         if let Some(sd) = config.input_sd {
@@ -127,7 +127,7 @@ impl Trainer {
         }
         let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
         let vocabulary = corpus.vocabulary().union(&known);
-        Memory::of_rank(&config, corpus, vocabulary.len(), &workers.ranks)?.require(&config)?;
+        Memory::of(&config, corpus, vocabulary.len(), &workers.ranks)?.require(&config)?;
         let characters = vocabulary.characters().iter();
         let old: Vec<_> = characters.map(|&c| known.id(c).map(|id| id as usize)).collect();
         let parameters = model.parameters.with_characters(&old);

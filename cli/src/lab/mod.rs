@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::train::thread_pool;
+use karenina::train::run::checkpoints_in;
+use karenina::train::use_threads;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
@@ -32,7 +33,7 @@ pub struct Lab {
     #[command(flatten)]
     texts: TextArgs,
     /// A run's folder or one checkpoint file; give it again to compare runs
-    /// [default: checkpoints if it is there, else a new network]
+    /// [default: checkpoints if it holds any, else a new network]
     #[arg(long, aliases = ["checkpoint", "checkpoints"], value_name = "DIR or FILE")]
     run: Vec<PathBuf>,
     /// The port on 127.0.0.1 [default: any that is free]
@@ -58,7 +59,7 @@ impl Lab {
             give_way();
             end_with_standard_input();
         }
-        let pool = thread_pool(self.threads.count()?)?;
+        use_threads(self.threads.count()?)?;
         let sources = self.sources()?;
         let excerpts = texts::excerpts(&self.texts, &sources[0], self.beside)?;
         let (listener, port) = self.listen()?;
@@ -77,8 +78,8 @@ impl Lab {
         if self.open {
             open(&address);
         }
-        let served = server::serve(listener, Arc::new(server::House { door, answer, pool }));
-        served.map_err(|source| Error::Io { action: "serve", path: address.into(), source })?;
+        let served = server::serve(listener, Arc::new(server::House { door, answer }));
+        served.map_err(Error::io("serve", address.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }
 
@@ -87,7 +88,7 @@ impl Lab {
         const USUAL: &str = "checkpoints";
         let usual = [PathBuf::from(USUAL)];
         let paths = match &self.run[..] {
-            [] if Path::new(USUAL).is_dir() => &usual[..],
+            [] if !checkpoints_in(Path::new(USUAL)).unwrap_or_default().is_empty() => &usual[..],
             [] => return Ok(vec![texts::new_network(&self.texts)?]),
             named => named,
         };
@@ -95,22 +96,17 @@ impl Lab {
     }
 
     fn listen(&self) -> Result<(TcpListener, u16)> {
-        let at = || format!("127.0.0.1:{}", self.port);
         let bound = TcpListener::bind(("127.0.0.1", self.port))
             .and_then(|listener| Ok((listener.local_addr()?.port(), listener)));
-        let (port, listener) =
-            bound.map_err(|source| Error::Io { action: "listen on", path: at().into(), source })?;
+        let address = format!("127.0.0.1:{}", self.port);
+        let (port, listener) = bound.map_err(Error::io("listen on", address.as_ref()))?;
         Ok((listener, port))
     }
 }
 
 /// The run or checkpoint at `path`, which must be there.
 fn source(path: &Path) -> Result<Source> {
-    let path = path.canonicalize().map_err(|source| Error::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    let path = path.canonicalize().map_err(Error::io("read", path))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if !path.is_dir() {
         karenina::train::checkpoint::Summary::read(&path)?;

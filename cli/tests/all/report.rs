@@ -53,7 +53,7 @@ fn the_flow_is_the_reach_of_each_place() {
     let parameters = network();
     let vocabulary: Vec<char> = ('a'..='g').collect();
     let ids = ids(90);
-    let flow = flow(&parameters, &vocabulary, &ids, 5, 12);
+    let flow = flow(&parameters, &ids, 5, 12);
     assert_eq!(flow.targets.last(), Some(&89));
     for (place, &target) in flow.targets.iter().enumerate() {
         let read = &ids[target.saturating_sub(12 + 32)..=target];

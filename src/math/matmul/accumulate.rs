@@ -190,7 +190,7 @@ impl Levels {
                 b: b.as_slice().as_ptr(),
                 panel_stride: panel_stride(kernel, x.len()),
                 scales: std::ptr::null(),
-                origin: Origin::matrix(c.at(ms.start, 0), c.stride), // not read: these sums start at 0
+                origin: Origin::matrix(c.at(ms.start, 0), c.stride),
                 c: c.at(ms.start, 0),
                 c_stride: c.stride,
                 next_c: c.at(ms.end, 0),

@@ -33,7 +33,7 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// If the shape of `b` is another.
     fn pack(packed: &mut Self::Packed, b: ArrayView2<Self>);
 
-    /// C ← C + A·B.
+    /// C ← `start` + A·B.
     ///
     /// * `a` [M, K]: rows contiguous, any distance apart
     /// * `b` [K, N], packed; its numbers, where stored in fewer bits, are widened as they are read
@@ -42,26 +42,13 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// Runs in the calling thread; [`multiply_together`] shares the columns among several.
     ///
     /// # Panics
-    /// If the shapes do not agree or rows are not contiguous.
-    fn multiply(a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>) {
-        Self::multiply_from(Start::C, a, b, c);
-    }
-
-    /// C ← `start` + A·B, as [`Element::multiply`] has it otherwise.
-    ///
-    /// # Panics
-    /// As [`Element::multiply`], and if a bias is not `[N]`.
-    fn multiply_from(
-        start: Start<Self>,
-        a: ArrayView2<Self>,
-        b: &Self::Packed,
-        c: ArrayViewMut2<Self>,
-    ) {
+    /// If the shapes do not agree, rows are not contiguous or a bias is not `[N]`.
+    fn multiply(start: Start<Self>, a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>) {
         assert_eq!(c.ncols(), Self::shape(b).1, "columns of C and of B [K, N]");
         Self::multiply_columns(0, start, a, b, c);
     }
 
-    /// [`Element::multiply_from`] for the columns of C and B from `first` on, as many as `c` has, and a bias; `first`
+    /// [`Element::multiply`] for the columns of C and B from `first` on, as many as `c` has, and a bias; `first`
     /// is a multiple of [`Element::columns_at_once`].
     ///
     /// # Panics
@@ -80,7 +67,7 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// Columns that lie together in a packed B.
     fn columns_at_once(b: &Self::Packed) -> usize;
 
-    /// See [`accumulate_transposed_with`].
+    /// [`accumulate_transposed`] by another kernel than the best, for tests and benches.
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
         products: [(Rows<Self>, ArrayViewMut2<Self>); P],
@@ -216,12 +203,12 @@ fn sum_rows(
     sum.copy_from_slice(&total.expect("at least one piece"));
 }
 
-/// [`Element::multiply_from`] by all members of a team, who share the columns: a member reads the same part of B each
+/// [`Element::multiply`] by all members of a team, who share the columns: a member reads the same part of B each
 /// time, and finds it in its own cache if it has stayed there. A column's sum stays on one thread, so
 /// the bits are the same.
 ///
 /// # Panics
-/// As [`Element::multiply_from`].
+/// As [`Element::multiply`].
 pub fn multiply_together<R: Element>(
     team: &mut Team,
     start: Start<R>,
@@ -232,7 +219,7 @@ pub fn multiply_together<R: Element>(
     let (_, n) = R::shape(b);
     let width = n.div_ceil(team.members()).next_multiple_of(R::columns_at_once(b));
     if team.members() == 1 || width >= n {
-        return R::multiply_from(start, a, b, c);
+        return R::multiply(start, a, b, c);
     }
     assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
     let start_at = |first: usize, columns: usize| match start {
@@ -263,24 +250,10 @@ pub fn accumulate_transposed<R: Element, const P: usize>(
     db: &mut [R],
     pieces: Pieces,
 ) {
-    accumulate_transposed_with(Kernel::best(), products, dz, db, pieces);
+    R::accumulate(Kernel::best(), products, dz, db, pieces);
 }
 
-/// [`accumulate_transposed`] by a kernel other than the best.
-///
-/// # Panics
-/// As [`accumulate_transposed`], and if this processor cannot run the kernel.
-pub fn accumulate_transposed_with<R: Element, const P: usize>(
-    kernel: &'static Kernel,
-    products: [(Rows<R>, ArrayViewMut2<R>); P],
-    dz: Rows<R>,
-    db: &mut [R],
-    pieces: Pieces,
-) {
-    R::accumulate(kernel, products, dz, db, pieces);
-}
-
-/// Panics as [`accumulate_transposed_with`] tells.
+/// Panics as [`accumulate_transposed`] tells, and if this processor cannot run the kernel.
 fn check_sums<R>(
     kernel: &Kernel,
     products: &[(Rows<R>, ArrayViewMut2<R>)],

@@ -4,7 +4,7 @@ use std::fmt;
 
 use half::{bf16, f16};
 
-use super::tile::{SpinFn, TileFn};
+use super::tile::TileFn;
 
 /// A tile for so many rows and panels.
 #[derive(Clone, Copy)]
@@ -30,6 +30,8 @@ pub struct Kernel {
     pub(super) available: fn() -> bool,
     /// Rounds a multiply-add once.
     pub(super) fused: bool,
+    /// Numbers in a vector.
+    pub(super) lanes: usize,
     /// Columns of a panel of B.
     pub(super) panel: usize,
     /// Tiles where B is stored in `f32`.
@@ -40,8 +42,8 @@ pub struct Kernel {
     pub(super) bf16: Tiles<bf16>,
     /// Tiles where B is stored in `i8`.
     pub(super) i8: Tiles<i8>,
-    /// Multiply-adds in registers alone.
-    pub(super) spin: SpinFn,
+    /// So many rounds of `tile::CHAINS` multiply-adds of registers, with no memory: what `peak` times.
+    pub(super) spin: unsafe fn(usize) -> f32,
 }
 
 impl Kernel {
@@ -60,11 +62,6 @@ impl Kernel {
         self.fused
     }
 
-    /// Numbers in a vector.
-    pub(super) fn lanes(&self) -> usize {
-        self.spin.lanes
-    }
-
     /// Rows of its largest tile.
     pub(super) fn rows(&self) -> usize {
         self.f32.by_rows.len()
@@ -77,22 +74,46 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// Spells out a kernel's [`Tiles`] from a tile function generic over (W, rows, panels, layout).
-macro_rules! tiles {
-    ($tile:ident: rows $($rows:literal)+, wide $($wide:literal x $panels:literal),+) => {
-        const F32_BY_COLUMNS: &[TileFn<f32>] =
-            &[$($tile::<f32, $rows, 1, { Layout::COLUMNS }>),+];
+/// A kernel of `tile::tile`: its vectors and how many of them a panel has, the rows of its tiles, and the attribute
+/// that lets their code use its instructions.
+macro_rules! kernel {
+    ($name:literal, $vector:ty, $vectors:literal a panel, rows $($rows:literal)+,
+     wide $($wide:literal x $panels:literal),+; fused $fused:literal, $available:expr $(, $attribute:meta)?) => {{
+        $(#[$attribute])?
+        unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
+            operands: &Operands<'_, W>,
+        ) {
+            // SAFETY: the caller's.
+            unsafe { tile::<$vector, W, MR, P, $vectors, LAYOUT>(operands) }
+        }
+        $(#[$attribute])?
+        unsafe fn run_spin(rounds: usize) -> f32 {
+            // SAFETY: the caller's.
+            unsafe { spin::<$vector>(rounds) }
+        }
         const fn tiles<W: Stored>(by_columns: &'static [TileFn<W>]) -> Tiles<W> {
             Tiles {
-                by_rows: &[$($tile::<W, $rows, 1, { Layout::ROWS }>),+],
+                by_rows: &[$(run::<W, $rows, 1, { Layout::ROWS }>),+],
                 by_columns,
                 wide: &[$(WideTile {
                     rows: $wide,
                     panels: $panels,
-                    run: $tile::<W, $wide, $panels, { Layout::ROWS }>,
+                    run: run::<W, $wide, $panels, { Layout::ROWS }>,
                 }),+],
             }
         }
-    };
+        Kernel {
+            name: $name,
+            available: $available,
+            fused: $fused,
+            lanes: <$vector>::LANES,
+            panel: $vectors * <$vector>::LANES,
+            f32: tiles(&[$(run::<f32, $rows, 1, { Layout::COLUMNS }>),+]),
+            f16: tiles(&[]),
+            bf16: tiles(&[]),
+            i8: tiles(&[]),
+            spin: run_spin,
+        }
+    }};
 }
-pub(super) use tiles;
+pub(super) use kernel;

@@ -60,8 +60,3 @@ impl Kernel {
         })
     }
 }
-
-/// The instruction set of the kernel in use.
-pub fn kernel_name() -> &'static str {
-    Kernel::best().name()
-}

@@ -103,10 +103,8 @@ mod vector;
 mod x86;
 
 pub use blocked::Start;
-pub use element::{Element, accumulate_transposed, accumulate_transposed_with, multiply_together};
+pub use element::{Element, accumulate_transposed, multiply_together};
 pub use kernel::Kernel;
-pub use kernels::kernel_name;
 pub use packed::Packed;
-pub(crate) use peak::fma_peak_gflops_on;
 pub use rows::Rows;
 pub use stored::Storage;

@@ -4,36 +4,15 @@ use std::arch::aarch64::*;
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Tiles, WideTile, tiles};
+use super::kernel::{Kernel, Tiles, WideTile, kernel};
 use super::stored::{F16_SCALE, Stored};
-use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::tile::{Layout, Operands, TileFn, spin, tile};
 use super::vector::Vector;
 
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
-pub(super) static NEON: Kernel = {
-    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<'_, W>,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { tile::<float32x4_t, W, MR, P, 4, LAYOUT>(operands) }
-    }
-    unsafe fn run_spin(rounds: usize) -> f32 {
-        // SAFETY: the caller's.
-        unsafe { spin::<float32x4_t>(rounds) }
-    }
-    tiles!(run: rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2);
-    Kernel {
-        name: "NEON",
-        available: || true,
-        fused: true,
-        panel: 16,
-        f32: tiles(F32_BY_COLUMNS),
-        f16: tiles(&[]),
-        bf16: tiles(&[]),
-        i8: tiles(&[]),
-        spin: SpinFn { run: run_spin, lanes: 4 },
-    }
-};
+pub(super) static NEON: Kernel = kernel!(
+    "NEON", float32x4_t, 4 a panel, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
+);
 
 impl Vector for float32x4_t {
     const LANES: usize = 4;

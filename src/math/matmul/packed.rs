@@ -179,7 +179,7 @@ fn lay_out<W: Stored + Default>(
 ) {
     let width = kernel.panel;
     let (panels, parts) = (panels.as_mut_slice(), b.axis_chunks_iter(Axis(1), width));
-    let fill = |(panel, b)| fill_panel(panel, width, kernel.lanes(), b);
+    let fill = |(panel, b)| fill_panel(panel, width, kernel.lanes, b);
     match rayon::current_thread_index() {
         Some(_) => panels.par_chunks_exact_mut(stride).zip(parts).for_each(fill),
         None => panels.chunks_exact_mut(stride).zip(parts).for_each(fill),
@@ -203,7 +203,7 @@ fn lay_out_scaled(
             *scale = column_scale(column);
         }
         let scaled = &b / &ArrayView1::from(&*scales);
-        fill_panel(panel, width, kernel.lanes(), scaled.view());
+        fill_panel(panel, width, kernel.lanes, scaled.view());
     }
 }
 

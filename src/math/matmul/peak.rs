@@ -8,14 +8,9 @@ use std::time::Instant;
 use super::kernel::Kernel;
 use super::tile::CHAINS;
 
-/// GFLOP/s that `threads` threads reach together with fused multiply-adds in registers alone, by
-/// the kernel in use; the best of some runs. Takes about a tenth of a second.
-pub(crate) fn fma_peak_gflops_on(threads: usize) -> f64 {
-    Kernel::best().peak_gflops(threads)
-}
-
 impl Kernel {
-    /// [`fma_peak_gflops_on`] for this kernel's vectors.
+    /// GFLOP/s that `threads` threads reach together with multiply-adds in registers alone; the best of some runs.
+    /// Takes about a tenth of a second.
     ///
     /// # Panics
     /// If this processor cannot run the kernel.
@@ -24,7 +19,7 @@ impl Kernel {
         const ROUNDS: usize = 1_500_000;
         assert!(self.is_available(), "no {} on this processor", self.name);
         let barrier = Barrier::new(threads);
-        let flop = (2 * self.spin.lanes * CHAINS * ROUNDS) as f64;
+        let flop = (2 * self.lanes * CHAINS * ROUNDS) as f64;
         let measure = || {
             let mut best = 0.0_f64;
             for _ in 0..RUNS {
@@ -32,7 +27,7 @@ impl Kernel {
                 barrier.wait();
                 let start = Instant::now();
                 // SAFETY: the kernel is available.
-                black_box(unsafe { (self.spin.run)(black_box(ROUNDS)) });
+                black_box(unsafe { (self.spin)(black_box(ROUNDS)) });
                 barrier.wait();
                 best = best.max(flop * threads as f64 / start.elapsed().as_secs_f64() / 1e9);
             }

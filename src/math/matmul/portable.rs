@@ -2,9 +2,9 @@
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Tiles, WideTile, tiles};
+use super::kernel::{Kernel, Tiles, WideTile, kernel};
 use super::stored::{Stored, widen_f16};
-use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::tile::{Layout, Operands, TileFn, spin, tile};
 use super::vector::Vector;
 
 /// FUSED: with one rounding, which without FMA hardware would be a slow call.
@@ -74,45 +74,18 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
     unsafe fn prefetch(_: *const u8) {}
 }
 
-macro_rules! portable_kernel {
-    ($kernel:ident, $name:literal, $fused:literal, $available:expr $(, $attribute:meta)?) => {
-        pub(super) static $kernel: Kernel = {
-            $(#[$attribute])?
-            unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
-                o: &Operands<'_, W>,
-            ) {
-                // SAFETY: the caller's.
-                unsafe { tile::<Four<$fused>, W, MR, P, 2, LAYOUT>(o) }
-            }
-            $(#[$attribute])?
-            unsafe fn run_spin(rounds: usize) -> f32 {
-                // SAFETY: the caller's.
-                unsafe { spin::<Four<$fused>>(rounds) }
-            }
-            tiles!(run: rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2);
-            Kernel {
-                name: $name,
-                available: $available,
-                fused: $fused,
-                panel: 8,
-                f32: tiles(F32_BY_COLUMNS),
-                f16: tiles(&[]),
-                bf16: tiles(&[]),
-                i8: tiles(&[]),
-                spin: SpinFn { run: run_spin, lanes: 4 },
-            }
-        };
-    };
-}
-
+/// 4 rows of 2 vectors: 8 sums, 2 vectors of B and one of A in 16 registers.
 #[cfg(target_arch = "x86_64")]
-portable_kernel!(
-    FUSED,
-    "portable with FMA",
-    true,
-    || std::arch::is_x86_feature_detected!("fma"),
-    target_feature(enable = "fma")
+pub(super) static FUSED: Kernel = kernel!(
+    "portable with FMA", Four<true>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2;
+    fused true, || std::arch::is_x86_feature_detected!("fma"), target_feature(enable = "fma")
 );
+/// The same.
 #[cfg(target_arch = "aarch64")]
-portable_kernel!(FUSED, "portable with FMA", true, || true);
-portable_kernel!(PLAIN, "portable", false, || true);
+pub(super) static FUSED: Kernel = kernel!(
+    "portable with FMA", Four<true>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
+);
+/// The same, for any processor.
+pub(super) static PLAIN: Kernel = kernel!(
+    "portable", Four<false>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused false, || true
+);

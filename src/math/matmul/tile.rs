@@ -171,15 +171,7 @@ pub(super) unsafe fn tile<
 /// Independent chains, enough to hide the latency of two fused multiply-adds a cycle.
 pub(super) const CHAINS: usize = 12;
 
-/// The loop that `peak` times, in a kernel's own vectors.
-pub(super) struct SpinFn {
-    /// Does so many rounds of `CHAINS` vector multiply-adds.
-    pub(super) run: unsafe fn(usize) -> f32,
-    /// Numbers in a vector.
-    pub(super) lanes: usize,
-}
-
-/// Multiply-adds between registers, no memory: what [`SpinFn`] runs.
+/// `rounds` rounds of [`CHAINS`] multiply-adds between registers, no memory: what `peak` times.
 #[inline(always)]
 pub(super) unsafe fn spin<V: Vector>(rounds: usize) -> f32 {
     // SAFETY: the caller vouches for the instruction set; the arrays are as long as a vector.

@@ -5,71 +5,27 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use super::kernel::{Kernel, Tiles, WideTile, tiles};
+use super::kernel::{Kernel, Tiles, WideTile, kernel};
 use super::stored::Stored;
-use super::tile::{Layout, Operands, SpinFn, TileFn, spin, tile};
+use super::tile::{Layout, Operands, TileFn, spin, tile};
 use super::vector::Vector;
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
-pub(super) static AVX512: Kernel = {
-    #[target_feature(enable = "avx512f")]
-    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<'_, W>,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { tile::<__m512, W, MR, P, 2, LAYOUT>(operands) }
-    }
-    #[target_feature(enable = "avx512f")]
-    unsafe fn run_spin(rounds: usize) -> f32 {
-        // SAFETY: the caller's.
-        unsafe { spin::<__m512>(rounds) }
-    }
-    tiles!(run: rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2, 4 x 2, 5 x 2, 6 x 2);
-    Kernel {
-        name: "AVX-512",
-        available: || is_x86_feature_detected!("avx512f"),
-        fused: true,
-        panel: 32,
-        f32: tiles(F32_BY_COLUMNS),
-        f16: tiles(&[]),
-        bf16: tiles(&[]),
-        i8: tiles(&[]),
-        spin: SpinFn { run: run_spin, lanes: 16 },
-    }
-};
+pub(super) static AVX512: Kernel = kernel!(
+    "AVX-512", __m512, 2 a panel, rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2, 4 x 2, 5 x 2, 6 x 2;
+    fused true, || is_x86_feature_detected!("avx512f"), target_feature(enable = "avx512f")
+);
 
 /// 6 rows of 2 vectors: 12 sums, 2 vectors of B and one of A in 16 registers. F16C, which widens f16, is a
 /// feature of its own, but every processor with AVX2 has it.
-pub(super) static AVX2: Kernel = {
-    #[target_feature(enable = "avx2,f16c,fma")]
-    unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
-        operands: &Operands<'_, W>,
-    ) {
-        // SAFETY: the caller's.
-        unsafe { tile::<__m256, W, MR, P, 2, LAYOUT>(operands) }
-    }
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn run_spin(rounds: usize) -> f32 {
-        // SAFETY: the caller's.
-        unsafe { spin::<__m256>(rounds) }
-    }
-    tiles!(run: rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2);
-    Kernel {
-        name: "AVX2",
-        available: || {
-            is_x86_feature_detected!("avx2")
-                && is_x86_feature_detected!("f16c")
-                && is_x86_feature_detected!("fma")
-        },
-        fused: true,
-        panel: 16,
-        f32: tiles(F32_BY_COLUMNS),
-        f16: tiles(&[]),
-        bf16: tiles(&[]),
-        i8: tiles(&[]),
-        spin: SpinFn { run: run_spin, lanes: 8 },
-    }
-};
+pub(super) static AVX2: Kernel = kernel!(
+    "AVX2", __m256, 2 a panel, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2;
+    fused true, has_avx2, target_feature(enable = "avx2,f16c,fma")
+);
+
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") && is_x86_feature_detected!("fma")
+}
 
 /// The second of a pair of `bf16` in a lane of 32 bits.
 const UPPER_HALF: i32 = 0xffff_0000_u32.cast_signed();

@@ -4,7 +4,8 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use crate::model::Parameters;
-use crate::study::trace;
+use crate::study::trace::norm;
+use crate::study::trace::pass::Pass;
 
 /// Steps that are read before those the gradient is followed over: a memory that is still empty lets
 /// more of it pass than a full one.
@@ -46,33 +47,21 @@ impl Flow {
 /// Each is read from an empty memory some steps before the last of them, where the text reaches back so
 /// far.
 ///
-/// * `vocabulary` `[V]`: the characters by id
 /// * `ids`: at least two characters
-pub fn flow(
-    parameters: &Parameters<f32>,
-    vocabulary: &[char],
-    ids: &[u32],
-    places: usize,
-    lags: usize,
-) -> Flow {
-    let lags = lags.min(ids.len() - 1);
+pub fn flow(parameters: &Parameters<f32>, ids: &[u32], places: usize, lags: usize) -> Flow {
+    let (layers, lags) = (parameters.sizes().layers, lags.min(ids.len() - 1));
     let places = places.min(ids.len() - lags);
     let targets: Vec<usize> =
         (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
-    let reaches: Vec<_> = targets
-        .par_iter()
-        .map(|&target| {
-            trace::reach(
-                parameters,
-                vocabulary,
-                &ids[target.saturating_sub(lags + WARM_UP)..=target],
-            )
-        })
-        .collect();
-    let norms = (0..parameters.sizes().layers)
-        .map(|layer| {
-            Array2::from_shape_fn((places, lags), |(place, lag)| reaches[place][lag].dh[layer])
-        })
-        .collect();
-    Flow { targets, norms }
+    let norms_back_from = |&target: &usize| {
+        let read = &ids[target.saturating_sub(lags + WARM_UP)..=target];
+        let last = Pass::forward(parameters, read).backward_from_last();
+        let dh = |(layer, lag): (usize, usize)| norm(last.layers[layer].dh.row(read.len() - 2 - lag));
+        Array2::from_shape_fn((layers, lags), dh)
+    };
+    let of_places: Vec<_> = targets.par_iter().map(norms_back_from).collect();
+    let of_layer = |layer| {
+        Array2::from_shape_fn((places, lags), |(place, lag)| of_places[place][[layer, lag]])
+    };
+    Flow { norms: (0..layers).map(of_layer).collect(), targets }
 }

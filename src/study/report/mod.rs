@@ -29,39 +29,20 @@ use crate::text::vocabulary::Vocabulary;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::{LogRow, TrainConfig};
 
-/// How much is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ReportConfig {
-    /// Points of each learning curve. Default 400.
-    pub points: usize,
-    /// Checkpoints that write a sample. Default 10.
-    pub samples: usize,
-    /// Characters of each sample. Default 300.
-    pub sample_length: usize,
-    /// Seed of the samples. Default 0.
-    pub seed: u64,
-    /// Steps over which the gates are shown. Default 48.
-    pub passage: usize,
-    /// Losses that are taken back. Default 24.
-    pub places: usize,
-    /// Steps over which they are taken back. Default 64.
-    pub lags: usize,
-}
-
-impl Default for ReportConfig {
-    fn default() -> Self {
-        Self {
-            points: 400,
-            samples: 10,
-            sample_length: 300,
-            seed: 0,
-            passage: 48,
-            places: 24,
-            lags: 64,
-        }
-    }
-}
+/// Points of each learning curve.
+const POINTS: usize = 400;
+/// Checkpoints that write a sample.
+const SAMPLES: usize = 10;
+/// Characters of each sample.
+const SAMPLE_LENGTH: usize = 300;
+/// Seed of the samples.
+const SEED: u64 = 0;
+/// Steps over which the gates are shown.
+const PASSAGE: usize = 48;
+/// Losses that are taken back.
+const PLACES: usize = 24;
+/// Steps over which they are taken back.
+const LAGS: usize = 64;
 
 /// A trained network at a glance.
 #[derive(Debug)]
@@ -105,7 +86,6 @@ pub fn report(
     folder: Option<&Path>,
     history: &[LogRow],
     text: &str,
-    config: ReportConfig,
 ) -> Result<Report> {
     let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
     let ids = vocabulary.encode(text)?;
@@ -116,8 +96,8 @@ pub fn report(
     let what = format!("a report on {} characters", ids.len());
     memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
     let (samples, broken) = match folder {
-        Some(folder) => samples(folder, config.samples, config.sample_length, config.seed)?,
-        None => (vec![sample(checkpoint.clone(), config.sample_length, config.seed)], vec![]),
+        Some(folder) => samples(folder, SAMPLES, SAMPLE_LENGTH, SEED)?,
+        None => (vec![sample(checkpoint.clone(), SAMPLE_LENGTH, SEED)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);
     let ids = &reading.ids[..reading.steps()];
@@ -125,18 +105,12 @@ pub fn report(
     Ok(Report {
         sizes: checkpoint.parameters.sizes(),
         step: checkpoint.step,
-        curves: curves(history, checkpoint.config.clip, config.points),
+        curves: curves(history, checkpoint.config.clip, POINTS),
         samples,
         broken,
         cells: find_cells(&read, &reading, &features(&read)),
-        gates: gates(&reading, config.passage),
-        flow: flow(
-            &checkpoint.parameters,
-            vocabulary.characters(),
-            &reading.ids,
-            config.places,
-            config.lags,
-        ),
+        gates: gates(&reading, PASSAGE),
+        flow: flow(&checkpoint.parameters, &reading.ids, PLACES, LAGS),
         reading,
         vocabulary: checkpoint.vocabulary,
         config: checkpoint.config,

@@ -104,19 +104,6 @@ pub fn trace<R: Real>(
     })
 }
 
-/// How far the last step's loss reaches back through `ids`, read from an empty memory: [`Trace::reach`]
-/// without the rest of the trace.
-///
-/// * `vocabulary` `[V]`: the characters by id
-/// * `ids`: the text, at least two characters
-///
-/// # Panics
-/// If `ids` has fewer than two characters, or one of them has no place in `vocabulary`.
-pub fn reach<R: Real>(parameters: &Parameters<R>, vocabulary: &[char], ids: &[u32]) -> Vec<Reach> {
-    let last = Pass::forward(parameters, ids).backward_from_last();
-    (0..ids.len() - 1).map(|lag| reach_at(&last, vocabulary, ids, lag)).collect()
-}
-
 /// Fails unless the place `asked` for is one of `count`.
 pub(super) fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
     match asked {

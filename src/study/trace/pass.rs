@@ -8,6 +8,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::layers::{cell, loss, projection};
 use crate::math::Real;
+use crate::math::matmul::Start;
 use crate::math::team::Team;
 use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
@@ -173,7 +174,7 @@ impl<R: Real> Pass<R> {
                 _ => dh.slice_mut(s![t - 1..t, ..]),
             };
             let dz = dz.slice(s![t..=t, ..]);
-            R::multiply(dz, &self.transposed.lstm[l].w_hh, dh_prev); // Eq. B6
+            R::multiply(Start::C, dz, &self.transposed.lstm[l].w_hh, dh_prev); // Eq. B6
         }
         LayerGradient { dy, dh, dc, dz, d_state: [dh_0, carry.insert_axis(Axis(0))] }
     }
@@ -182,7 +183,7 @@ impl<R: Real> Pass<R> {
     fn to_layer_below(&self, l: usize, dz: &Array2<R>) -> Array2<R> {
         let mut dx = Array2::zeros((dz.nrows(), self.sizes.hidden));
         if let Some(w_ih) = &self.transposed.lstm[l].w_ih {
-            R::multiply(dz.view(), w_ih, dx.view_mut()); // Eq. B20
+            R::multiply(Start::C, dz.view(), w_ih, dx.view_mut()); // Eq. B20
         }
         dx
     }

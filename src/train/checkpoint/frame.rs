@@ -67,7 +67,8 @@ impl Header {
             return Err("damaged: there is no format version 0".to_string().into());
         }
         let length = u64::from_le_bytes(field(header, 16));
-        let found = file_length - HEADER as u64;
+        // The length was asked for before the start was read: the file may have grown since.
+        let found = file_length.saturating_sub(HEADER as u64);
         if found < length {
             return Err(cut_short(file_length, length.saturating_add(HEADER as u64)).into());
         }

@@ -9,10 +9,10 @@ use std::io::{self, Write};
 
 use bincode::Options;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::frame::{Header, Sum};
-use super::tensors::{self, Coded, Tensor, as_bytes};
+use super::tensors::{self, Tensor};
 use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
@@ -68,7 +68,7 @@ pub struct Head<'a> {
     #[serde(borrow)]
     pub vocabulary: Cow<'a, str>,
     /// Rows of [`ROW`] bytes.
-    #[serde(serialize_with = "as_bytes")]
+    #[serde(borrow)]
     pub history: Rows<'a>,
 }
 
@@ -124,11 +124,14 @@ pub enum Rows<'a> {
     File(&'a [u8]),
 }
 
-impl Coded for Rows<'_> {
-    fn code(&self) -> Cow<'_, [u8]> {
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Self::Memory(rows) => rows.iter().flat_map(row_bytes).collect(),
-            Self::File(bytes) => bytes.into(),
+            Self::Memory(rows) => {
+                let bytes: Vec<u8> = rows.iter().flat_map(row_bytes).collect();
+                serializer.serialize_bytes(&bytes)
+            }
+            Self::File(bytes) => serializer.serialize_bytes(bytes),
         }
     }
 }

@@ -6,7 +6,6 @@ use ndarray::Array2;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zerocopy::IntoBytes;
 
-use crate::math::Real;
 use crate::model::{Parameters, Sizes, State, Tensor as Place};
 use crate::optim::adam::{Adam, AdamConfig};
 
@@ -14,7 +13,7 @@ use crate::optim::adam::{Adam, AdamConfig};
 #[derive(Serialize, Deserialize)]
 pub struct Tensor<'a> {
     pub shape: (u64, u64),
-    #[serde(borrow, serialize_with = "as_bytes")]
+    #[serde(borrow)]
     pub numbers: Numbers<'a>,
 }
 
@@ -24,22 +23,11 @@ pub enum Numbers<'a> {
     File(&'a [u8]),
 }
 
-/// What is written as one string of bytes.
-pub trait Coded {
-    /// Its bytes.
-    fn code(&self) -> Cow<'_, [u8]>;
-}
-
-/// For serde: the value as one string of bytes.
-pub fn as_bytes<S: Serializer>(value: &impl Coded, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(&value.code())
-}
-
-impl Coded for Numbers<'_> {
-    fn code(&self) -> Cow<'_, [u8]> {
+impl Serialize for Numbers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
-            Self::Memory(numbers) => little_endian(numbers),
-            Self::File(bytes) => bytes.into(),
+            Self::Memory(numbers) => serializer.serialize_bytes(&little_endian(numbers)),
+            Self::File(bytes) => serializer.serialize_bytes(bytes),
         }
     }
 }
@@ -138,7 +126,7 @@ impl Numbers<'_> {
             Self::Memory(numbers) => (numbers, &[]),
             Self::File(bytes) => (&[], bytes),
         };
-        memory.iter().copied().chain(file.chunks_exact(f32::BYTES).map(f32::read_le))
+        memory.iter().copied().chain(file.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)))
     }
 
     fn copy_to(&self, to: &mut [f32]) {

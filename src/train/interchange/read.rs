@@ -150,9 +150,11 @@ impl<'a> File<'a> {
     fn numbers(&self, name: &str) -> impl Iterator<Item = f64> + use<'a> {
         let tensor = self.metadata.info(name).expect("the tensors were checked");
         let (from, to) = tensor.data_offsets;
-        let wide = tensor.dtype == Dtype::F64;
-        let numbers = self.data[from..to].chunks_exact(if wide { 8 } else { 4 });
-        numbers.map(move |x| if wide { f64::read_le(x) } else { f32::read_le(x).to_f64() })
+        let bytes = if tensor.dtype == Dtype::F64 { 8 } else { 4 };
+        self.data[from..to].chunks_exact(bytes).map(|number| match *number {
+            [a, b, c, d] => f32::from_le_bytes([a, b, c, d]).into(),
+            _ => f64::from_le_bytes(number.try_into().expect("eight bytes")),
+        })
     }
 
     /// The weights, rounded to `f32`.

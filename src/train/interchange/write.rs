@@ -57,8 +57,8 @@ impl<R: Real> View for Tensor<'_, R> {
         let mut bytes = Vec::with_capacity(self.data_len());
         for x in self.array.iter().map(|x| x.to_f64()) {
             match self.precision {
-                Precision::F32 => f32::from_f64(x).write_le(&mut bytes),
-                Precision::F64 => x.write_le(&mut bytes),
+                Precision::F32 => bytes.extend((x as f32).to_le_bytes()),
+                Precision::F64 => bytes.extend(x.to_le_bytes()),
             }
         }
         bytes.into()

@@ -85,8 +85,14 @@ pub fn sweep(folder: &Path) -> Result<()> {
 /// `path` with the first of the endings `.ending`, `.ending.2`, … that `is_good`.
 fn with_ending(path: &Path, ending: &str, is_good: impl Fn(&Path) -> bool) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    numbered(&path.with_file_name(format!("{name}.{ending}")), is_good)
+}
+
+/// The first of `path`, `path`.2, `path`.3, … that is good.
+fn numbered(path: &Path, is_good: impl Fn(&Path) -> bool) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let endings = std::iter::once(String::new()).chain((2_u64..).map(|n| format!(".{n}")));
-    let mut paths = endings.map(|n| path.with_file_name(format!("{name}.{ending}{n}")));
+    let mut paths = endings.map(|n| path.with_file_name(format!("{name}{n}")));
     paths.find(|path| is_good(path)).expect("the numbers do not end")
 }
 
@@ -139,15 +145,7 @@ pub fn move_away(folder: &Path, run: Option<RunId>, files: &[PathBuf]) -> Result
         return Ok(());
     }
     let run = run.map_or("unnamed".into(), |run| run.to_string());
-    let first = folder.join(format!("{REPLACED}{run}"));
-    let target = if is_free(&first) {
-        first
-    } else {
-        (2_u64..)
-            .map(|n| folder.join(format!("{REPLACED}{run}.{n}")))
-            .find(|path| is_free(path))
-            .expect("the numbers do not end")
-    };
+    let target = numbered(&folder.join(format!("{REPLACED}{run}")), is_free);
     fs::create_dir(&target).map_err(Error::io("create the folder", &target))?;
     for file in files {
         let name = file.file_name().unwrap_or_default();

@@ -159,12 +159,8 @@ impl Run {
         if self.is_last_step() {
             return self.save_at_last().map(|path| Some(RunEvent::Saved(path)));
         }
-        self.trainer.gather_state();
-        let error = match self.folder.save(self.trainer.checkpoint()) {
-            Ok(path) => {
-                self.saving.succeeded(Instant::now());
-                return Ok(Some(RunEvent::Saved(path)));
-            }
+        let error = match self.attempt() {
+            Ok(path) => return Ok(Some(RunEvent::Saved(path))),
             Err(error) => error,
         };
         if self.on_save_error == OnSaveError::Stop || matches!(error, Error::OtherRun { .. }) {
@@ -184,14 +180,10 @@ impl Run {
 
     /// The last save: no step is left to make, so it is tried for some seconds.
     fn save_at_last(&mut self) -> Result<PathBuf> {
-        self.trainer.gather_state();
         let mut pauses = LAST_PAUSES.iter();
         loop {
-            let error = match self.folder.save(self.trainer.checkpoint()) {
-                Ok(path) => {
-                    self.saving.succeeded(Instant::now());
-                    return Ok(path);
-                }
+            let error = match self.attempt() {
+                Ok(path) => return Ok(path),
                 Err(error) => error,
             };
             let is_hopeless = matches!(error, Error::OtherRun { .. } | Error::Checkpoint { .. });
@@ -202,6 +194,13 @@ impl Run {
                 _ => return Err(self.not_saved(error)),
             }
         }
+    }
+
+    fn attempt(&mut self) -> Result<PathBuf> {
+        self.trainer.gather_state();
+        let path = self.folder.save(self.trainer.checkpoint())?;
+        self.saving.succeeded(Instant::now());
+        Ok(path)
     }
 
     /// The newest checkpoint; the whole folder may be gone.

@@ -12,7 +12,7 @@ pub fn derivation(label: &str) -> Result<Value, Refusal> {
     let start = DERIVATION.find(&anchor).filter(|_| is_label).ok_or_else(|| {
         Refusal::new(
             404,
-            format!("no equation is called {label:?}; there are F1 to F12 and B1 to B21"),
+            format!("no equation is called {label:?}; there are F1 to F12, B1 to B21 and U1 to U8"),
         )
     })?;
     let heading = DERIVATION[..start].rfind("\n### ").map_or(start, |at| at + 1);
@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn every_equation_has_its_derivation() {
         let forward = (1..=12).map(|n| format!("F{n}"));
-        for label in forward.chain((1..=21).map(|n| format!("B{n}"))) {
+        let update = (1..=8).map(|n| format!("U{n}"));
+        for label in forward.chain((1..=21).map(|n| format!("B{n}"))).chain(update) {
             let found = derivation(&label).unwrap();
             let (title, text) = (found["title"].as_str().unwrap(), found["text"].as_str().unwrap());
             assert!(title.contains(&label) || title.contains("the gates"), "{label}: {title}");

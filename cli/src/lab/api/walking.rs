@@ -194,7 +194,7 @@ pub fn cell(networks: &Networks, asked: &Cell) -> Answer {
 
 fn beyond(name: &'static str, found: usize, count: usize) -> Refusal {
     let expected = format!("at most {}, counted from 0", count - 1);
-    Error::Setting { name, found: found.to_string(), expected }.into()
+    Error::setting(name, found, expected).into()
 }
 
 fn few(numbers: usize) -> Result<(), Refusal> {

@@ -74,11 +74,7 @@ impl Watched {
 
 /// A file as it is now: its name, length and time.
 fn version(path: &Path) -> Result<String, Refusal> {
-    let metadata = fs::metadata(path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })?;
+    let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
     let modified = metadata.modified().map(seconds).unwrap_or_default();
     Ok(format!("{} {} {modified:?}", path.display(), metadata.len()))
 }

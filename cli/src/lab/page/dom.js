@@ -59,18 +59,26 @@ export function put(control, value) {
   if (document.activeElement !== control && control.value !== String(value)) control.value = value;
 }
 
-export async function ask(name, question) {
-  return answer(await fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question) }));
+export function ask(name, question) {
+  return answer(fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question) }));
 }
 
-export async function get(name) {
-  return answer(await fetch(`api/${name}`));
+export function get(name) {
+  return answer(fetch(`api/${name}`));
 }
 
-async function answer(response) {
+async function answer(request) {
+  const response = await request.catch(() => { throw new Error("The lab does not answer any more: it has ended."); });
   const value = await response.json();
   if (!response.ok) throw new Error(value.error);
   return value;
+}
+
+/** Says at the top of the page what went wrong. */
+export function say(error) {
+  const message = document.getElementById("message");
+  message.textContent = error.message;
+  message.hidden = false;
 }
 
 /** `get` that remembers its last answers. */

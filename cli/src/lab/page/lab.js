@@ -2,7 +2,7 @@
 
 import { createCells } from "./cells.js";
 import { createDerivation } from "./derivation.js";
-import { el, get, put, setOptions } from "./dom.js";
+import { el, get, put, say, setOptions } from "./dom.js";
 import { networkOptions } from "./networks.js";
 import { createNudge } from "./nudge.js";
 import { createReach } from "./reach.js";
@@ -19,7 +19,6 @@ const PARTS = [
 const START = 64;
 
 const at = (id) => document.getElementById(id);
-const message = at("message");
 /** Answers that are waited for. */
 let pending = 0;
 
@@ -96,11 +95,6 @@ function showSource() {
   put(at("input"), state.text);
 }
 
-function say(error) {
-  message.textContent = error.message;
-  message.hidden = false;
-}
-
 function clear() {
-  message.hidden = true;
+  at("message").hidden = true;
 }

@@ -1,7 +1,7 @@
 // Nudge: one weight is moved, and the loss follows the line that the gradient predicts, until it bends away.
 
 import { chart } from "./chart.js";
-import { ask, brief, button, colour, el, field, latest, number, put, select, shown, visible, walk } from "./dom.js";
+import { ask, brief, button, colour, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
 import { set, state } from "./state.js";
 
 const GATES = ["i", "f", "g", "o"];
@@ -75,9 +75,7 @@ async function draw(context) {
   const { parts, walk: seen } = context;
   const { tensor, row, column, rows, columns } = weight(context);
   const shape = ([name, [rows, columns]]) => [name, `${name} [${rows > 1 ? `${rows}, ` : ""}${columns}]`];
-  if (parts.tensor.options.length !== seen.tensors.length) {
-    parts.tensor.replaceChildren(...seen.tensors.map(shape).map(([value, label]) => el("option", { value }, label)));
-  }
+  setOptions(parts.tensor, seen.tensors.map(shape));
   parts.tensor.value = tensor;
   [parts.row.max, parts.column.max] = [rows - 1, columns - 1];
   put(parts.row, row);

@@ -120,16 +120,17 @@ async function showGlances(context, runs, answers) {
   for (const { run, step, name } of wanted) {
     const found = await glance({ run, step, text: state.text }).catch(() => null);
     if (context.glances !== key) return;
-    if (found) seen.push({ name, ...found });
+    if (found) seen.push({ run, name, ...found });
     if (state.tab !== "watch") { context.glances = ""; return; }
     drawGlances(parts, seen);
   }
 }
 
 function drawGlances(parts, seen) {
-  const names = [...new Set(seen.map(({ name }) => name))];
-  parts.norms.replaceChildren(...names.map((name) => {
-    const own = seen.filter((glance) => glance.name === name);
+  const runs = [...new Set(seen.map(({ run }) => run))]; // two may have the same name
+  parts.norms.replaceChildren(...runs.map((run) => {
+    const own = seen.filter((glance) => glance.run === run);
+    const [{ name }] = own;
     const lines = own[0].norms.map(({ name: layer }, n) => ({
       name: layer, class: `line-${(n % 3) + 1}`, dots: true, points: own.map(({ step, norms }) => [step, norms[n].norm]),
     }));

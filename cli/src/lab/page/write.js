@@ -1,6 +1,6 @@
 // Write: the network writes, character by character; any of them can be replaced by another that was possible.
 
-import { ask, brief, button, el, field, latest, number, put, shown, visible } from "./dom.js";
+import { ask, brief, button, el, field, latest, number, put, say, shown, visible } from "./dom.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
 
@@ -22,7 +22,7 @@ export function createWrite(root) {
     topp: range("topp", "topp", 0.05, 1, 0.05),
     seed: number((seed) => restart(context, { seed }), { id: "seed", min: 0, max: Number.MAX_SAFE_INTEGER }),
     values: Object.fromEntries(["temperature", "topn", "topp"].map((key) => [key, el("output", { for: key })])),
-    go: button("Write", () => (context.isRunning ? stop(context) : run(context)), { id: "go" }),
+    go: button("Write", () => (context.isRunning ? stop(context) : run(context).catch(say)), { id: "go" }),
     text: passage("The text", (place) => choose(context, place)),
     what: el("p", { id: "write-what", role: "status", "aria-live": "polite" }),
     bars: el("ol", { id: "bars", "aria-label": "What may come next; a click takes it" }),
@@ -33,7 +33,7 @@ export function createWrite(root) {
     el("p", { class: "note" }, "The network reads the text above and goes on. Click a character that it wrote to see what else was likely " +
       "there; click one of those to go on from it."),
     el("div", { class: "bar" }, parts.go,
-      button("One more", () => more(context, 1), { id: "one-more" }),
+      button("One more", () => more(context, 1).catch(say), { id: "one-more" }),
       button("From the start", () => restart(context, {}), { id: "restart" }),
       field("seed", parts.seed), button("New seed", () => restart(context, { seed: newSeed() }), { id: "new-seed" })),
     el("div", { class: "bar" }, slider("temperature", "temperature"), slider("top n", "topn"), slider("top p", "topp")),
@@ -117,7 +117,7 @@ function choose(context, place) {
   stop(context);
   const at = place - [...state.text].length;
   context.at = at >= 0 && at < context.written.length ? at : null;
-  look(context);
+  look(context).catch(say);
 }
 
 const only = latest();

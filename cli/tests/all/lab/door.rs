@@ -226,6 +226,7 @@ fn what_the_command_line_gets_wrong_it_is_told() {
 #[test]
 fn without_a_run_there_is_a_network_that_is_new() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("checkpoints")).unwrap(); // as in a checkout
     let lab = Server::start(Path::new(folder.path()), "");
     let found = lab.ask("walk", &json!({"network": "0", "text": "The mill"}));
     assert_eq!(found["sizes"]["hidden"], 8);
