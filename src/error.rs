@@ -213,11 +213,7 @@ impl Error {
     }
 
     /// `found` is not what the setting `name` may be.
-    pub fn setting(
-        name: &'static str,
-        found: impl ToString,
-        expected: impl Into<String>,
-    ) -> Self {
+    pub fn setting(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Setting { name, found: found.to_string(), expected: expected.into() }
     }
 

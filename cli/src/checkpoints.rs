@@ -34,8 +34,9 @@ pub struct Checkpoints {
 type Listed = (PathBuf, Result<Summary>);
 
 impl Checkpoints {
-    /// Prints a table. The newest checkpoint is marked, with which `train --resume` goes on: only damaged
-    /// ones are skipped. Exit code 1 if there is none.
+    /// Prints a table. Two checkpoints are marked: the newest, with which `train --resume` goes on, for which only
+    /// damaged ones are skipped; and the best by validation, with which the network writes. Exit code 1 if there is
+    /// none.
     pub fn run(self) -> Result<ExitCode> {
         let folder = self.folder.unwrap_or(self.run);
         let entries = checkpoints_in(&folder)?;
@@ -50,13 +51,17 @@ impl Checkpoints {
             .iter()
             .rposition(|(_, summary)| !summary.as_ref().is_err_and(Error::is_damage))
             .filter(|&at| files[at].1.is_ok());
+        let validations = files.iter().enumerate().rev();
+        let validations =
+            validations.filter_map(|(at, (_, s))| Some((at, s.as_ref().ok()?.validation?)));
+        let best = validations.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at);
         for (_, summary) in &files {
             summary.as_ref().err().into_iter().for_each(|error| warn(&error.to_string()));
         }
         read_enough(match self.output {
-            OutputArgs { json: true, .. } => print_json(&list(&files, newest)),
+            OutputArgs { json: true, .. } => print_json(&list(&files, newest, best)),
             OutputArgs { quiet: true, .. } => Ok(()),
-            _ => table(&files, newest)
+            _ => table(&files, newest, best)
                 .print(&mut io::stdout().lock(), is_coloured())
                 .map_err(output_error),
         })?;
@@ -65,7 +70,7 @@ impl Checkpoints {
 }
 
 /// An object for each file.
-fn list(files: &[Listed], newest: Option<usize>) -> Vec<Value> {
+fn list(files: &[Listed], newest: Option<usize>, best: Option<usize>) -> Vec<Value> {
     let object = |(at, (path, summary)): (usize, &Listed)| {
         let file = path.display().to_string();
         match summary {
@@ -74,6 +79,7 @@ fn list(files: &[Listed], newest: Option<usize>) -> Vec<Value> {
                 "file": file,
                 "state": "good",
                 "newest": Some(at) == newest,
+                "best": Some(at) == best,
                 "step": s.step,
                 "epoch": epoch(s),
                 "loss": s.loss,
@@ -89,7 +95,7 @@ fn list(files: &[Listed], newest: Option<usize>) -> Vec<Value> {
 }
 
 /// A row for each file.
-fn table(files: &[Listed], newest: Option<usize>) -> Table {
+fn table(files: &[Listed], newest: Option<usize>, best: Option<usize>) -> Table {
     let heads = [
         "step",
         "epoch",
@@ -106,7 +112,7 @@ fn table(files: &[Listed], newest: Option<usize>) -> Table {
     for (at, (path, summary)) in files.iter().enumerate() {
         let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         table.row(match summary {
-            Ok(s) => row(s, if Some(at) == newest { "newest" } else { "" }),
+            Ok(s) => row(s, mark(Some(at) == newest, Some(at) == best)),
             Err(error) => {
                 let mut cells = vec![dim("-"); heads.len()];
                 cells[heads.len() - 1] = plain(format!("{file}: {}", state(error)));
@@ -115,6 +121,15 @@ fn table(files: &[Listed], newest: Option<usize>) -> Table {
         });
     }
     table
+}
+
+fn mark(is_newest: bool, is_best: bool) -> &'static str {
+    match (is_newest, is_best) {
+        (true, true) => "newest, best",
+        (true, false) => "newest",
+        (false, true) => "best",
+        (false, false) => "",
+    }
 }
 
 fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {

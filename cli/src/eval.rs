@@ -15,7 +15,7 @@ use karenina::train::thread_pool;
 use serde::Serialize;
 
 use super::input::{ModelArg, TextArgs};
-use super::output::{OutputArgs, output_error, print_json};
+use super::output::{OutputArgs, count, output_error, print_json};
 use super::settings::{ThreadsArg, WeightsArg};
 
 /// Characters in each of the rows into which a long text is cut.
@@ -62,11 +62,18 @@ impl Eval {
         let checkpoint = self.model.load()?;
         let corpus = self.texts.read_for(&checkpoint)?;
         let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
+        let all = corpus.len();
         let corpus = match self.skip_unknown {
             true => corpus.known_to(&vocabulary)?,
             false => corpus.in_terms_of(&vocabulary)?,
         };
         let ids = corpus.ids();
+        self.texts.require_two(ids.len())?;
+        if ids.len() < all {
+            let left_out = all - ids.len();
+            self.output
+                .say(&format!("{left_out} of {all} characters are unknown, and are left out"));
+        }
         let rows = self.rows.unwrap_or(match self.dynamic {
             Some(_) => 1, // in the order of the text
             None => (ids.len() / ROW).clamp(1, 100),
@@ -139,8 +146,7 @@ impl From<Evaluation> for Loss {
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resting, rows, dynamic } = self;
-        let pieces = if *rows == 1 { "piece" } else { "pieces" };
-        write!(f, "{resting} ({} characters in {rows} {pieces})", resting.characters)?;
+        write!(f, "{resting} ({} characters in {})", resting.characters, count(*rows, "piece"))?;
         match dynamic {
             None => Ok(()),
             Some(Dynamic { loss, learning_rate }) => {

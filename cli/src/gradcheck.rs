@@ -105,9 +105,19 @@ impl Gradcheck {
         for (name, value) in sizes {
             Error::require(value > 0, name, value, "at least 1")?;
         }
-        Error::require(self.keep > 0.0 && self.keep <= 1.0, "--keep", self.keep, "above 0 and at most 1")?;
+        Error::require(
+            self.keep > 0.0 && self.keep <= 1.0,
+            "--keep",
+            self.keep,
+            "above 0 and at most 1",
+        )?;
         let epsilon = self.epsilon.unwrap_or(1.0);
-        Error::require(epsilon > 0.0 && epsilon <= 1.0, "--epsilon", epsilon, "above 0 and at most 1")
+        Error::require(
+            epsilon > 0.0 && epsilon <= 1.0,
+            "--epsilon",
+            epsilon,
+            "above 0 and at most 1",
+        )
     }
 
     fn report<R: Real>(

@@ -9,7 +9,12 @@ use super::shell::path_word;
 /// The sentence that tells a user of `command` of `error`.
 pub fn sentence(error: &Error, command: &Command) -> String {
     let takes = |flag: &str| command.get_arguments().any(|arg| arg.get_long() == Some(flag));
-    let mut sentence = error.to_string();
+    let mut sentence = match error {
+        Error::NoCheckpoint { path } if !path.exists() => {
+            format!("there is no run in {}: the folder does not exist", path.display())
+        }
+        error => error.to_string(),
+    };
     if let Error::Setting { name, .. } = error {
         let flag = name.replace('_', "-");
         if takes(&flag) {
@@ -39,6 +44,11 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         }
         Error::UnknownCharacter { .. } if takes("skip-unknown") => {
             "--skip-unknown leaves unknown characters out".into()
+        }
+        Error::Checkpoint { reason, .. } | Error::Damaged { reason, .. }
+            if reason.contains("what looks like safetensors") =>
+        {
+            "`karenina import` makes a checkpoint of a model in safetensors".into()
         }
         Error::NoCheckpoint { .. } if takes("overwrite") => {
             "pass --overwrite to begin a new run here, or name another folder with --run".into()

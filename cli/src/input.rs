@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use encoding_rs::{DecoderResult, Encoding, UTF_8};
+use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use karenina::error::{Error, Result};
 use karenina::memory;
 use karenina::model::{Initialisation, Parameters, Sizes};
@@ -40,7 +40,12 @@ impl TextArgs {
     /// [`TextArgs::read`] in each of several `ranks`, of which a launcher gives its input to one alone.
     pub fn read_on(&self, ranks: &Ranks) -> Result<Corpus> {
         let takes_input = self.texts.iter().any(|path| path == Path::new("-"));
-        Error::require(ranks.is_alone() || !takes_input, "TEXT", "-", "a file where several ranks train")?;
+        Error::require(
+            ranks.is_alone() || !takes_input,
+            "TEXT",
+            "-",
+            "a file where several ranks train",
+        )?;
         self.read()
     }
 
@@ -60,6 +65,17 @@ impl TextArgs {
             )),
             false => Ok(corpus),
         }
+    }
+
+    /// Refuses a text of which so few characters, one to read and one to predict, are `left` to be looked at.
+    pub fn require_two(&self, left: usize) -> Result<()> {
+        if left >= 2 {
+            return Ok(());
+        }
+        let reason = format!(
+            "the network knows {left} of its characters, but needs at least 2: one to read and one to predict"
+        );
+        Err(unreadable(Path::new(&self.name()), ErrorKind::InvalidData, &reason))
     }
 
     /// Whether the user names no text.
@@ -190,16 +206,40 @@ fn decode(
     encoding: &'static Encoding,
     corpus: &mut Builder,
 ) -> Result<()> {
-    const LONGEST_MARK: u64 = 3;
     let mut start = Vec::new();
-    let read = source.by_ref().take(LONGEST_MARK).read_to_end(&mut start);
+    let read = source.by_ref().take(START).read_to_end(&mut start);
     read.map_err(Error::io("read", name))?;
     let marked = Encoding::for_bom(&start).map(|(encoding, _)| encoding);
+    require_text(name, &start, marked.unwrap_or(encoding))?;
     let whole = start.chain(source);
     match marked.unwrap_or(encoding) {
         encoding if encoding == UTF_8 => corpus.read(name, whole),
         encoding => decode_other(name, whole, encoding, corpus),
     }
+}
+
+/// Bytes that tell what a file is.
+const START: u64 = 1024;
+
+/// Refuses a file that begins in an encoding of two or four bytes a character and is to be read in another: its zeros
+/// would be read as characters.
+fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Result<()> {
+    let zeros = |offset: usize| start.iter().skip(offset).step_by(2).filter(|b| **b == 0).count();
+    let (even, odd) = (zeros(0), zeros(1));
+    let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
+    let reason = match start {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
+            "it is in UTF-32, which cannot be read; convert it to UTF-8".to_string()
+        }
+        _ if is_wide || 4 * (even + odd) <= start.len() => return Ok(()),
+        _ => {
+            let label = if odd > even { "utf-16le" } else { "utf-16be" };
+            format!(
+                "it is full of zeros, as UTF-16 is; name its encoding, as in --encoding {label}"
+            )
+        }
+    };
+    Err(unreadable(name, ErrorKind::InvalidData, &reason))
 }
 
 /// Bytes that are decoded at once.
@@ -277,6 +317,14 @@ mod tests {
         assert_eq!(read(b"\xef\xbb\xbfcaf\xc3\xa9", "windows-1251").unwrap(), "café");
         assert_eq!(read(b"\xfe\xff\x04\x10", "utf-8").unwrap(), "А");
         assert_eq!(read(b"\xff\xfe\x10\x04", "utf-16le").unwrap(), "А");
+    }
+
+    #[test]
+    fn a_text_in_wide_characters_is_not_read_as_one_full_of_zeros() {
+        assert!(read(b"a\0n\0n\0a\0", "utf-8").unwrap_err().ends_with("--encoding utf-16le"));
+        assert!(read(b"\0a\0n\0n\0a", "koi8-r").unwrap_err().ends_with("--encoding utf-16be"));
+        assert!(read(b"\xff\xfe\0\0a\0\0\0", "utf-8").unwrap_err().contains("in UTF-32"));
+        assert_eq!(read(b"an odd \0 in it", "utf-8").unwrap(), "an odd \0 in it");
     }
 
     #[test]

@@ -38,16 +38,22 @@ pub fn is_standard_output(path: &Path) -> bool {
 /// What a file is that the user names for output.
 #[derive(Clone, Copy)]
 pub enum Kind {
-    /// A page in HTML.
+    /// One of our pages in HTML.
     Page,
-    /// A model in safetensors.
+    /// One of our models in safetensors.
     Model,
 }
 
 impl Kind {
-    /// Checks that `path` may become a file of this kind: that what is there, if anything, is empty, is one too, or
-    /// is no file, as a pipe. A name in the wrong place must not cost somebody's text or checkpoint.
+    /// Checks that `path` may become a file of this kind: that its folder is there, and that what is there itself, if
+    /// anything, is empty, is one too, or is no file, as a pipe. A name in the wrong place must not cost somebody's
+    /// text, checkpoint or page.
     pub fn require_at(self, path: &Path) -> Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.exists()) {
+            let reason = format!("there is no folder {}", folder.display());
+            return Err(Error::io("write", path)(io::Error::new(ErrorKind::NotFound, reason)));
+        }
         let is_open = cfg!(unix) && ["/dev", "/proc"].iter().any(|name| path.starts_with(name));
         let may_be_written =
             |found: &fs::Metadata| found.is_file() && !found.permissions().readonly();
@@ -64,24 +70,29 @@ impl Kind {
             Self::Page => "page",
             Self::Model => "model",
         };
-        let reason = format!("it is there and is no {name}; name another file, or delete it first");
+        let reason = format!(
+            "it is there and is no {name} of karenina; name another file, or delete it first"
+        );
         Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
     }
 
     /// Whether a file of this kind begins like that.
     fn begins_with(self, start: &[u8]) -> bool {
+        let has = |mark: &[u8]| start.windows(mark.len()).any(|window| window == mark);
         match self {
-            Self::Page => start.starts_with(b"<!DOCTYPE html>"),
-            // The length of the header, at most 100 MB, and the header, which is JSON.
+            Self::Page => start.starts_with(b"<!DOCTYPE html>") && has(br#"content="karenina""#),
+            // The length of the header, at most 100 MB, and the header, which is JSON and begins with its metadata.
             Self::Model => start.split_first_chunk().is_some_and(|(&n, json)| {
-                u64::from_le_bytes(n) <= 100_000_000 && json.starts_with(b"{")
+                u64::from_le_bytes(n) <= 100_000_000
+                    && json.starts_with(b"{\"__metadata__\"")
+                    && has(b"\"karenina\"")
             }),
         }
     }
 }
 
 /// Bytes that tell what a file is.
-const START: u64 = 16;
+const START: u64 = 512;
 
 /// Writes `bytes`, of that `kind`, to the file that the user named; `-` is standard output.
 pub fn write_file(path: &Path, kind: Kind, bytes: &[u8]) -> Result<()> {
@@ -96,6 +107,12 @@ pub fn write_file(path: &Path, kind: Kind, bytes: &[u8]) -> Result<()> {
 pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(output_error)
+}
+
+/// `n` things, called by `noun` if it is one: `1 layer`, `2 layers`.
+pub fn count(n: usize, noun: &str) -> String {
+    let ending = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{ending}")
 }
 
 /// Names standard output in an error about it.

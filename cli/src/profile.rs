@@ -14,7 +14,7 @@ use karenina::train::{TrainConfig, Workers};
 use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
-use super::output::{Kind, is_standard_output, note, output_error, print_json, write_file};
+use super::output::{Kind, count, is_standard_output, note, output_error, print_json, write_file};
 use super::pages;
 use super::settings::Sizes;
 use super::table::{Table, dim, is_coloured, plain};
@@ -108,12 +108,11 @@ impl Profile {
 
 /// The tables, and what they mean.
 fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
-    let plural = if p.threads == 1 { "" } else { "s" };
     writeln!(
         out,
-        "{} thread{plural}, {} kernel: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
+        "{}, {} kernel: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
          the last cache",
-        p.threads,
+        count(p.threads, "thread"),
         p.kernel,
         p.peak_gflops,
         p.bandwidth.memory_gigabytes_per_second,

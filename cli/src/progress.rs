@@ -9,10 +9,10 @@ use karenina::error::{Error, Result};
 use karenina::train::{LogRow, StepReport, TrainConfig};
 use serde::Serialize;
 
-use super::output::{OutputArgs, note, print_json_line};
+use super::output::{OutputArgs, count, note, print_json_line};
 
 /// Steps over which the shown loss is averaged.
-pub const WINDOW: usize = 20;
+const WINDOW: usize = 20;
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -179,6 +179,11 @@ impl Screen {
             None if is_watched => note(text),
             None => {}
         }
+    }
+
+    /// Of how many steps [`Screen::mean_loss`] is the mean, in words.
+    pub fn mean_of(&self) -> String {
+        format!("mean of {}", count(self.recent.len(), "step"))
     }
 
     /// The mean loss of the last steps, in nats.

@@ -49,8 +49,7 @@ impl Report {
         let text = self.excerpt(&checkpoint)?;
         let folder = self.model.run.is_dir().then_some(self.model.run.as_path());
         let pool = thread_pool(threads)?;
-        let report =
-            pool.install(|| report(checkpoint, folder, &history, &text))?;
+        let report = pool.install(|| report(checkpoint, folder, &history, &text))?;
         let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
         write_file(&self.out, Kind::Page, page.as_bytes())?;
         let line = format!(
@@ -86,6 +85,9 @@ impl Report {
         memory::require(reading.saturating_add(page), format!("--length {}", self.length))?;
         let mut end = Vec::with_capacity(most);
         end.extend(corpus.characters().rev().filter(known).take(most));
+        if self.length >= 2 {
+            self.texts.require_two(end.len())?;
+        }
         Ok(end.into_iter().rev().collect())
     }
 }

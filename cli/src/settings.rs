@@ -9,7 +9,7 @@ use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
 use karenina::optim::schedule::Schedule;
-use karenina::study::choice::Choice;
+use karenina::study::choice::{Choice, for_minutes};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
@@ -93,7 +93,7 @@ pub struct Settings {
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     init_sd: Option<f64>,
     /// Draw the first layer's input weights from a truncated normal distribution of this standard deviation
-    /// [default: like the others]
+    /// [default: 1; quick 0.5; article: like the others]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     input_sd: Option<f64>,
     /// Bias of the forget gates before training [default: 1]
@@ -102,8 +102,8 @@ pub struct Settings {
     /// Passes through the text
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop at step N, counted from the start of the run; a resumed run keeps this unless told otherwise,
-    /// and `all` lifts it
+    /// Stop at step N, counted from the start of the run. A learning rate that falls is then down at step N, unless
+    /// --descent says otherwise. A resumed run keeps this unless told otherwise, and `all` lifts it
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
     /// Adam's learning rate, at its height
@@ -113,10 +113,11 @@ pub struct Settings {
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
     /// From step D on the learning rate falls along a line, and at step N, where it is 0, the run ends; with `none`
-    /// it stays at its height [default: none]
+    /// it stays at its height [default: the last two fifths of the run; article: none]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
-    /// Weight decay: each step shrinks every parameter by the fraction X times learning rate [default: 0]
+    /// Weight decay: each step shrinks every parameter by the fraction X times learning rate
+    /// [default: chosen for the text; quick 0.1; article 0]
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
     /// Probability that dropout keeps an output; 1 turns dropout off
@@ -227,6 +228,18 @@ impl Recipe {
     /// The preset that the user names.
     pub fn preset(&self) -> Result<Option<TrainConfig>> {
         self.preset.as_deref().map(TrainConfig::preset).transpose()
+    }
+
+    /// Refuses other minutes than those for which a run was planned, of which its `choice` speaks: they would change
+    /// nothing any more.
+    pub fn require_planned_for(&self, choice: &str) -> std::result::Result<(), String> {
+        let asked = self.minutes.filter(|&minutes| !choice.contains(&for_minutes(minutes)));
+        asked.map_or(Ok(()), |minutes| {
+            Err(format!(
+                "--minutes {minutes} was asked for, but minutes plan a new run only; leave them out, and use --steps to \
+                 end this one at another step"
+            ))
+        })
     }
 
     /// Refuses settings that no text could make right, before a text is read.

@@ -19,8 +19,8 @@ use karenina::train::{TrainConfig, Trainer, Workers};
 
 #[cfg(feature = "lab")]
 use super::lab::Beside;
-use super::output::{OutputArgs, output_error, read_enough, warn};
-use super::progress::{Event, LabNews, Screen, WINDOW};
+use super::output::{OutputArgs, count, output_error, read_enough, warn};
+use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe};
 use super::shell::{command, path_word, resuming};
@@ -175,6 +175,7 @@ impl Train {
         let preset = self.recipe.preset()?;
         settings.require_same(preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
         let end = |config: &TrainConfig| (config.steps, config.epochs);
+        self.recipe.require_planned_for(&checkpoint.choice).map_err(mismatch)?;
         let before = end(&checkpoint.config);
         checkpoint.config = settings.on_top_of(checkpoint.config);
         if end(&checkpoint.config) != before {
@@ -200,18 +201,17 @@ impl Train {
         };
         let text = self.recipe.texts.name();
         self.output.say(&format!(
-            "{text}: {} characters, {} distinct\n{} LSTM {} of {}, {} parameters; {} batches of {} x {} \
-             characters an epoch, {threads} {}{each}",
+            "{text}: {} characters, {} distinct\n{} of {} LSTM cells, {} parameters; {} batches of {} x {} characters \
+             an epoch, {}{each}",
             corpus.len(),
             sizes.vocabulary,
-            sizes.layers,
-            if sizes.layers == 1 { "layer" } else { "layers" },
+            count(sizes.layers, "layer"),
             sizes.hidden,
             sizes.parameters(),
             trainer.batches_per_epoch(),
             config.batch,
             config.unroll,
-            if threads == 1 { "thread" } else { "threads" },
+            count(threads, "thread"),
         ));
         let choice = &trainer.checkpoint().choice;
         if !choice.is_empty() {
@@ -277,7 +277,8 @@ impl Train {
         let (step, loss) = (trainer.step(), screen.mean_loss());
         screen.event(&Event::Saved { step, file: path.display().to_string() });
         screen.line(&format!(
-            "step {step}: loss {loss:.4} (mean of {WINDOW} steps){validation}; saved {}",
+            "step {step}: loss {loss:.4} ({}){validation}; saved {}",
+            screen.mean_of(),
             path.display()
         ));
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
@@ -300,8 +301,9 @@ impl Train {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
             false => {
                 format!(
-                    "finished with a loss of {:.4} (mean of {WINDOW} steps). The network writes:\n",
-                    screen.mean_loss()
+                    "finished with a loss of {:.4} ({}). The network writes:\n",
+                    screen.mean_loss(),
+                    screen.mean_of()
                 )
             }
         });
@@ -332,10 +334,10 @@ fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Res
 fn limit(trainer: &Trainer) -> String {
     let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
-    match trainer.last_step() {
-        step if step < all => format!(
-            "the run has reached step {step}, where it was to stop; to continue it, pass --resume with a \
-             larger --steps, or --steps all for all {all} steps"
+    match (trainer.step(), trainer.last_step()) {
+        (step, last) if last < all => format!(
+            "the run is at step {step} and was to stop at {last}; to continue it, pass --resume with a larger --steps, \
+             or --steps all for all {all} steps, and for more a larger --epochs too"
         ),
         _ => format!(
             "the run has reached the end of epoch {}; to continue it, pass --resume with a larger --epochs",

@@ -42,12 +42,12 @@ impl Part {
     /// Bytes that this takes: the other runs' gradients, and others' numbers for this rank's share of the largest
     /// part of the parameters.
     pub fn bytes(sizes: Sizes, shares: &Shares, ranks: &Ranks) -> u64 {
-        let runs = |rank: usize| shares.runs(rank).len() as u64;
-        let (own, all) = (runs(ranks.rank()), (0..ranks.count()).map(runs).sum::<u64>());
-        let largest =
-            4 * sizes.hidden as u64 * (sizes.input(sizes.layers - 1) + sizes.hidden + 1) as u64;
-        let share = size_of::<f32>() as u64 * largest.div_ceil(ranks.count() as u64);
-        (own - 1) * Parameters::<f32>::bytes(sizes) + (all - own) * share
+        let runs = |rank: usize| shares.runs(rank).len();
+        let (own, all) = (runs(ranks.rank()), (0..ranks.count()).map(runs).sum::<usize>());
+        let [h, d] = [sizes.hidden, sizes.input(sizes.layers - 1)].map(|n| n as f64);
+        let share = size_of::<f32>() as f64 * 4.0 * h * (d + h + 1.0) / ranks.count() as f64;
+        let gradients = (own - 1) as f64 * Parameters::<f32>::bytes(sizes) as f64;
+        (gradients + (all - own) as f64 * share) as u64 // as much as any network could want
     }
 
     /// Rank 0's `state` ← every rank's own rows of it.

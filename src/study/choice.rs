@@ -11,6 +11,7 @@ use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
+use crate::study::trace::significant;
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::memory::Memory;
@@ -98,7 +99,11 @@ impl Choice {
         };
         let config = on_top(ending(config, steps, steps.div_ceil(epoch)));
         config.validate()?;
-        let reason = text.reason(&config, minutes, steps, epoch);
+        let could = affordable.map_or(0.0, |affordable| affordable / epoch as f64);
+        let mut reason = text.reason(&config, minutes, steps, epoch);
+        if could > 1.1 * PASSES {
+            reason += &format!("; to read so short a text more than {PASSES} times would not help");
+        }
         Ok(Self { config, reason })
     }
 }
@@ -168,24 +173,40 @@ impl Text {
         Sizes { vocabulary: self.vocabulary, hidden, layers: 2 }
     }
 
-    /// Why `config` suits this text and so many minutes.
+    /// What `config` does with this text in so many minutes.
     fn reason(self, config: &TrainConfig, minutes: f64, steps: u64, epoch: u64) -> String {
         let passes = steps as f64 / epoch as f64;
         let weights = self.sizes(config.hidden).parameters();
         format!(
-            "for {minutes} {} and {} characters: {} layers of {} cells ({weights} weights) read the text \
-             {passes:.1} times in {steps} steps of {} x {}; the learning rate rises to {} and falls to 0 at the \
-             last step; dropout keeps {}",
-            if minutes == 1.0 { "minute" } else { "minutes" },
+            "{} {} characters: {} layers of {} cells ({weights} weights) read the text {passes:.1} times in {steps} \
+             steps of {} x {}; {}; dropout keeps {}",
+            for_minutes(minutes),
             self.characters,
             config.layers,
             config.hidden,
             config.batch,
             config.unroll,
-            config.adam.learning_rate,
+            rate(config),
             config.keep,
         )
     }
+}
+
+/// How a reason begins: `for 20 minutes and`.
+pub fn for_minutes(minutes: f64) -> String {
+    format!("for {minutes} {} and", if minutes == 1.0 { "minute" } else { "minutes" })
+}
+
+/// What the learning rate does.
+fn rate(config: &TrainConfig) -> String {
+    let height = significant(config.adam.learning_rate, 3);
+    let rises = if config.schedule.warm_up > 0 { "rises to" } else { "starts at" };
+    let then = match config.schedule.descent {
+        None => "stays there".into(),
+        Some((_, end)) if config.steps == Some(end) => "falls to 0 at the last step".into(),
+        Some((_, end)) => format!("falls to 0 at step {end}"),
+    };
+    format!("the learning rate {rises} {height} and {then}")
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::math::matmul::Storage;
 use crate::math::matmul::Kernel;
+use crate::math::matmul::Storage;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::memory;
 use crate::model::{Parameters, Sizes};

@@ -224,7 +224,12 @@ impl TrainConfig {
                 format!("from a step to a later one, as in {start}..{}", start.saturating_add(1));
             Error::require(end > start, "descent", format!("{start}..{end}"), &above)?;
         }
-        Error::require(self.keep > 0.0 && self.keep <= 1.0, "keep", self.keep, "above 0 and at most 1")?;
+        Error::require(
+            self.keep > 0.0 && self.keep <= 1.0,
+            "keep",
+            self.keep,
+            "above 0 and at most 1",
+        )?;
         Error::require(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
         if let Some(minutes) = self.save_minutes {
             let holds = minutes.is_finite() && minutes > 0.0;

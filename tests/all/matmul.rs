@@ -2,8 +2,7 @@
 
 use half::{bf16, f16};
 use karenina::math::matmul::{
-    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed,
-    multiply_together,
+    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed, multiply_together,
 };
 use karenina::math::simd::vectorised;
 use karenina::math::sums::{Pieces, add_in_pairs};
@@ -247,7 +246,12 @@ fn rows_alone_equal_rows_together() {
 #[should_panic(expected = "C [2, 4] = A [2, 3] · B [5, 4]")]
 fn shapes_that_do_not_agree_are_named() {
     let packed = Packed::zeros(5, 4, Storage::F32);
-    f32::multiply(Start::C, Array2::zeros((2, 3)).view(), &packed, Array2::zeros((2, 4)).view_mut());
+    f32::multiply(
+        Start::C,
+        Array2::zeros((2, 3)).view(),
+        &packed,
+        Array2::zeros((2, 4)).view_mut(),
+    );
 }
 
 #[test]

@@ -451,6 +451,32 @@ fn an_overwritten_run_is_deleted_when_the_new_one_is_safe() {
     assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 0);
 }
 
+/// Another run's checkpoint, one that was damaged, a log that is none and a link: they only have such names.
+#[test]
+fn what_is_not_of_the_overwritten_run_is_kept() {
+    for has_lock in [true, false] {
+        let (folder, _) = left_run();
+        let path = folder.path();
+        if !has_lock {
+            fs::remove_file(path.join(RunFolder::LOCK)).unwrap();
+        }
+        let other = of(RunId::new(77).unwrap(), at_step(1, &[]));
+        other.save(&path.join("i1_l2.ckpt")).unwrap();
+        fs::write(path.join("i9_l2.ckpt.damaged"), "half of one").unwrap();
+        fs::write(path.join("log.csv"), "date,weight\n").unwrap();
+        let kept = ["i1_l2.ckpt", "i9_l2.ckpt.damaged", "log.csv"];
+        let before = kept.map(|name| fs::read(path.join(name)).unwrap());
+        let mut new = open(path, Mode::Overwrite).folder;
+        let told = new.begin(&of(new.run(), at_step(0, &[]))).unwrap();
+        let aside = replaced(path).unwrap();
+        let expected = format!("{}: keeps files that are not of the run", aside.display());
+        assert!(told.len() == 1 && told[0].starts_with(&expected), "{told:?}");
+        assert_eq!(kept.map(|name| fs::read(aside.join(name)).unwrap()), before, "{has_lock}");
+        assert_eq!(fs::read_dir(&aside).unwrap().count(), 3, "what is the old run's is deleted");
+        assert_eq!(steps_in(path), [0]);
+    }
+}
+
 #[test]
 fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() {
     let begin_in_vain = |folder: &Path| {

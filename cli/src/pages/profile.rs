@@ -3,6 +3,7 @@
 use indicatif::HumanCount;
 use karenina::study::profile::{PhaseProfile, Profile};
 
+use crate::output::count;
 use crate::profile::BUSY;
 
 use super::html::{cell, escape, figure, name, section, table};
@@ -12,20 +13,16 @@ use super::roofline::{Point, Roofline};
 /// The page about a profile.
 pub fn profile(profile: &Profile) -> String {
     let Profile { kernel, threads, sizes, batch, unroll, .. } = profile;
-    let plural = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    };
     let header = format!(
         "<h1>Profile of a training step</h1>\n<p>{} of {} LSTM cells, {} characters, batches of {batch} × {unroll}; \
          {}, {} kernel. The fastest of {} took {:.1} ms, the one in the middle {:.1} ms: {} characters a \
          second, {:.1} % of the peak.</p>\n",
-        plural(sizes.layers, "layer"),
+        count(sizes.layers, "layer"),
         sizes.hidden,
         sizes.vocabulary,
-        plural(*threads, "thread"),
+        count(*threads, "thread"),
         escape(kernel),
-        plural(profile.steps, "step"),
+        count(profile.steps, "step"),
         1e3 * profile.step_seconds,
         1e3 * profile.median_step_seconds,
         HumanCount(profile.characters_per_second as u64),

@@ -48,8 +48,9 @@ fn texts() -> Vec<TextCase> {
 }
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
-/// text in `other` and another program's file in `model.pt`.
-const WORDS: [(&str, &str); 50] = [
+/// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
+/// files in `model.pt` and `model.safetensors`.
+const WORDS: [(&str, &str); 56] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -65,6 +66,10 @@ const WORDS: [(&str, &str); 50] = [
     ("the checkpoint of another program", "sample --run model.pt"),
     ("a text as checkpoint", "sample --run text"),
     ("a folder without checkpoints", "sample --run empty"),
+    ("a model in safetensors as run", "sample --run model.safetensors"),
+    ("an evaluation of one character", "eval one --threads 1"),
+    ("an evaluation of which nothing is known", "eval unknown --skip-unknown --threads 1"),
+    ("a report on one character", "report one --threads 1"),
     ("an evaluation of a text with unknown characters", "eval other --threads 1"),
     ("an evaluation in more pieces than characters", "eval text --rows 100000 --threads 1"),
     ("an evaluation with weights of no type", "eval text --weights 16"),
@@ -107,6 +112,8 @@ const WORDS: [(&str, &str); 50] = [
     ("a second run in a folder", "train text"),
     ("resuming with another text", "train other --resume"),
     ("resuming with other sizes", "train text --resume --hidden 8"),
+    ("resuming for other minutes", "train text --resume --minutes 5"),
+    ("a text in UTF-16 without a mark", "train wide --run new"),
     ("resuming and overwriting", "train text --resume --overwrite"),
     ("a file as run folder", "train text --run text"),
 ];
@@ -138,6 +145,12 @@ fn furnished() -> tempfile::TempDir {
     let folder = with_text();
     fs::write(folder.path().join("other"), "Vronsky ".repeat(50)).unwrap();
     fs::write(folder.path().join("model.pt"), b"PK\x03\x04archive/data.pkl").unwrap();
+    let model = b"\x20\0\0\0\0\0\0\0{\"__metadata__\":{\"format\":\"pt\"}}";
+    fs::write(folder.path().join("model.safetensors"), model).unwrap();
+    fs::write(folder.path().join("one"), "a").unwrap();
+    fs::write(folder.path().join("unknown"), "\u{4e16}\u{754c}".repeat(50)).unwrap();
+    let wide: Vec<u8> = "Vronsky ".repeat(50).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path().join("wide"), wide).unwrap();
     fs::create_dir(folder.path().join("empty")).unwrap();
     succeed(folder.path(), &format!("train text {SMALL}"));
     folder

@@ -35,6 +35,27 @@ fn a_users_text_gets_what_its_length_and_the_time_call_for() {
 }
 
 #[test]
+fn the_reason_says_what_the_rate_really_does() {
+    let folder = with_novel();
+    let train = "train text --minutes 0.05 --threads 1 --no-samples --steps 4 --overwrite";
+    let rate = |settings: &str| {
+        let told = errors(&succeed(folder.path(), &format!("{train} {settings}")));
+        let (_, rate) = told.split_once("the learning rate ").expect(&told);
+        rate.split_once(';').unwrap().0.to_string()
+    };
+    let height = "--learning-rate 0.00123";
+    assert_eq!(rate(height), "starts at 0.00123 and falls to 0 at the last step");
+    assert_eq!(
+        rate(&format!("{height} --warm-up 2 --descent none")),
+        "rises to 0.00123 and stays there"
+    );
+    assert_eq!(
+        rate(&format!("{height} --descent 2..6")),
+        "starts at 0.00123 and falls to 0 at step 6"
+    );
+}
+
+#[test]
 fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
     let folder = with_novel();
     let end = || {

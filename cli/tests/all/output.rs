@@ -137,12 +137,27 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
             let output = run(folder.path(), &format!("{writer} {name}"));
             let message = errors(&output);
             assert_eq!(output.status.code(), Some(1), "{writer} {name}: {message}");
-            let reason = format!("cannot write {name}: it is there and is no {kind}; name another");
+            let reason = format!(
+                "cannot write {name}: it is there and is no {kind} of karenina; name another"
+            );
             assert!(message.contains(&reason), "{message}");
             assert_eq!((message.lines().count(), output.stdout.len()), (1, 0), "{message}");
             assert!(fs::read(folder.path().join(name)).unwrap() == before, "{writer} {name}");
         }
     }
+    let thesis = b"<!DOCTYPE html>\n<html><body>a page of somebody else</body></html>";
+    let model = b"\x20\0\0\0\0\0\0\0{\"__metadata__\":{\"format\":\"pt\"}}";
+    for (writer, name, bytes) in [
+        ("trace ab --html", "thesis.html", &thesis[..]),
+        ("export --out", "model.safetensors", model),
+    ] {
+        fs::write(folder.path().join(name), bytes).unwrap();
+        let output = run(folder.path(), &format!("{writer} {name}"));
+        assert!(errors(&output).contains("of karenina; name another"), "{}", errors(&output));
+        assert!(fs::read(folder.path().join(name)).unwrap() == bytes, "{name}");
+    }
+    let output = run(folder.path(), &format!("{profile} nowhere/page.html"));
+    assert!(errors(&output).contains("there is no folder nowhere"), "{}", errors(&output));
     fs::write(folder.path().join("empty.html"), "").unwrap();
     for page in ["empty.html", "empty.html"] {
         succeed(folder.path(), &format!("trace ab --html {page}"));

@@ -24,7 +24,9 @@ pub(super) static AVX2: Kernel = kernel!(
 );
 
 fn has_avx2() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("f16c") && is_x86_feature_detected!("fma")
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("fma")
 }
 
 /// The second of a pair of `bf16` in a lane of 32 bits.

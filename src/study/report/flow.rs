@@ -56,7 +56,8 @@ pub fn flow(parameters: &Parameters<f32>, ids: &[u32], places: usize, lags: usiz
     let norms_back_from = |&target: &usize| {
         let read = &ids[target.saturating_sub(lags + WARM_UP)..=target];
         let last = Pass::forward(parameters, read).backward_from_last();
-        let dh = |(layer, lag): (usize, usize)| norm(last.layers[layer].dh.row(read.len() - 2 - lag));
+        let dh =
+            |(layer, lag): (usize, usize)| norm(last.layers[layer].dh.row(read.len() - 2 - lag));
         Array2::from_shape_fn((layers, lags), dh)
     };
     let of_places: Vec<_> = targets.par_iter().map(norms_back_from).collect();

@@ -126,7 +126,10 @@ impl Numbers<'_> {
             Self::Memory(numbers) => (numbers, &[]),
             Self::File(bytes) => (&[], bytes),
         };
-        memory.iter().copied().chain(file.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)))
+        memory
+            .iter()
+            .copied()
+            .chain(file.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)))
     }
 
     fn copy_to(&self, to: &mut [f32]) {

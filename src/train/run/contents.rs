@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::listing::{Entry, LOG, refused};
 use crate::error::{Error, Result};
+use crate::train::checkpoint::Summary;
+use crate::train::log::LogRow;
 use crate::train::{RunId, files};
 
 /// Ending of a checkpoint that was found damaged.
@@ -64,9 +66,12 @@ fn is_of_a_run(name: &str) -> bool {
 
 /// `replaced-` and the name of a run, perhaps with a number.
 fn is_replaced(name: &str) -> bool {
-    let run =
-        name.strip_prefix(REPLACED).map(|run| run.split_once('.').map_or(run, |(run, _)| run));
-    run.is_some_and(|run| run == "unnamed" || run.parse::<RunId>().is_ok())
+    run_replaced(name).is_some_and(|run| run == "unnamed" || run.parse::<RunId>().is_ok())
+}
+
+/// The run after which the folder of that name is called.
+fn run_replaced(name: &str) -> Option<&str> {
+    name.strip_prefix(REPLACED).map(|run| run.split_once('.').map_or(run, |(run, _)| run))
 }
 
 /// Deletes what writers left behind that were killed; the lock is held, so none is at work.
@@ -154,13 +159,26 @@ pub fn move_away(folder: &Path, run: Option<RunId>, files: &[PathBuf]) -> Result
     Ok(())
 }
 
-/// Deletes the run in the folder `replaced`, and the folder unless something else is in it.
+/// Deletes what the folder `replaced` holds of the run that it is named after, and the folder unless anything
+/// else is in it.
 ///
 /// # Errors
-/// Whatever the system refuses.
+/// [`Error::RunFolder`] if the folder stays; whatever the system refuses.
 pub fn delete_replaced(replaced: &Path) -> Result<()> {
-    for file in Contents::of(replaced)?.files {
-        fs::remove_file(&file).map_err(Error::io("delete", &file))?;
+    let name = replaced.file_name().unwrap_or_default().to_string_lossy();
+    let run = run_replaced(&name).and_then(|run| run.parse().ok());
+    for file in Contents::of(replaced)?.files.iter().filter(|file| is_of(file, run)) {
+        fs::remove_file(file).map_err(Error::io("delete", file))?;
     }
-    fs::remove_dir(replaced).map_err(Error::io("delete", replaced))
+    if entries(replaced)?.is_empty() {
+        return fs::remove_dir(replaced).map_err(Error::io("delete", replaced));
+    }
+    Err(refused(replaced, "keeps files that are not of the run that was replaced"))
+}
+
+/// Whether the file itself says that `run` has written it, or where that is none a run that had no name.
+fn is_of(file: &Path, run: Option<RunId>) -> bool {
+    let is_log = file.file_name().is_some_and(|name| name == LOG);
+    let found = if is_log { LogRow::run_of(file) } else { Summary::read(file).map(|s| s.run) };
+    found.is_ok_and(|found| found == run)
 }

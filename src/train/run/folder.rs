@@ -97,13 +97,13 @@ impl RunFolder {
             Mode::Resume => opening::find(path, claim, &contents, &mut warnings)?,
             Mode::Overwrite => None,
         };
+        let old = claim.map(|claim| claim.run).or_else(|| newest_run(path));
         let path = path.to_path_buf();
         let new = |run, task, newest| {
             let (keep, log, doomed) = (None, None, Vec::new());
             Self { path, run, keep, log, newest, doomed, task, lock }
         };
         let Some(Found { run, path: file, checkpoint, damaged }) = found else {
-            let old = claim.map(|claim| claim.run);
             let is_free = contents.is_empty();
             let task = if is_free { Task::Begin } else { Task::Replace { old } };
             let folder = new(RunId::random()?, task, None);
@@ -250,4 +250,10 @@ impl RunFolder {
             Error::io("write", &self.path.join(Self::LOG))(source)
         })
     }
+}
+
+/// The run whose checkpoint is the newest in `folder`.
+fn newest_run(folder: &Path) -> Option<RunId> {
+    let entries = checkpoints_in(folder).ok()?;
+    entries.iter().rev().find_map(|entry| Summary::read(&entry.path).ok())?.run
 }
