@@ -10,7 +10,6 @@ use karenina::evaluate::{
     Evaluation, dynamic_evaluation_bytes, evaluate, evaluate_dynamically, evaluation_bytes,
 };
 use karenina::memory;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::thread_pool;
 use serde::Serialize;
 
@@ -61,11 +60,10 @@ impl Eval {
         let threads = self.threads.count()?;
         let checkpoint = self.model.load()?;
         let corpus = self.texts.read_for(&checkpoint)?;
-        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
         let all = corpus.len();
         let corpus = match self.skip_unknown {
-            true => corpus.known_to(&vocabulary)?,
-            false => corpus.in_terms_of(&vocabulary)?,
+            true => corpus.known_to(&checkpoint.vocabulary)?,
+            false => corpus.in_terms_of(&checkpoint.vocabulary)?,
         };
         let ids = corpus.ids();
         self.texts.require_two(ids.len())?;

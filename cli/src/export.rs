@@ -8,7 +8,6 @@ use karenina::error::{Error, Result};
 use karenina::math::Real;
 use karenina::memory;
 use karenina::model::{Network, Parameters, State};
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::interchange;
 use ndarray::ArrayView2;
@@ -62,7 +61,7 @@ fn gradients<R: Real>(
     let length = phrase.chars().count();
     let (found, expected) = (format!("of {length} characters"), format!("of 2 to {LONGEST}"));
     Error::require((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
-    let ids = Vocabulary::from_sorted(checkpoint.vocabulary)?.encode(phrase)?;
+    let ids = checkpoint.vocabulary.encode(phrase)?;
     let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
     let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)
         .saturating_add(Network::<R>::packed_bytes(sizes).saturating_mul(2));

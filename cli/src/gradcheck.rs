@@ -76,7 +76,7 @@ impl Gradcheck {
         let (vocabulary, parameters) = match &self.run {
             Some(path) => {
                 let checkpoint = load(path)?.checkpoint;
-                (Vocabulary::from_sorted(checkpoint.vocabulary)?, checkpoint.parameters.cast())
+                (checkpoint.vocabulary, checkpoint.parameters.cast())
             }
             None => {
                 let vocabulary = text.vocabulary().clone();

@@ -8,7 +8,6 @@ use clap::Args;
 use karenina::error::Result;
 use karenina::memory;
 use karenina::study::report::{Reading, report};
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
@@ -77,8 +76,7 @@ impl Report {
     /// that is made of it.
     fn excerpt(&self, checkpoint: &Checkpoint) -> Result<String> {
         let corpus = self.texts.read_for(checkpoint)?;
-        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
-        let known = |c: &char| !self.skip_unknown || vocabulary.id(*c).is_some();
+        let known = |c: &char| !self.skip_unknown || checkpoint.vocabulary.id(*c).is_some();
         let most = self.length.min(corpus.len());
         let page = pages::BYTES_PER_CHARACTER.saturating_mul(most as u64);
         let reading = Reading::bytes(checkpoint.sizes(), most);

@@ -82,7 +82,7 @@ impl Sample {
         let picker = self.picker.picker()?;
         Error::require(self.samples > 0, "--samples", 0, "at least 1")?;
         let checkpoint = self.model.load()?;
-        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
+        let vocabulary = checkpoint.vocabulary;
         let prime = self.prime_text()?;
         let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
         let rows = self.rows();

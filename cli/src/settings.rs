@@ -12,7 +12,6 @@ use karenina::optim::schedule::Schedule;
 use karenina::study::choice::{Choice, for_minutes};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::Loaded;
 use karenina::train::{TrainConfig, Workers, thread_count};
@@ -261,8 +260,8 @@ impl Recipe {
             }
             error => error,
         })?;
-        let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
-        let all = corpus.vocabulary().union(&known);
+        let known = &model.vocabulary;
+        let all = corpus.vocabulary().union(known);
         let is_new = |c: &&char| known.id(**c).is_none();
         let new: Vec<_> = all.characters().iter().filter(is_new).copied().collect();
         let corpus = corpus.in_terms_of(&all)?;

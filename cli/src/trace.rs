@@ -109,8 +109,7 @@ impl Trace {
     fn network(&self) -> Result<(Vocabulary, Parameters<f64>)> {
         if let Some(path) = &self.run {
             let checkpoint = load(path)?.checkpoint;
-            let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary)?;
-            return Ok((vocabulary, checkpoint.parameters.cast()));
+            return Ok((checkpoint.vocabulary, checkpoint.parameters.cast()));
         }
         let vocabulary = Vocabulary::from_text(&self.phrase);
         let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?;

@@ -11,7 +11,6 @@ use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
@@ -183,8 +182,7 @@ impl Train {
         }
         checkpoint.config.validate()?;
         checkpoint.adam.config = checkpoint.config.adam;
-        *corpus =
-            take(corpus).in_terms_of(&Vocabulary::from_sorted(checkpoint.vocabulary.clone())?)?;
+        *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
         Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
             .require(&checkpoint.config)?;
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));

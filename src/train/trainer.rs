@@ -68,7 +68,6 @@ pub struct Trainer {
     /// Where the run stands: all that is saved, and nothing else here is needed to go on.
     run: Checkpoint,
     /// The run's characters, ready to look up.
-    vocabulary: Vocabulary,
     batches: Batches,
     workers: Workers,
     pool: ThreadPool,
@@ -125,8 +124,8 @@ impl Trainer {
                 return Err(Error::setting(name, found, expected));
             }
         }
-        let known = Vocabulary::from_sorted(model.vocabulary.clone())?;
-        let vocabulary = corpus.vocabulary().union(&known);
+        let known = &model.vocabulary;
+        let vocabulary = corpus.vocabulary().union(known);
         Memory::of(&config, corpus, vocabulary.len(), &workers.ranks)?.require(&config)?;
         let characters = vocabulary.characters().iter();
         let old: Vec<_> = characters.map(|&c| known.id(c).map(|id| id as usize)).collect();
@@ -142,7 +141,7 @@ impl Trainer {
         config: TrainConfig,
         workers: Workers,
     ) -> Result<Self> {
-        let vocabulary = corpus.vocabulary().characters().to_vec();
+        let vocabulary = corpus.vocabulary().clone();
         let mut start = Checkpoint::without_history(config, vocabulary, parameters);
         start.text_sha256 = corpus.sha256();
         Self::from_checkpoint(start, corpus, workers)
@@ -179,8 +178,8 @@ impl Trainer {
             return Err(Error::OtherText { path: path() });
         }
         let config = &checkpoint.config;
-        let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
-        let ids = corpus.clone().in_terms_of(&vocabulary)?.ids().clone(); // shared, not copied
+        let vocabulary = &checkpoint.vocabulary;
+        let ids = corpus.clone().in_terms_of(vocabulary)?.ids().clone(); // shared, not copied
         let batches = config.batches(ids)?;
         let pool = thread_pool(workers.threads)?;
         let Checkpoint { step, epoch, batch, .. } = checkpoint;
@@ -205,7 +204,6 @@ impl Trainer {
             inputs: Array2::zeros(shape),
             targets: Array2::zeros(shape),
             run: checkpoint,
-            vocabulary,
             batches,
             workers,
             pool,
@@ -365,7 +363,7 @@ impl Trainer {
 
     /// The characters it predicts.
     pub fn vocabulary(&self) -> &Vocabulary {
-        &self.vocabulary
+        &self.run.vocabulary
     }
 
     /// The parameters as they stand.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::tiny;
 use karenina::error::{Error, Result};
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::{Checkpoint, Summary};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -202,10 +203,15 @@ fn each_lie_is_named() {
 
 #[test]
 fn a_vocabulary_that_is_not_sorted_or_not_distinct_is_refused() {
-    for vocabulary in [['b', 'a', 'c'], ['a', 'a', 'b'], ['c', 'b', 'a']] {
-        let mut checkpoint = tiny();
-        checkpoint.vocabulary = vocabulary.into();
-        assert!(reason(&checkpoint.encode()).contains("not sorted or not distinct"));
+    let mut checkpoint = tiny();
+    checkpoint.vocabulary = Vocabulary::from_text("abc");
+    let bytes = checkpoint.encode();
+    let at = bytes.windows(3).position(|window| window == b"abc").unwrap();
+    for vocabulary in [b"bac", b"aab", b"cba"] {
+        let mut bytes = bytes.clone();
+        bytes[at..at + 3].copy_from_slice(vocabulary);
+        seal(&mut bytes);
+        assert!(reason(&bytes).contains("not sorted or not distinct"));
     }
 }
 

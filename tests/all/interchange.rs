@@ -173,7 +173,7 @@ fn ids(vocabulary: Option<&str>, card: Option<Value>) -> (Vec<f32>, String) {
     let ids = model.parameters.projection().b.map(|b| b - 50.0).to_vec();
     assert_eq!(model.parameters.lstm(0).w_ih.column(0).to_vec(), ids);
     assert_eq!(model.parameters.projection().w.row(0).mapv(|w| w - 40.0).to_vec(), ids);
-    (ids, model.vocabulary.iter().collect())
+    (ids, model.vocabulary.characters().iter().collect())
 }
 
 #[test]

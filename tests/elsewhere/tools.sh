@@ -34,9 +34,9 @@ compiler() {
 # unpack PACKAGE: it and Debian's newest compiler. The lists of packages are our own too, for both processors.
 unpack() {
     command -v apt-get > /dev/null || return
-    local apt=(-qq -o "Dir::State::Lists=$cache/apt" -o "Dir::Cache=$cache/apt"
+    local apt=(-qq -o "Dir::State::Lists=$cache/apt/lists" -o "Dir::Cache=$cache/apt"
         -o APT::Architectures::=amd64 -o APT::Architectures::=arm64) library llvm
-    mkdir -p "$cache/apt/partial" "$cache/apt/archives/partial" "$cache/packages" "$cache/rust"
+    mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial" "$cache/packages" "$cache/rust"
     apt-get "${apt[@]}" update || return
     library=$(depends libstd-rust-web-dev libstd-rust)
     llvm=$(depends "$library" libllvm)

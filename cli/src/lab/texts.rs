@@ -6,7 +6,6 @@ use karenina::error::Result;
 use karenina::model::Sizes;
 use karenina::study::report::sample;
 use karenina::text::corpus::Corpus;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::TrainConfig;
 use karenina::train::run::load_best;
 
@@ -61,7 +60,7 @@ fn written(source: &Source) -> Vec<String> {
 /// A small network as training starts it, over the characters of the text.
 pub fn new_network(texts: &TextArgs) -> Result<Source> {
     let corpus = texts.read()?;
-    let vocabulary = Vocabulary::from_sorted(corpus.vocabulary().characters().to_vec())?;
+    let vocabulary = corpus.vocabulary().clone();
     let (layers, hidden) = NEW;
     let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
     let parameters = Arc::new(initial(sizes, 0)?);

@@ -155,7 +155,7 @@ fn gate_map(report: &Report, layer: &LayerGates, n: usize, label: String) -> Hea
         label,
         cell: (11.0, 168.0 / values.nrows() as f64),
         values,
-        below: read.iter().map(|&id| report.vocabulary[id as usize]).collect(),
+        below: read.iter().map(|&id| report.vocabulary.character(id)).collect(),
         left: vec![],
         count_by: None,
     }
@@ -232,7 +232,7 @@ fn flow_map(report: &Report, flow: &Flow, layer: usize, label: String) -> Heat {
     let values = norms.mapv(|norm| (1.0 + libm::log10(norm / largest) / DECADES).max(0.0) as f32);
     let ending = |&target: &usize| {
         let ids = &report.reading.ids[target.saturating_sub(11)..=target];
-        ids.iter().map(|&id| one_line(report.vocabulary[id as usize])).collect()
+        ids.iter().map(|&id| one_line(report.vocabulary.character(id))).collect()
     };
     Heat {
         label,

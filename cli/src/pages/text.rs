@@ -1,8 +1,8 @@
 //! The text itself, coloured: by surprise, and by the activation of one cell.
 
-use std::fmt::Display;
-
 use karenina::study::report::{Found, Guess, Reading, Report};
+use karenina::text::vocabulary::Vocabulary;
+use serde::Serialize;
 
 use super::html::{section, shown};
 
@@ -17,7 +17,7 @@ pub fn surprise(report: &Report) -> String {
         // The first character was not predicted.
         let bits = if n == 0 { 0.0 } else { reading.surprise[n - 1] };
         let strength = bits.clamp(0.0, STRONGEST).round();
-        let c = shown(vocabulary[id as usize]);
+        let c = shown(vocabulary.character(id));
         text += &format!("<i class=\"s{strength}\">{c}</i>");
     }
     let legend: String =
@@ -41,26 +41,24 @@ pub fn surprise(report: &Report) -> String {
 }
 
 /// Everything that the script needs, in numbers alone: nothing of the text can be taken for markup.
-fn data(reading: &Reading, vocabulary: &[char]) -> String {
-    let pairs = |&(id, p): &Guess| [id, (p * 1000.0).round() as u32];
-    let guesses = reading.guesses.rows().into_iter();
-    format!(
-        "{{\"vocabulary\":{},\"ids\":{},\"centibits\":{},\"guesses\":{}}}",
-        list(vocabulary.iter().map(|&c| u32::from(c))),
-        list(&reading.ids),
-        list(reading.surprise.iter().map(|bits| (bits * 100.0).round() as u32)),
-        list(guesses.map(|guesses| list(guesses.iter().flat_map(pairs)))),
-    )
+#[derive(Serialize)]
+struct Data<'a> {
+    vocabulary: Vec<u32>,
+    ids: &'a [u32],
+    centibits: Vec<u32>,
+    guesses: Vec<Vec<u32>>,
 }
 
-/// A list in JSON, of numbers or of lists.
-fn list(items: impl IntoIterator<Item: Display>) -> String {
-    let mut list = String::from("[");
-    for (n, item) in items.into_iter().enumerate() {
-        let comma = if n == 0 { "" } else { "," };
-        list += &format!("{comma}{item}");
-    }
-    list + "]"
+fn data(reading: &Reading, vocabulary: &Vocabulary) -> String {
+    let pairs = |&(id, p): &Guess| [id, (p * 1000.0).round() as u32];
+    let guesses = reading.guesses.rows().into_iter();
+    let data = Data {
+        vocabulary: vocabulary.characters().iter().map(|&c| c.into()).collect(),
+        ids: &reading.ids,
+        centibits: reading.surprise.iter().map(|bits| (bits * 100.0).round() as u32).collect(),
+        guesses: guesses.map(|guesses| guesses.iter().flat_map(pairs).collect()).collect(),
+    };
+    serde_json::to_string(&data).expect("numbers are JSON")
 }
 
 /// The cells that follow a property of the text, each over a passage.
@@ -102,7 +100,7 @@ fn cell(report: &Report, found: &Found) -> String {
             text += &format!("{end}<i class=\"{class}\">");
             run = Some(class);
         }
-        text += &shown(report.vocabulary[report.reading.ids[t] as usize]);
+        text += &shown(report.vocabulary.character(report.reading.ids[t]));
     }
     format!(
         "<figure>\n<figcaption><b>{feature}</b> <span>layer {layer}, cell {unit}</span> \

@@ -8,6 +8,7 @@ use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::gradcheck::{
     Element, Place, Problem, TensorCheck, Verdict, check, curve, default_epsilon,
 };
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::TrainConfig;
 use karenina::train::checkpoint::Checkpoint;
 use rand::SeedableRng;
@@ -37,15 +38,8 @@ fn parameters(sizes: Sizes) -> Parameters<f32> {
     Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(1))
 }
 
-fn sorted_characters(text: &str) -> Vec<char> {
-    let mut characters: Vec<char> = text.chars().collect();
-    characters.sort_unstable();
-    characters.dedup();
-    characters
-}
-
 fn save_checkpoint(path: &Path, hidden: usize) {
-    let vocabulary = sorted_characters(TEXT);
+    let vocabulary = Vocabulary::from_text(TEXT);
     let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers: 2 };
     let config = TrainConfig::quick().into_builder().batch(2).build().unwrap();
     let checkpoint = Checkpoint::without_history(config, vocabulary, parameters(sizes));
@@ -66,7 +60,7 @@ fn it_checks_the_users_text_sizes_and_dropout() {
     let sizes =
         ["--hidden", "4", "--layers", "3", "--batch", "2", "--unroll", "5", "--keep", "0.6"];
     let (out, code) = run(&[&["gradcheck", "text"][..], &sizes].concat());
-    let v = sorted_characters(TEXT).len();
+    let v = Vocabulary::from_text(TEXT).len();
     assert_eq!(code, 0, "{out}");
     assert!(out.contains(&format!("V = {v}, H = 4, L = 3; B = 2, T = 5; f64 with step 7.4e-4")));
     assert!(out.contains("all 17 gradients agree"), "{out}");

@@ -131,8 +131,7 @@ fn the_length_of_a_file_is_known_without_writing_it() {
     let config = small().into_builder().hidden(3).layers(1).batch(5).build().unwrap();
     let sizes = config.sizes(vocabulary.len());
     let parameters = karenina::model::Parameters::zeros(sizes);
-    let checkpoint =
-        Checkpoint::without_history(config, vocabulary.characters().to_vec(), parameters);
+    let checkpoint = Checkpoint::without_history(config, vocabulary.clone(), parameters);
     let length = checkpoint.encode().len() as u64;
     assert_eq!(Checkpoint::file_bytes(&vocabulary, sizes, 5, 0), length);
 }

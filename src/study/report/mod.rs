@@ -55,7 +55,7 @@ pub struct Report {
     /// Steps made.
     pub step: u64,
     /// The V characters by id.
-    pub vocabulary: Vec<char>,
+    pub vocabulary: Vocabulary,
     /// The run's history.
     pub curves: Curves,
     /// What its checkpoints wrote.
@@ -87,7 +87,7 @@ pub fn report(
     history: &[LogRow],
     text: &str,
 ) -> Result<Report> {
-    let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary.clone())?;
+    let vocabulary = &checkpoint.vocabulary;
     let ids = vocabulary.encode(text)?;
     if ids.len() < 2 {
         let expected = "at least 2: one character to read and one to predict";

@@ -54,7 +54,7 @@ pub fn samples(
 /// `length` characters that `checkpoint` writes after a line break.
 pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
     let Checkpoint { vocabulary, parameters, step, history, .. } = checkpoint;
-    let start = vocabulary.iter().position(|&c| c == '\n').unwrap_or(0);
+    let start = vocabulary.id('\n').unwrap_or(0);
     let mut generator = Generator::new(&parameters, 1);
     let mut rng = Pcg64::seed_from_u64(seed);
     generator.step(&[start as u32]);
@@ -62,7 +62,7 @@ pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
         .map(|_| {
             let id = Picker::default().pick(generator.logits().row(0), &mut rng);
             generator.step(&[id]);
-            vocabulary[id as usize]
+            vocabulary.character(id)
         })
         .collect();
     Sample { step, loss: history.last().map(|row| row.loss), text }

@@ -56,8 +56,8 @@ pub struct Checkpoint {
     pub config: TrainConfig,
     /// Why the hyper-parameters are what they are, in words for people; empty if nothing was chosen for them.
     pub choice: String,
-    /// The V characters, sorted and distinct.
-    pub vocabulary: Vec<char>,
+    /// The V characters.
+    pub vocabulary: Vocabulary,
     /// SHA-256 of the training text in UTF-8; zeros for a model that came from elsewhere.
     pub text_sha256: [u8; 32],
     /// All weights.
@@ -85,7 +85,7 @@ impl Checkpoint {
     /// If `vocabulary` has not the size that `parameters` has.
     pub fn without_history(
         config: TrainConfig,
-        vocabulary: Vec<char>,
+        vocabulary: Vocabulary,
         parameters: Parameters<f32>,
     ) -> Self {
         let sizes = parameters.sizes();
@@ -151,7 +151,7 @@ impl Checkpoint {
             batch: batch as u64,
             updates: adam.updates,
             adam: AdamRecord::new(adam.config),
-            vocabulary: vocabulary.iter().copied().collect(),
+            vocabulary: vocabulary.characters().iter().copied().collect(),
             history: Rows::Memory(history),
         };
         Record { head, tensors: tensors::list(parameters, adam, state) }
@@ -189,7 +189,7 @@ impl Checkpoint {
         Self {
             run: RunId::new(head.added.run),
             choice: head.choice.to_string(),
-            vocabulary: head.vocabulary.chars().collect(),
+            vocabulary: Vocabulary::from_text(&head.vocabulary), // which is sorted
             text_sha256: head.text_sha256,
             parameters,
             adam,

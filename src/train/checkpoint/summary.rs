@@ -7,6 +7,7 @@ use super::frame::{self, at};
 use super::{check, record};
 use crate::error::Result;
 use crate::model::Sizes;
+use crate::text::vocabulary::Vocabulary;
 use crate::train::{RunId, TrainConfig, files};
 
 /// A checkpoint without its numbers.
@@ -23,7 +24,7 @@ pub struct Summary {
     /// V, H and L.
     pub sizes: Sizes,
     /// The V characters.
-    pub vocabulary: Vec<char>,
+    pub vocabulary: Vocabulary,
     /// Steps made.
     pub step: u64,
     /// Full passes made through the text.
@@ -67,7 +68,7 @@ impl Summary {
             run: RunId::new(head.added.run),
             config,
             sizes,
-            vocabulary: head.vocabulary.chars().collect(),
+            vocabulary: Vocabulary::from_text(&head.vocabulary),
             step: head.step,
             epoch: head.epoch,
             loss: newest.map(|row| row.loss),

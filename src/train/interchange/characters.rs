@@ -8,6 +8,7 @@ use super::check::{Check, ensure};
 use crate::layers::projection::ProjectionParameters;
 use crate::model::Parameters;
 use crate::text::corpus::Corpus;
+use crate::text::vocabulary::Vocabulary;
 
 /// The `count` distinct characters that `list` consists of, in its order.
 pub fn listed(list: &str, count: usize) -> Option<Vec<char>> {
@@ -34,10 +35,7 @@ pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
 }
 
 /// Vocabulary and weights with the characters in ascending order, as this crate keeps them.
-pub fn sort(
-    characters: Vec<char>,
-    mut parameters: Parameters<f32>,
-) -> (Vec<char>, Parameters<f32>) {
+pub fn sort(characters: &[char], mut parameters: Parameters<f32>) -> (Vocabulary, Parameters<f32>) {
     // Which id in the file the character of each new id has.
     let mut old: Vec<usize> = (0..characters.len()).collect();
     old.sort_by_key(|&id| characters[id]);
@@ -49,5 +47,5 @@ pub fn sort(
         parameters.projection_mut().w.assign(&w);
         parameters.projection_mut().b.assign(&b);
     }
-    (old.iter().map(|&id| characters[id]).collect(), parameters)
+    (Vocabulary::from_text(&characters.iter().collect::<String>()), parameters)
 }

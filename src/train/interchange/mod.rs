@@ -83,7 +83,7 @@ struct Card {
 /// The weights of `checkpoint` as a safetensors file, with vocabulary and configuration.
 pub fn export(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
     let card = Card {
-        vocabulary: Some(checkpoint.vocabulary.iter().collect()),
+        vocabulary: Some(checkpoint.vocabulary.characters().iter().collect()),
         sizes: Some(checkpoint.sizes()),
         configuration: Some(checkpoint.config.clone()),
         ..Card::default()

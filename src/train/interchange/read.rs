@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
         }
     };
     let config = configuration(card.configuration.unwrap_or_default(), sizes, bytes.len())?;
-    let (vocabulary, parameters) = sort(characters, file.parameters(sizes)?);
+    let (vocabulary, parameters) = sort(&characters, file.parameters(sizes)?);
     Ok(Checkpoint::without_history(config, vocabulary, parameters))
 }
 

@@ -2,6 +2,7 @@
 
 use karenina::model::{Initialisation, Parameters, State};
 use karenina::text::batches::Validation;
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::{LogRow, RunId, TrainConfig};
 
@@ -41,7 +42,7 @@ pub fn tiny() -> Checkpoint {
     };
     let mut parameters = Parameters::zeros(sizes);
     parameters.numbers_mut().iter_mut().for_each(|x| *x = -eighths());
-    let mut tiny = Checkpoint::without_history(config, vec!['a', 'ж', '👍'], parameters);
+    let mut tiny = Checkpoint::without_history(config, Vocabulary::from_text("aж👍"), parameters);
     tiny.run = RunId::new(0x0123_4567_89ab_cdef);
     tiny.choice = "chosen".into();
     tiny.text_sha256 = std::array::from_fn(|i| i as u8);

@@ -66,7 +66,6 @@ pub struct Network {
 impl Network {
     pub fn new(key: String, checkpoint: Checkpoint) -> Result<Self, Refusal> {
         let Checkpoint { step, vocabulary, parameters, config, .. } = checkpoint;
-        let vocabulary = Vocabulary::from_sorted(vocabulary)?;
         Ok(Self { key, step, vocabulary, parameters: Arc::new(parameters.cast()), config })
     }
 

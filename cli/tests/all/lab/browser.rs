@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use karenina::sample::Picker;
 use karenina::study::lab::{Draw, Mind, Quantity, Walk, Weight};
 use karenina::study::trace::{Equation, Spot};
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::LogRow;
 use karenina::train::run::load_best;
 use serde_json::json;
@@ -303,7 +302,7 @@ fn write(page: &Page) {
 /// What the engine writes after [`TEXT`], all of the text, and the probability of the likeliest character after it.
 fn written(page: &Page, count: usize) -> (String, f64) {
     let checkpoint = load_best(&page.run).unwrap().checkpoint;
-    let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary).unwrap();
+    let vocabulary = checkpoint.vocabulary;
     let parameters = checkpoint.parameters.cast();
     let mut mind = Mind::empty(&parameters);
     let draw = Draw { picker: Picker::default(), seed: 1, drawn: 0 };

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use karenina::study::lab::Walk;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::run::load_best;
 use serde_json::Value;
 
@@ -117,7 +116,7 @@ pub fn exchange(port: u16, request: &[u8]) -> io::Result<(u16, String)> {
 /// `text` in the best network of the run in `folder`, as the engine has it.
 pub fn walk(folder: &Path, text: &str) -> Walk {
     let checkpoint = load_best(folder).unwrap().checkpoint;
-    let vocabulary = Vocabulary::from_sorted(checkpoint.vocabulary).unwrap();
+    let vocabulary = checkpoint.vocabulary;
     let ids = vocabulary.encode(text).unwrap();
     Walk::new(Arc::new(checkpoint.parameters.cast()), vocabulary.characters(), ids).unwrap()
 }
