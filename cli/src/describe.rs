@@ -41,7 +41,7 @@ impl ManPage {
         if let Some(name) = &self.command {
             let names: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
             let expected = format!("one of {}", names.join(", "));
-            let unknown = Error::setting("karenina man", name, expected);
+            let unknown = Error::setting("COMMAND", name, expected);
             command = command.find_subcommand(name).cloned().ok_or(unknown)?;
         }
         let mut page = Vec::new();

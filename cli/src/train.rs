@@ -332,14 +332,19 @@ fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Res
 fn limit(trainer: &Trainer) -> String {
     let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
-    match (trainer.step(), trainer.last_step()) {
-        (step, last) if last < all => format!(
-            "the run is at step {step} and was to stop at {last}; to continue it, pass --resume with a larger --steps, \
-             or --steps all for all {all} steps, and for more a larger --epochs too"
-        ),
-        _ => format!(
+    let (step, last) = (trainer.step(), trainer.last_step());
+    if last >= all && step == last {
+        return format!(
             "the run has reached the end of epoch {}; to continue it, pass --resume with a larger --epochs",
             config.epochs
-        ),
+        );
     }
+    let is_at = match step == last {
+        true => format!("has reached step {step}, where it was to stop"),
+        false => format!("is at step {step}, and was to stop at step {last}"),
+    };
+    format!(
+        "the run {is_at}; to continue it, pass --resume with a larger --steps, or --steps all for all {all} steps, \
+         and for more a larger --epochs too"
+    )
 }

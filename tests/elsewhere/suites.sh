@@ -10,7 +10,7 @@ skipped_arm=(
     # Files of 128 MiB, again and again.
     a_hostile_list_of a_wrong_checksum_takes an_honest_file_of a_save_takes_a_buffer an_honest_model_of
     # They measure time or memory, and would measure the emulator's; browsers need both processors at their speed.
-    memory::a_text_of memory::any_number memory::memory_is memory::a_long_text
+    a_run_takes_about_the_minutes memory::a_text_of memory::any_number memory::memory_is memory::a_long_text
     profile::
     lab::browser:: profile_browser:: report_browser::
 )
@@ -47,7 +47,7 @@ suites() {
         suite || true
         check "$package, $(basename "$program" | sed 's/-[0-9a-f]*\(\.exe\)*$//'): $result" test "$code" = 0
         ((code == 0)) || sed -n '/^failures:/,$p' tested
-    done < <(sed -n '/"test":true/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1\t\2/p' built)
+    done < <(sed -n '/"profile":{[^}]*"test":true/s/.*"manifest_path":"\([^"]*\)\/Cargo.toml".*"executable":"\([^"]*\)".*/\1\t\2/p' built)
 }
 
 # One of them; sets `code` and `result`.

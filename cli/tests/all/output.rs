@@ -114,7 +114,7 @@ fn a_folder_a_missing_folder_and_a_read_only_file_are_refused() {
     for writer in WRITERS {
         for (name, reason) in [
             ("there", "cannot write there: it is a folder; name a file in it"),
-            ("missing/x", "cannot create missing/x: No such file or directory"),
+            ("missing/x", "cannot write missing/x: there is no folder missing"),
             ("kept", "cannot write kept: the file is read-only"),
         ] {
             let output = run(folder.path(), &format!("{writer} {name}"));
