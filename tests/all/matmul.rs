@@ -22,7 +22,8 @@ fn naive(kernel: &Kernel, a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2
     for ((m, n), c) in c.indexed_iter_mut() {
         for k in 0..a.ncols() {
             *c = match kernel.is_fused() {
-                true => a[[m, k]].mul_add(b[[k, n]], *c),
+                // Not `mul_add`: where it calls the system, as on Windows, its last bit may be wrong.
+                true => libm::fmaf(a[[m, k]], b[[k, n]], *c),
                 false => *c + a[[m, k]] * b[[k, n]],
             };
         }

@@ -57,7 +57,7 @@ pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
     let start = vocabulary.id('\n').unwrap_or(0);
     let mut generator = Generator::new(&parameters, 1);
     let mut rng = Pcg64::seed_from_u64(seed);
-    generator.step(&[start as u32]);
+    generator.step(&[start]);
     let text = (0..length)
         .map(|_| {
             let id = Picker::default().pick(generator.logits().row(0), &mut rng);

@@ -24,9 +24,14 @@ pub fn succeed(folder: &Path, arguments: &str) -> Output {
     output
 }
 
-/// Standard error of a command.
+/// Standard error of a command, as [`slashed`] has it.
 pub fn errors(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("messages are UTF-8")
+    slashed(str::from_utf8(&output.stderr).expect("messages are UTF-8"))
+}
+
+/// `text` with the same slashes in its paths on every system.
+pub fn slashed(text: &str) -> String {
+    if cfg!(windows) { text.replace('\\', "/") } else { text.into() }
 }
 
 /// Writes 600 characters of seven kinds to `text` in `folder`, and returns the folder.
