@@ -98,7 +98,7 @@ mod tests {
             Error::TextTooShort { found: 2000, batches: 1, needed: 10_000, fits: Some((20, 100)) },
             setting("ranks"),
             Error::UnknownCharacter { character: 'z', nearest: vec!['y'] },
-            Error::NoCheckpoint { path: path() },
+            Error::NoCheckpoint { path: ".".into() },
             Error::RunExists { path: path() },
             Error::Busy { path: path() },
             Error::NoRun { path: path() },
