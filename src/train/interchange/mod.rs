@@ -19,12 +19,14 @@
 //!
 //! ```
 //! use karenina::model::{Parameters, Sizes};
+//! use karenina::text::vocabulary::Vocabulary;
 //! use karenina::train::TrainConfig;
 //! use karenina::train::checkpoint::Checkpoint;
 //! use karenina::train::interchange::{Precision, export, import};
 //!
 //! let parameters = Parameters::zeros(Sizes { vocabulary: 2, hidden: 4, layers: 1 });
-//! let model = Checkpoint::without_history(TrainConfig::article(), vec!['a', 'b'], parameters);
+//! let vocabulary = Vocabulary::from_text("ab");
+//! let model = Checkpoint::without_history(TrainConfig::article(), vocabulary, parameters);
 //! let bytes = export(&model, Precision::F32);
 //! assert_eq!(import("model.safetensors".as_ref(), &bytes, None)?, model);
 //! # Ok::<(), karenina::error::Error>(())
