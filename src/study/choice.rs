@@ -199,7 +199,7 @@ pub fn for_minutes(minutes: f64) -> String {
 
 /// What the learning rate does.
 fn rate(config: &TrainConfig) -> String {
-    let height = significant(config.adam.learning_rate, 3);
+    let height: f64 = significant(config.adam.learning_rate, 3).parse().expect("it was a number");
     let rises = if config.schedule.warm_up > 0 { "rises to" } else { "starts at" };
     let then = match config.schedule.descent {
         None => "stays there".into(),

@@ -6,7 +6,6 @@ use std::env;
 use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::tiny;
@@ -296,7 +295,7 @@ fn a_huge_file_with_holes_is_refused_before_it_is_read() {
 fn a_pipe_and_a_device_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     assert!(refused(&pipe).contains("neither a file nor a folder"));
     assert!(refused(Path::new("/dev/zero")).contains("neither a file nor a folder"));
 }
