@@ -476,6 +476,9 @@ fn what_is_not_of_the_overwritten_run_is_kept() {
         assert_eq!(kept.map(|name| fs::read(aside.join(name)).unwrap()), before, "{has_lock}");
         assert_eq!(fs::read_dir(&aside).unwrap().count(), 3, "what is the old run's is deleted");
         assert_eq!(steps_in(path), [0]);
+        drop(new);
+        let warnings = open(path, Mode::Resume).warnings;
+        assert!(warnings[0].ends_with("look into it before you delete it"), "{warnings:?}");
     }
 }
 

@@ -62,7 +62,9 @@ pub fn find(
     prove_log(folder, run)?;
     for replaced in &contents.replaced {
         let replaced = replaced.display();
-        warnings.push(format!("{replaced} is left of a run that was replaced; you may delete it"));
+        warnings.push(format!(
+            "{replaced} holds what was left when a run was replaced; look into it before you delete it"
+        ));
     }
     let damaged = broken.into_iter().filter_map(|error| match error {
         Error::Damaged { path, .. } => Some(path),
