@@ -10,7 +10,7 @@ use rayon::ThreadPoolBuilder;
 fn adam(c: &mut Criterion) {
     let mut group = c.benchmark_group("adam");
     for hidden in [128, 512] {
-        let sizes = Sizes { vocabulary: 155, hidden, layers: 2 };
+        let sizes = Sizes::new(155, hidden, 2);
         let mut rng = Pcg64::seed_from_u64(1);
         let mut parameters = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
         let gradients = parameters.clone();

@@ -19,7 +19,7 @@ const SHAPES: [[usize; 3]; 3] = [[50, 25, 128], [50, 25, 256], [100, 50, 512]];
 
 /// A layer above another: its weights are those of layer 1.
 fn parameters(hidden: usize) -> Parameters<f32> {
-    let sizes = Sizes { vocabulary: 2, hidden, layers: 2 };
+    let sizes = Sizes::new(2, hidden, 2);
     Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(1))
 }
 

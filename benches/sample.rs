@@ -15,7 +15,7 @@ fn sample(c: &mut Criterion<Rate>) {
     let sizes = [(128, 1), (512, 1), (512, 16)];
     let cases = sizes.into_iter().flat_map(|sizes| Storage::ALL.map(|weights| (sizes, weights)));
     for ((hidden, rows), weights) in cases {
-        let sizes = Sizes { vocabulary: 155, hidden, layers: 2 };
+        let sizes = Sizes::new(155, hidden, 2);
         let mut rng = Pcg64::seed_from_u64(1);
         let parameters = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
         let mut generator =

@@ -59,9 +59,9 @@ fn show(equation: &str, value: f64) -> f64 {
 fn difference_from_engine(dz: &[[f64; H]; 4], dc_prev: &[f64; H]) -> f64 {
     let mut gates = Z.concat();
     let (mut c, mut h) = ([0.0; H], [0.0; H]);
-    cell::forward(&mut gates, &C_PREV, &mut c, &mut h);
+    cell::forward(&mut gates, &C_PREV, &mut c, &mut h, false);
     let mut dc = DC_NEXT;
-    cell::backward(&mut gates, &C_PREV, &c, &DH, &mut dc);
+    cell::backward(&mut gates, &C_PREV, &c, &mut DH.clone(), &mut dc, false);
     let ours = dz.iter().flatten().chain(dc_prev);
     let theirs = gates.iter().chain(&dc);
     ours.zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)

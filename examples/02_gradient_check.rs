@@ -12,7 +12,7 @@ use rand_pcg::Pcg64;
 const TEXT: [u32; 14] = [4, 1, 8, 8, 10, 0, 3, 1, 7, 5, 6, 5, 2, 9];
 
 fn main() {
-    let sizes = Sizes { vocabulary: 11, hidden: 5, layers: 2 };
+    let sizes = Sizes::new(11, 5, 2);
     let mut rng = Pcg64::seed_from_u64(0);
     let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     show(parameters.cast::<f32>());

@@ -45,7 +45,7 @@ fn main() {
 
 /// One layer as training starts it, but for the forget gate's bias.
 fn network(vocabulary: usize, forget_bias: f64) -> Parameters<f64> {
-    let sizes = Sizes { vocabulary, hidden: 32, layers: 1 };
+    let sizes = Sizes::new(vocabulary, 32, 1);
     let mut rng = Pcg64::seed_from_u64(0);
     let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     parameters.lstm_mut(0).b.slice_mut(s![32..64]).fill(forget_bias);

@@ -29,13 +29,32 @@ def read(path):
         return tensors, json.loads(file.metadata()["karenina"])
 
 
+class NormalisedLSTM(torch.nn.LSTM):
+    """h = o·tanh(c / rms(c)) instead of o·tanh(c): what `sizes["cell_norm"]` says. x [T, V]; returns h of all steps and no state."""
+
+    def forward(self, x):
+        for l in range(self.num_layers):
+            w_ih, w_hh, b_ih, b_hh = (getattr(self, f"{name}_l{l}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            h = c = x.new_zeros(*x.shape[1:-1], self.hidden_size)
+            outputs = []
+            for x_t in x:
+                z = x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh
+                i, f, g, o = z.chunk(4, -1)
+                c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+                h = o.sigmoid() * (c / (c.square().mean(-1, keepdim=True) + 1e-5).sqrt()).tanh()
+                outputs.append(h)
+            x = torch.stack(outputs)
+        return x, None
+
+
 class Model(torch.nn.Module):
     """One-hot characters, the LSTM layers, one linear layer."""
 
     def __init__(self, sizes, dtype):
         super().__init__()
         vocabulary, hidden, layers = sizes["vocabulary"], sizes["hidden"], sizes["layers"]
-        self.lstm = torch.nn.LSTM(vocabulary, hidden, layers, dtype=dtype)
+        lstm = NormalisedLSTM if sizes.get("cell_norm") else torch.nn.LSTM
+        self.lstm = lstm(vocabulary, hidden, layers, dtype=dtype)
         self.decoder = torch.nn.Linear(hidden, vocabulary, dtype=dtype)
 
     def forward(self, one_hot):

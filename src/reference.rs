@@ -17,7 +17,8 @@
 //!         z = x·W_ih + h_prev·W_hh + b                    F1
 //!         i, f, g, o = σ(z_i), σ(z_f), tanh(z_g), σ(z_o)  F2 to F5
 //!         c = f·c_prev + i·g                              F6
-//!         h = o·tanh(c)                                   F7
+//!         ĉ = c, or c over its root mean square           F13, if the network normalises
+//!         h = o·tanh(ĉ)                                   F7
 //!         y = h·mask                                      F8
 //!         x = y                                           the layer above reads y
 //!         h_prev, c_prev = h, c                           the next time step reads h and c
@@ -28,7 +29,7 @@
 //!     dlogits, dy                                         B1, B4
 //!     in each layer, from the highest to the lowest
 //!         dh = dy·mask + what the next step sent          B5, B6
-//!         dh → do, dc → di, df, dg, dc_prev → dz          B7 to B16
+//!         dh → do, dc → di, df, dg, dc_prev → dz          B7 to B16; between dh and dc also B22
 //!         dz → dx, the dy of the layer below              B20
 //!         dz → dh_prev, for the step before               B6
 //!     each weight's gradient grows by this step's share   B2, B3, B17 to B19
@@ -69,7 +70,7 @@
 //! };
 //! let (v, h) = (3, 3);
 //! let layer = Layer { w_ih: matrix(v, 4 * h), w_hh: matrix(h, 4 * h), b: vec![0.0; 4 * h] };
-//! let mut weights = Weights { layers: vec![layer], w: matrix(h, v), b: vec![0.0; v] };
+//! let mut weights = Weights { layers: vec![layer], w: matrix(h, v), b: vec![0.0; v], cell_norm: false };
 //!
 //! let mut adam = Adam::new(&weights);
 //! let empty = State::zeros(&weights, 1);
@@ -107,6 +108,8 @@ pub struct Weights {
     pub w: Matrix,
     /// Bias of the logits, `[V]`.
     pub b: Vec<f64>,
+    /// No weight, but how the layers use theirs: whether h shows the cell states normalised.
+    pub cell_norm: bool,
 }
 
 impl Weights {
@@ -211,6 +214,8 @@ pub struct Cells {
     pub o: Vec<f64>,
     /// Cell state, `[H]`.
     pub c: Vec<f64>,
+    /// What h shows of the cell state, ĉ: c itself, or c normalised, `[H]`.
+    pub c_hat: Vec<f64>,
     /// Output, `[H]`; the next time step reads it.
     pub h: Vec<f64>,
     /// Dropout's factors, `[H]`: all 1 if there is no dropout.
@@ -252,8 +257,21 @@ fn sigmoid(z: f64) -> f64 {
     1.0 / (1.0 + (-z).exp())
 }
 
+/// The root of the mean of the squares of a row of cell states, by which it is divided where the network
+/// normalises. The small number keeps empty cells from dividing by zero.
+fn root_mean_square(c: &[f64]) -> f64 {
+    (c.iter().map(|c| c * c).sum::<f64>() / c.len() as f64 + 1e-5).sqrt()
+}
+
 /// Forward: x, h_prev, c_prev → c, h, y.
-fn lstm(w: &Layer, x: &[f64], h_prev: &[f64], c_prev: &[f64], mask: Vec<f64>) -> Cells {
+fn lstm(
+    w: &Layer,
+    x: &[f64],
+    h_prev: &[f64],
+    c_prev: &[f64],
+    mask: Vec<f64>,
+    cell_norm: bool,
+) -> Cells {
     let mut z = w.b.clone();
     add_product(&mut z, x, &w.w_ih);
     add_product(&mut z, h_prev, &w.w_hh); // Eq. F1
@@ -268,11 +286,24 @@ fn lstm(w: &Layer, x: &[f64], h_prev: &[f64], c_prev: &[f64], mask: Vec<f64>) ->
         g[k] = z[2 * hidden + k].tanh(); // Eq. F4
         o[k] = sigmoid(z[3 * hidden + k]); // Eq. F5
         c[k] = f[k] * c_prev[k] + i[k] * g[k]; // Eq. F6
-        h[k] = o[k] * c[k].tanh(); // Eq. F7
+    }
+    let r = if cell_norm { root_mean_square(&c) } else { 1.0 };
+    let c_hat: Vec<f64> = c.iter().map(|c| c / r).collect(); // Eq. F13
+    for k in 0..hidden {
+        h[k] = o[k] * c_hat[k].tanh(); // Eq. F7
         y[k] = h[k] * mask[k]; // Eq. F8
     }
     let (x, h_prev, c_prev) = (x.to_vec(), h_prev.to_vec(), c_prev.to_vec());
-    Cells { x, h_prev, c_prev, z, i, f, g, o, c, h, mask, y }
+    Cells { x, h_prev, c_prev, z, i, f, g, o, c, c_hat, h, mask, y }
+}
+
+/// The way back through the division by the root mean square: dĉ → what c gets of it.
+///
+/// Each c is in the root of all, so that each ĉ has a word in each dc.
+fn norm_backward(d: &[f64], c: &[f64], c_hat: &[f64]) -> Vec<f64> {
+    let r = root_mean_square(c);
+    let along = zip(d, c_hat).map(|(d, c_hat)| d * c_hat).sum::<f64>() / c.len() as f64;
+    zip(d, c_hat).map(|(d, c_hat)| (d - c_hat * along) / r).collect() // Eq. B22
 }
 
 /// Backward: dy from above, and dh_next, dc_next from the next time step → dx, dh_prev, dc_prev.
@@ -286,8 +317,9 @@ fn lstm_backward(
     dh_next: &[f64],
     dc_next: &[f64],
     dw: &mut Layer,
+    cell_norm: bool,
 ) -> CellsGradient {
-    let Cells { x, h_prev, c_prev, i, f, g, o, c, mask, .. } = cells;
+    let Cells { x, h_prev, c_prev, i, f, g, o, c, c_hat, mask, .. } = cells;
     let hidden = h_prev.len();
     let zeros = || vec![0.0; hidden];
     let (mut dh_above, mut dh, mut dc, mut dc_prev) = (zeros(), zeros(), zeros(), zeros());
@@ -297,10 +329,17 @@ fn lstm_backward(
         // F8: y = h · mask
         dh_above[k] = dy[k] * mask[k]; // Eq. B5
         dh[k] = dh_above[k] + dh_next[k]; // Eq. B6
-        // F7: h = o · tanh c
-        let tanh_c = c[k].tanh();
+        // F7: h = o · tanh ĉ
+        let tanh_c = c_hat[k].tanh();
         d_o[k] = dh[k] * tanh_c; // Eq. B7
-        dc[k] = dc_next[k] + dh[k] * o[k] * (1.0 - tanh_c * tanh_c); // Eq. B8
+        dc[k] = dh[k] * o[k] * (1.0 - tanh_c * tanh_c); // so far what comes through h
+    }
+    if cell_norm {
+        // F13: ĉ = c / r
+        dc = norm_backward(&dc, c, c_hat);
+    }
+    for k in 0..hidden {
+        dc[k] += dc_next[k]; // Eq. B8
         // F6: c = f · c_prev + i · g
         d_i[k] = dc[k] * g[k]; // Eq. B9
         d_f[k] = dc[k] * c_prev[k]; // Eq. B10
@@ -445,7 +484,8 @@ pub fn forward(
             let mut layers = Vec::new();
             for (l, w) in weights.layers.iter().enumerate() {
                 let mask = mask(dropout, l, t * rows + b, hidden);
-                let cells = lstm(w, &x, &state.h[l][b], &state.c[l][b], mask);
+                let (h_prev, c_prev) = (&state.h[l][b], &state.c[l][b]);
+                let cells = lstm(w, &x, h_prev, c_prev, mask, weights.cell_norm);
                 x = cells.y.clone();
                 state.h[l][b] = cells.h.clone();
                 state.c[l][b] = cells.c.clone();
@@ -478,10 +518,11 @@ pub fn backward(weights: &Weights, forward: &Forward, batch: &Batch) -> Backward
             let mut layers = Vec::new();
             for (l, w) in weights.layers.iter().enumerate().rev() {
                 let (cells, dw) = (&position.layers[l], &mut dw.layers[l]);
-                let d = lstm_backward(w, cells, dy, &dh_next[l][b], &dc_next[l][b], dw);
+                let (dh_next, dc_next) = (&mut dh_next[l][b], &mut dc_next[l][b]);
+                let d = lstm_backward(w, cells, dy, dh_next, dc_next, dw, weights.cell_norm);
                 dy = d.dx.clone();
-                dh_next[l][b] = d.dh_prev.clone();
-                dc_next[l][b] = d.dc_prev.clone();
+                *dh_next = d.dh_prev.clone();
+                *dc_next = d.dc_prev.clone();
                 layers.insert(0, d);
             }
             step.push(PositionGradient { layers, dlogits });

@@ -35,7 +35,7 @@ pub struct Gradcheck {
         long,
         aliases = ["checkpoint", "checkpoints"],
         value_name = "DIR or FILE",
-        conflicts_with_all = ["hidden", "layers"]
+        conflicts_with_all = ["hidden", "layers", "cell_norm"]
     )]
     run: Option<PathBuf>,
     /// LSTM cells in a layer
@@ -44,6 +44,9 @@ pub struct Gradcheck {
     /// LSTM layers
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
+    /// Normalise the cell states of the network; training does, unless told otherwise
+    #[arg(long)]
+    cell_norm: bool,
     /// Rows of the batch
     #[arg(long, value_name = "B", default_value_t = 3)]
     batch: usize,
@@ -80,7 +83,8 @@ impl Gradcheck {
             }
             None => {
                 let vocabulary = text.vocabulary().clone();
-                let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?;
+                let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?
+                    .with_cell_norm(self.cell_norm);
                 // Before any weight is drawn: billions of them take half a minute.
                 Problem::<f64>::require_memory(sizes, (self.batch, self.unroll), self.keep)?;
                 (vocabulary, new_network(sizes, self.seed)?)
@@ -132,7 +136,7 @@ impl Gradcheck {
         let epsilon = self.epsilon.unwrap_or_else(default_epsilon::<R>);
         let sample = self.sample.or(self.run.as_ref().map(|_| 16));
         let mut out = io::stdout().lock();
-        let Sizes { vocabulary: v, hidden, layers } = sizes;
+        let Sizes { vocabulary: v, hidden, layers, .. } = sizes;
         let (batch, unroll) = shape;
         let checks = check(&problem, epsilon, sample);
         let head = format!(

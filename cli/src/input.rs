@@ -130,7 +130,7 @@ pub fn new_sizes(vocabulary: &Vocabulary, hidden: usize, layers: usize) -> Resul
     for (name, value) in [("--hidden", hidden), ("--layers", layers)] {
         Error::require(value > 0, name, value, "at least 1")?;
     }
-    Ok(Sizes { vocabulary: vocabulary.len(), hidden, layers })
+    Ok(Sizes::new(vocabulary.len(), hidden, layers))
 }
 
 /// A network of these `sizes` as training starts it.

@@ -320,7 +320,7 @@ mod tests {
     #[test]
     fn a_text_is_passed_on_character_by_character() {
         let vocabulary = Vocabulary::from_sorted(vec!['a', 'ж', '😀']).unwrap();
-        let sizes = Sizes { vocabulary: 3, hidden: 4, layers: 1 };
+        let sizes = Sizes::new(3, 4, 1);
         let mut rng = Pcg64::seed_from_u64(0);
         let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
         let mut generator = Generator::new(&parameters, 1);

@@ -28,6 +28,10 @@ pub struct Sizes {
     /// LSTM layers
     #[arg(long, value_name = "L")]
     layers: Option<usize>,
+    /// Whether the cell states are divided by their root mean square on the way to the output
+    /// [default: true; article: false]
+    #[arg(long, value_name = "true|false", hide_possible_values = true)]
+    cell_norm: Option<bool>,
     /// Rows of a batch
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
@@ -45,6 +49,7 @@ impl Sizes {
     pub fn on_top_of(&self, mut config: TrainConfig) -> TrainConfig {
         config.hidden = self.hidden.unwrap_or(config.hidden);
         config.layers = self.layers.unwrap_or(config.layers);
+        config.cell_norm = self.cell_norm.unwrap_or(config.cell_norm);
         config.batch = self.batch.unwrap_or(config.batch);
         config.unroll = self.unroll.unwrap_or(config.unroll);
         config.groups = self.groups.unwrap_or(config.groups);
@@ -202,7 +207,7 @@ pub struct Recipe {
     #[arg(
         long,
         value_name = "DIR or FILE",
-        conflicts_with_all = ["hidden", "layers", "init_sd", "input_sd", "forget_bias"]
+        conflicts_with_all = ["hidden", "layers", "cell_norm", "init_sd", "input_sd", "forget_bias"]
     )]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -304,7 +309,8 @@ impl Recipe {
 
 /// `config` for the network that `model` describes.
 fn of_network(mut config: TrainConfig, model: &TrainConfig) -> TrainConfig {
-    (config.hidden, config.layers) = (model.hidden, model.layers);
+    (config.hidden, config.layers, config.cell_norm) =
+        (model.hidden, model.layers, model.cell_norm);
     // How that was drawn once.
     config.initialisation = model.initialisation;
     (config.input_sd, config.forget_bias) = (model.input_sd, model.forget_bias);
@@ -332,9 +338,10 @@ fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
 type Fixed = (&'static str, fn(&TrainConfig) -> String);
 
 /// What cannot change in a run.
-const FIXED: [Fixed; 10] = [
+const FIXED: [Fixed; 11] = [
     ("--hidden", |c| c.hidden.to_string()),
     ("--layers", |c| c.layers.to_string()),
+    ("--cell-norm", |c| c.cell_norm.to_string()),
     ("--init-sd", |c| match c.initialisation {
         Initialisation::TruncatedNormal(sd) => sd.to_string(),
         _ => "none".into(),

@@ -27,7 +27,7 @@ pub struct Trace {
         long,
         aliases = ["checkpoint", "checkpoints"],
         value_name = "DIR or FILE",
-        conflicts_with_all = ["hidden", "layers", "seed"]
+        conflicts_with_all = ["hidden", "layers", "cell_norm", "seed"]
     )]
     run: Option<PathBuf>,
     /// LSTM cells in a layer of a new network
@@ -36,6 +36,9 @@ pub struct Trace {
     /// LSTM layers of a new network
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
+    /// Normalise the cell states of a new network; training does, unless told otherwise
+    #[arg(long)]
+    cell_norm: bool,
     /// Seed of a new network
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
@@ -112,7 +115,8 @@ impl Trace {
             return Ok((checkpoint.vocabulary, checkpoint.parameters.cast()));
         }
         let vocabulary = Vocabulary::from_text(&self.phrase);
-        let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?;
+        let sizes =
+            new_sizes(&vocabulary, self.hidden, self.layers)?.with_cell_norm(self.cell_norm);
         let network = new_network(sizes, self.seed)?;
         Ok((vocabulary, network))
     }

@@ -26,7 +26,7 @@ const QUESTIONS: [&str; 13] = [
 
 static LAB: LazyLock<Lab> = LazyLock::new(|| {
     let vocabulary = Vocabulary::from_text("abc ");
-    let sizes = Sizes { vocabulary: vocabulary.len(), hidden: 3, layers: 2 };
+    let sizes = Sizes::new(vocabulary.len(), 3, 2);
     let mut parameters = Parameters::zeros(sizes);
     for (n, number) in parameters.numbers_mut().iter_mut().enumerate() {
         *number = (n as f64 * 0.7).sin();

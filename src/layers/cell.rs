@@ -10,6 +10,43 @@ use crate::math::Real;
 /// Units per block: one vector of 512 bits, two of 256. Longer blocks only spill registers.
 const LANES: usize = 16;
 
+/// What is added to the mean of the squares, so that cells that are all empty do not divide by zero: the default
+/// `eps` of PyTorch's `LayerNorm`.
+const EPSILON: f64 = 1e-5;
+
+/// ĉ = c · this (Eq. F13): the inverse of the cell states' root mean square where they are normalised (Zhang and
+/// Sennrich, 2019), else 1.
+#[inline(always)]
+pub(crate) fn scale<R: Real>(c: &[R], cell_norm: bool) -> R {
+    match cell_norm {
+        true => R::one() / (mean_product(c, c, R::one()) + R::from_f64(EPSILON)).sqrt(), // Eq. F13
+        false => R::one(),
+    }
+}
+
+/// The mean of a · b · factor over the units, added up in an order that does not depend on the processor.
+#[inline(always)]
+fn mean_product<R: Real>(a: &[R], b: &[R], factor: R) -> R {
+    let mut sums = [R::zero(); LANES];
+    let (blocks_a, blocks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = blocks_a.remainder().iter().zip(blocks_b.remainder());
+    for (sum, (&a, &b)) in sums.iter_mut().zip(rest) {
+        *sum += a * (b * factor);
+    }
+    for (a, b) in blocks_a.zip(blocks_b) {
+        for n in 0..LANES {
+            sums[n] += a[n] * (b[n] * factor);
+        }
+    }
+    sums.into_iter().sum::<R>() / R::from_f64(a.len() as f64)
+}
+
+/// Normalises one row of cell states `[H]`: c → ĉ.
+pub fn normalise<R: Real>(c: &mut [R]) {
+    let scale = scale(c, true);
+    c.iter_mut().for_each(|c| *c *= scale); // Eq. F13
+}
+
 /// Forward: z (turned into the gates' activations), c_prev → c, h.
 ///
 /// Two passes, since the tanh of the second has to wait for the whole chain of the first: apart, the
@@ -18,11 +55,12 @@ const LANES: usize = 16;
 /// * `z` `[4H]`: pre-activations on entry, the activations i, f, g, o on return
 /// * `c_prev` `[H]`: the cell state of the step before
 /// * `c`, `h` `[H]`: the new cell state and output, overwritten
+/// * `cell_norm`: whether h shows the normalised cell state, or c as it is
 ///
 /// # Panics
 /// If a length is another.
 #[inline(always)]
-pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R]) {
+pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R], cell_norm: bool) {
     let hidden = c.len();
     assert!(
         z.len() == 4 * hidden && c_prev.len() == hidden && h.len() == hidden,
@@ -38,12 +76,12 @@ pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R]) {
     for at in blocks..hidden {
         forward_cells::<R, 1>(at, z, c_prev, c);
     }
-    let o = &z[3 * hidden..];
+    let (o, scale) = (&z[3 * hidden..], scale(c, cell_norm));
     for at in (0..blocks).step_by(LANES) {
-        forward_outputs::<R, LANES>(at, o, c, h);
+        forward_outputs::<R, LANES>(at, o, c, scale, h);
     }
     for at in blocks..hidden {
-        forward_outputs::<R, 1>(at, o, c, h);
+        forward_outputs::<R, 1>(at, o, c, scale, h);
     }
 }
 
@@ -67,28 +105,37 @@ fn forward_cells<R: Real, const N: usize>(at: usize, z: &mut [R], c_prev: &[R], 
 
 /// [`forward`] for the units at..at+N: h.
 #[inline(always)]
-fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], h: &mut [R]) {
+fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], scale: R, h: &mut [R]) {
     let (o, c): ([R; N], [R; N]) = (load(o, at), load(c, at));
     let mut h_new = [R::zero(); N];
     for n in 0..N {
-        h_new[n] = o[n] * c[n].tanh(); // Eq. F7
+        h_new[n] = o[n] * (c[n] * scale).tanh(); // Eq. F7
     }
     store(h, at, h_new);
 }
 
 /// Backward: dh, dc → dz, dc_prev.
 ///
-/// tanh c is computed again instead of stored: that costs less than reading it from memory would.
+/// tanh ĉ is computed again instead of stored: that costs less than reading it from memory would. Two passes, since
+/// normalisation needs the whole row of dĉ before it can send any of it on to c.
 ///
 /// * `gates_to_dz` `[4H]`: the activations on entry, the pre-activations' gradient dz on return
 /// * `c_prev`, `c` `[H]`: the cell states before and after this step
-/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after
+/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after; overwritten
 /// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
+/// * `cell_norm`: as on the way forward
 ///
 /// # Panics
 /// If a length is another.
 #[inline(always)]
-pub fn backward<R: Real>(gates_to_dz: &mut [R], c_prev: &[R], c: &[R], dh: &[R], dc: &mut [R]) {
+pub fn backward<R: Real>(
+    gates_to_dz: &mut [R],
+    c_prev: &[R],
+    c: &[R],
+    dh: &mut [R],
+    dc: &mut [R],
+    cell_norm: bool,
+) {
     let hidden = c.len();
     assert!(
         gates_to_dz.len() == 4 * hidden && [c_prev.len(), dh.len(), dc.len()] == [hidden; 3],
@@ -99,45 +146,82 @@ pub fn backward<R: Real>(gates_to_dz: &mut [R], c_prev: &[R], c: &[R], dh: &[R],
         dc.len()
     );
     let blocks = hidden - hidden % LANES;
+    let (o_to_dz, scale) = (&mut gates_to_dz[3 * hidden..], scale(c, cell_norm));
     for at in (0..blocks).step_by(LANES) {
-        backward_units::<R, LANES>(at, gates_to_dz, c_prev, c, dh, dc);
+        backward_outputs::<R, LANES>(at, o_to_dz, c, scale, dh);
     }
     for at in blocks..hidden {
-        backward_units::<R, 1>(at, gates_to_dz, c_prev, c, dh, dc);
+        backward_outputs::<R, 1>(at, o_to_dz, c, scale, dh);
+    }
+    if cell_norm {
+        backward_norm(c, scale, dh);
+    }
+    for at in (0..blocks).step_by(LANES) {
+        backward_cells::<R, LANES>(at, gates_to_dz, c_prev, dh, dc);
+    }
+    for at in blocks..hidden {
+        backward_cells::<R, 1>(at, gates_to_dz, c_prev, dh, dc);
     }
 }
 
-/// [`backward`] for the units at..at+N.
+/// [`backward`] for the units at..at+N: `dh` becomes dĉ, `o_to_dz` dz_o.
 #[inline(always)]
-fn backward_units<R: Real, const N: usize>(
+fn backward_outputs<R: Real, const N: usize>(
+    at: usize,
+    o_to_dz: &mut [R],
+    c: &[R],
+    scale: R,
+    dh: &mut [R],
+) {
+    let one = R::one();
+    let [o, c, d]: [[R; N]; 3] = [load(o_to_dz, at), load(c, at), load(dh, at)];
+    let [mut dz_o, mut d_scaled] = [[R::zero(); N]; 2];
+    for n in 0..N {
+        // F7: h = o · tanh ĉ
+        let tanh_c = (c[n] * scale).tanh();
+        let d_o = d[n] * tanh_c; // Eq. B7
+        d_scaled[n] = d[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8: what F7 sends
+        // F5: σ' = σ (1 − σ)
+        dz_o[n] = d_o * o[n] * (one - o[n]); // Eq. B16
+    }
+    store(o_to_dz, at, dz_o);
+    store(dh, at, d_scaled);
+}
+
+/// [`backward`] through the normalisation: dĉ, in `d`, becomes what c gets of it.
+#[inline(always)]
+pub(crate) fn backward_norm<R: Real>(c: &[R], scale: R, d: &mut [R]) {
+    // F13: ĉ = c / r, and every c of the row is in r
+    let along = mean_product(d, c, scale);
+    for (d, &c) in d.iter_mut().zip(c) {
+        *d = (*d - c * scale * along) * scale; // Eq. B22
+    }
+}
+
+/// [`backward`] for the units at..at+N: `d`, what c gets through h, and `dc` → dz_i, dz_f, dz_g and dc_prev.
+#[inline(always)]
+fn backward_cells<R: Real, const N: usize>(
     at: usize,
     gates_to_dz: &mut [R],
     c_prev: &[R],
-    c: &[R],
-    dh: &[R],
+    d: &[R],
     dc: &mut [R],
 ) {
-    let hidden = c.len();
-    let one = R::one();
-    let [i, f, g, o] = load_gates::<R, N>(gates_to_dz, hidden, at);
-    let (c_prev, c): ([R; N], [R; N]) = (load(c_prev, at), load(c, at));
-    let (dh, mut carried): ([R; N], [R; N]) = (load(dh, at), load(dc, at));
-    let [mut dz_i, mut dz_f, mut dz_g, mut dz_o] = [[R::zero(); N]; 4];
+    let (hidden, one) = (c_prev.len(), R::one());
+    let [i, f, g, dz_o] = load_gates::<R, N>(gates_to_dz, hidden, at);
+    let [c_prev, d, mut carried]: [[R; N]; 3] = [load(c_prev, at), load(d, at), load(dc, at)];
+    let [mut dz_i, mut dz_f, mut dz_g] = [[R::zero(); N]; 3];
     for n in 0..N {
-        let tanh_c = c[n].tanh();
-        // F7: h = o · tanh c
-        let d_o = dh[n] * tanh_c; // Eq. B7
-        let dc = carried[n] + dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8
+        let dc = carried[n] + d[n]; // Eq. B8
         // F6: c = f · c_prev + i · g
         let d_i = dc * g[n]; // Eq. B9
         let d_f = dc * c_prev[n]; // Eq. B10
         let d_g = dc * i[n]; // Eq. B11
         carried[n] = dc * f[n]; // Eq. B12
-        // F2, F3, F5: σ' = σ (1 − σ); F4: tanh' = 1 − tanh²
+        // F2, F3: σ' = σ (1 − σ); F4: tanh' = 1 − tanh²
         dz_i[n] = d_i * i[n] * (one - i[n]); // Eq. B13
         dz_f[n] = d_f * f[n] * (one - f[n]); // Eq. B14
         dz_g[n] = d_g * (one - g[n] * g[n]); // Eq. B15
-        dz_o[n] = d_o * o[n] * (one - o[n]); // Eq. B16
     }
     store_gates(gates_to_dz, hidden, at, [dz_i, dz_f, dz_g, dz_o]);
     store(dc, at, carried);

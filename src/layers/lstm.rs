@@ -100,17 +100,29 @@ pub struct LstmTape<R> {
     pub c: Array3<R>,
     /// Outputs, [T+1, b, H]; `h[0]` is the state before the first step.
     pub h: Array3<R>,
+    /// Whether h shows the cell states normalised (Eq. F13).
+    pub cell_norm: bool,
 }
 
 impl<R: Real> LstmTape<R> {
-    /// Room for `unroll` steps of `rows` rows, with the state at zero.
+    /// Room for `unroll` steps of `rows` rows, with the state at zero, of cells without normalisation.
     pub fn zeros(unroll: usize, rows: usize, hidden: usize) -> Self {
         Self {
             gates: Array3::zeros((unroll, rows, 4 * hidden)),
             dz: Array3::zeros((0, 0, 0)),
             c: Array3::zeros((unroll + 1, rows, hidden)),
             h: Array3::zeros((unroll + 1, rows, hidden)),
+            cell_norm: false,
         }
+    }
+
+    /// What h shows of the cell states, ĉ_1 … ĉ_T, [T, b, H]: the states themselves, or normalised.
+    pub fn c_hat(&self) -> Array3<R> {
+        let mut c = self.c.slice(s![1.., .., ..]).to_owned();
+        if self.cell_norm {
+            c.rows_mut().into_iter().for_each(|c| cell::normalise(contiguous(c.into_slice())));
+        }
+        c
     }
 
     /// The outputs h_1 … h_T, [T, b, H].
@@ -180,7 +192,7 @@ pub fn forward<R: Real>(
         steps == (unroll, rows) && width == gates,
         "an input of [T, b] = {steps:?} and W_ih [D, {width}] for a tape of [{unroll}, {rows}, {gates}]"
     );
-    let at_once = steps_at_once(rows);
+    let (at_once, cell_norm) = (steps_at_once(rows), tape.cell_norm);
     for t in 0..unroll {
         if let (Input::Sequence(x), Some(w_ih)) = (input, &packed.w_ih)
             && t % at_once == 0
@@ -206,7 +218,7 @@ pub fn forward<R: Real>(
         watch.measure(Phase::Gates, || {
             let c = c_rest.index_axis_mut(Axis(0), 0);
             let h = h_rest.index_axis_mut(Axis(0), 0);
-            cells_forward(z, c_prev, c, h, team);
+            cells_forward(z, c_prev, c, h, cell_norm, team);
         });
     }
 }
@@ -237,6 +249,7 @@ fn cells_forward<R: Real>(
     c_prev: ArrayView2<R>,
     mut c: ArrayViewMut2<R>,
     mut h: ArrayViewMut2<R>,
+    cell_norm: bool,
     team: &mut Team,
 ) {
     let rows = team.share(z.nrows());
@@ -255,6 +268,7 @@ fn cells_forward<R: Real>(
                         contiguous(c_prev.row(row).to_slice()),
                         contiguous(c.row_mut(row).into_slice()),
                         contiguous(h.row_mut(row).into_slice()),
+                        cell_norm,
                     );
                 }
             },
@@ -265,8 +279,8 @@ fn cells_forward<R: Real>(
 /// Backward through time: dy → dz, dx, and the state's gradient in `carry`.
 ///
 /// * `tape`: `gates` on entry, `dz` in their memory on return
-/// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; where the layer has one
-///   below (D = H), overwritten by dx [T, b, D]
+/// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; overwritten, by dx [T, b, D] where the
+///   layer has one below (D = H)
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
 /// * `transposed`: the transposes of the layer's weights
 /// * `team`: shares the work as in [`forward`]
@@ -286,14 +300,15 @@ pub fn backward<R: Real>(
     let shape = (unroll, rows, gates / 4);
     assert!(dy.dim() == shape, "dy {:?} for [T, b, H] = {shape:?}", dy.dim());
     assert!(carry.dc.nrows() == rows && carry.dh.nrows() == rows, "carried rows for {rows}");
-    let at_once = steps_at_once(rows);
+    let (at_once, cell_norm) = (steps_at_once(rows), tape.cell_norm);
     for t in (0..unroll).rev() {
         let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);
-        let (mut dy_before, dy_rest) = dy.view_mut().split_at(Axis(0), t);
-        let dh = dy_rest.index_axis(Axis(0), 0); // whole: step t + 1 has added its share below
+        let (mut dy_before, mut dy_rest) = dy.view_mut().split_at(Axis(0), t);
+        let dh = dy_rest.index_axis_mut(Axis(0), 0); // whole: step t + 1 has added its share below
         watch.measure(Phase::GatesBackward, || {
             let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
-            cells_backward(gates_to_dz.view_mut(), c_prev, c, dh, carry.dc.view_mut(), team);
+            let (gates_to_dz, dc) = (gates_to_dz.view_mut(), carry.dc.view_mut());
+            cells_backward(gates_to_dz, c_prev, c, dh, dc, cell_norm, team);
         });
         watch.measure(Phase::RecurrentBackward, || {
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b; and h_{t−1} feeds the layer above as well.
@@ -322,8 +337,9 @@ fn cells_backward<R: Real>(
     mut gates_to_dz: ArrayViewMut2<R>,
     c_prev: ArrayView2<R>,
     c: ArrayView2<R>,
-    dh: ArrayView2<R>,
+    mut dh: ArrayViewMut2<R>,
     mut dc: ArrayViewMut2<R>,
+    cell_norm: bool,
     team: &mut Team,
 ) {
     let rows = team.share(gates_to_dz.nrows());
@@ -331,9 +347,9 @@ fn cells_backward<R: Real>(
         .axis_chunks_iter_mut(Axis(0), rows)
         .zip(c_prev.axis_chunks_iter(Axis(0), rows))
         .zip(c.axis_chunks_iter(Axis(0), rows))
-        .zip(dh.axis_chunks_iter(Axis(0), rows))
+        .zip(dh.axis_chunks_iter_mut(Axis(0), rows))
         .zip(dc.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |((((mut gates_to_dz, c_prev), c), dh), mut dc)| {
+    team.each(parts, |((((mut gates_to_dz, c_prev), c), mut dh), mut dc)| {
         vectorised(
             #[inline(always)]
             || {
@@ -342,8 +358,9 @@ fn cells_backward<R: Real>(
                         contiguous(gates_to_dz.row_mut(row).into_slice()),
                         contiguous(c_prev.row(row).to_slice()),
                         contiguous(c.row(row).to_slice()),
-                        contiguous(dh.row(row).to_slice()),
+                        contiguous(dh.row_mut(row).into_slice()),
                         contiguous(dc.row_mut(row).into_slice()),
+                        cell_norm,
                     );
                 }
             },

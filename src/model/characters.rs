@@ -52,7 +52,7 @@ mod tests {
     use crate::model::{Initialisation, Network, State};
 
     fn network(vocabulary: usize) -> Parameters<f64> {
-        let sizes = Sizes { vocabulary, hidden: 4, layers: 2 };
+        let sizes = Sizes::new(vocabulary, 4, 2);
         Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(7))
     }
 

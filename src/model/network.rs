@@ -30,7 +30,7 @@ use crate::ranks::Shares;
 /// use karenina::ndarray::array;
 /// use karenina::rand::SeedableRng;
 ///
-/// let sizes = Sizes { vocabulary: 3, hidden: 4, layers: 1 };
+/// let sizes = Sizes::new(3, 4, 1);
 /// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let mut gradients = Parameters::zeros(sizes);
@@ -233,7 +233,7 @@ impl<R: Real> Network<R> {
     /// Panics unless a batch and a state have the shapes of this network.
     fn check(&self, inputs: ArrayView2<u32>, targets: ArrayView2<u32>, state: &State<R>) {
         let (batch, unroll) = (self.batch, self.unroll());
-        let Sizes { vocabulary, hidden, layers } = self.sizes;
+        let Sizes { vocabulary, hidden, layers, .. } = self.sizes;
         for (name, characters) in [("inputs", inputs), ("targets", targets)] {
             let (t, b) = characters.dim();
             assert!(

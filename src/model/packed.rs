@@ -17,7 +17,7 @@ pub(crate) struct PackedWeights<R: Real> {
 impl<R: Real> PackedWeights<R> {
     /// Room for the weights, or for their transposes; `room(k, n)` makes that of one matrix [k, n].
     pub fn new(sizes: Sizes, transposed: bool, room: impl Fn(usize, usize) -> R::Packed) -> Self {
-        let Sizes { vocabulary, hidden, layers } = sizes;
+        let Sizes { vocabulary, hidden, layers, .. } = sizes;
         let room = &|k, n| if transposed { room(n, k) } else { room(k, n) };
         Self {
             lstm: (0..layers).map(|l| PackedLstm::zeros(hidden, l == 0, room)).collect(),

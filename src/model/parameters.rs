@@ -11,7 +11,7 @@ use crate::layers::projection::{ProjectionParameters, ProjectionParametersMut};
 use crate::math::Real;
 use crate::math::init::{GlorotUniform, TruncatedNormal, fill};
 
-/// The three numbers that fix every shape.
+/// What a network is beside its weights: the three numbers that fix every shape, and how its cells show their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// V, distinct characters.
@@ -20,9 +20,27 @@ pub struct Sizes {
     pub hidden: usize,
     /// L, layers.
     pub layers: usize,
+    /// Whether a layer's cell states are divided by their root mean square on the way to h (Eq. F13).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub cell_norm: bool,
+}
+
+/// For what a file only says where it holds, so that files without it stay as they were.
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Sizes {
+    /// V characters, H cells in each of L layers, without normalisation.
+    pub const fn new(vocabulary: usize, hidden: usize, layers: usize) -> Self {
+        Self { vocabulary, hidden, layers, cell_norm: false }
+    }
+
+    /// The same with or without normalised cell states.
+    pub const fn with_cell_norm(self, cell_norm: bool) -> Self {
+        Self { cell_norm, ..self }
+    }
+
     /// D of layer `l`: V for the first, H above.
     pub fn input(&self, l: usize) -> usize {
         if l == 0 { self.vocabulary } else { self.hidden }

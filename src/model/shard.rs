@@ -75,7 +75,7 @@ impl<R: Real> Shard<R> {
     ) -> Self {
         let (rows, hidden) = (range.len(), sizes.hidden);
         let layer = LayerTape {
-            lstm: LstmTape::zeros(unroll, rows, hidden),
+            lstm: LstmTape { cell_norm: sizes.cell_norm, ..LstmTape::zeros(unroll, rows, hidden) },
             dropped: Array3::zeros((0, 0, 0)),
             is_dropped: false,
             carry: Carry::zeros(rows, hidden),

@@ -23,7 +23,7 @@ pub(super) fn sum_over_positions<R: Real>(
     by_character: &mut ByCharacter<R>,
     pieces: Pieces,
 ) {
-    let Sizes { vocabulary, hidden, layers } = sizes;
+    let Sizes { vocabulary, hidden, layers, .. } = sizes;
     let shape = (pieces, shards[0].range.len());
     if part == layers {
         // F9: logits = y·W + b

@@ -157,6 +157,7 @@ impl Text {
         let tail = (HELD_BACK * length / (batch * unroll) as f64).min(seldom).max(1.0);
         TrainConfig {
             hidden,
+            cell_norm: true,
             input_sd: Some(1.0),
             batch,
             unroll,
@@ -170,7 +171,7 @@ impl Text {
     }
 
     fn sizes(self, hidden: usize) -> Sizes {
-        Sizes { vocabulary: self.vocabulary, hidden, layers: 2 }
+        Sizes::new(self.vocabulary, hidden, 2)
     }
 
     /// What `config` does with this text in so many minutes.
@@ -248,8 +249,7 @@ mod tests {
                 let Validation::Batches(tail) = config.validation else { panic!("{config:?}") };
                 let batch = config.batch * config.unroll;
                 assert!(tail >= 1 && tail * batch <= characters / 10, "{characters}: {config:?}");
-                let read = minutes * MINUTE
-                    / Sizes { vocabulary: 100, hidden: config.hidden, layers: 2 }.flop(1);
+                let read = minutes * MINUTE / Sizes::new(100, config.hidden, 2).flop(1);
                 let validated = VALIDATIONS as f64 * (tail * batch) as f64 * FORWARD;
                 assert!(
                     validated <= read.max(batch as f64) * 0.2 + batch as f64 * 4.0,

@@ -29,6 +29,8 @@ pub struct TrainConfig {
     pub input_sd: Option<f64>,
     /// The forget gates' bias at the start: 1 lets the cell state pass. Default 1.
     pub forget_bias: f64,
+    /// Whether a layer's cell states are divided by their root mean square on the way to h (Eq. F13). Default no.
+    pub cell_norm: bool,
     /// B, rows of a batch. Default 100.
     pub batch: usize,
     /// T, time steps of a batch. Default 100.
@@ -81,6 +83,7 @@ impl TrainConfig {
             initialisation: Initialisation::Glorot,
             input_sd: None,
             forget_bias: 1.0,
+            cell_norm: false,
             batch: 100,
             unroll: 100,
             groups: 0,
@@ -104,6 +107,7 @@ impl TrainConfig {
             hidden: 192,
             layers: 2,
             input_sd: Some(0.5),
+            cell_norm: true,
             batch: 16,
             unroll: 48,
             epochs: 15,
@@ -172,7 +176,13 @@ impl TrainConfig {
 
     /// The sizes of the network over `vocabulary` characters.
     pub fn sizes(&self, vocabulary: usize) -> Sizes {
-        Sizes { vocabulary, hidden: self.hidden, layers: self.layers }
+        Sizes::new(vocabulary, self.hidden, self.layers).with_cell_norm(self.cell_norm)
+    }
+
+    /// The same for a network of these `sizes`.
+    pub(super) fn of_network(self, sizes: Sizes) -> Self {
+        let Sizes { hidden, layers, cell_norm, .. } = sizes;
+        Self { hidden, layers, cell_norm, ..self }
     }
 
     /// Checks every value against its range.
@@ -273,6 +283,7 @@ impl TrainConfigBuilder {
         initialisation: Initialisation => initialisation,
         input_sd: Option<f64> => input_sd,
         forget_bias: f64 => forget_bias,
+        cell_norm: bool => cell_norm,
         batch: usize => batch,
         unroll: usize => unroll,
         groups: usize => groups,

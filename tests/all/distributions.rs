@@ -47,7 +47,7 @@ fn glorot_uniform_fills_its_interval() {
 
 #[test]
 fn a_fresh_network_starts_as_the_article_says() {
-    let sizes = Sizes { vocabulary: 30, hidden: 64, layers: 2 };
+    let sizes = Sizes::new(30, 64, 2);
     let mut rng = Pcg64::seed_from_u64(3);
     let p = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
     for l in 0..2 {

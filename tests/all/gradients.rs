@@ -33,11 +33,19 @@ fn problem(sizes: Sizes, batch: usize, unroll: usize, keep: f64, seed: u64) -> P
 }
 
 #[track_caller]
-fn assert_gradients(sizes: [usize; 3], batch: usize, unroll: usize, keep: f64) {
-    let [vocabulary, hidden, layers] = sizes;
-    let sizes = Sizes { vocabulary, hidden, layers };
+fn assert_gradients(
+    [vocabulary, hidden, layers]: [usize; 3],
+    batch: usize,
+    unroll: usize,
+    keep: f64,
+) {
+    assert_gradients_of(Sizes::new(vocabulary, hidden, layers), batch, unroll, keep);
+}
+
+#[track_caller]
+fn assert_gradients_of(sizes: Sizes, batch: usize, unroll: usize, keep: f64) {
     let checks = check(&problem(sizes, batch, unroll, keep, 7), EPSILON, None);
-    assert_eq!(checks.len(), 5 * layers + 2, "every tensor and every state is checked");
+    assert_eq!(checks.len(), 5 * sizes.layers + 2, "every tensor and every state is checked");
     for tensor in checks {
         assert_eq!(tensor.elements.len(), tensor.shape.iter().product::<usize>());
         let error = tensor.relative_error();
@@ -86,12 +94,21 @@ fn three_layers_with_dropout() {
     assert_gradients([5, 4, 3], 3, 6, 0.6);
 }
 
+#[test]
+fn normalised_cells() {
+    for (sizes, keep) in [((3, 5, 1), 1.0), ((6, 4, 2), 1.0), ((4, 37, 2), 0.7), ((5, 4, 3), 0.6)] {
+        let (vocabulary, hidden, layers) = sizes;
+        let sizes = Sizes::new(vocabulary, hidden, layers).with_cell_norm(true);
+        assert_gradients_of(sizes, 3, 4, keep);
+    }
+}
+
 /// If every position has its own character, the gradient of that character's row of W_ih *is* the
 /// gradient of the position's pre-activations: this checks dz at every gate, unit, step and row.
 #[test]
 fn every_pre_activation_of_the_first_layer() {
     let (batch, unroll) = (3, 4);
-    let sizes = Sizes { vocabulary: batch * unroll, hidden: 3, layers: 2 };
+    let sizes = Sizes::new(batch * unroll, 3, 2);
     let mut problem = problem(sizes, batch, unroll, 1.0, 11);
     problem.inputs = Array2::from_shape_fn((unroll, batch), |(t, row)| (t * batch + row) as u32);
     let checks = check(&problem, EPSILON, None);
@@ -112,6 +129,11 @@ fn every_pre_activation_of_the_first_layer() {
 /// so a failure names the equation.
 #[test]
 fn each_equation_of_the_cell() {
+    [false, true].into_iter().for_each(assert_equations_of_the_cell);
+}
+
+#[track_caller]
+fn assert_equations_of_the_cell(cell_norm: bool) {
     const H: usize = 5;
     let mut rng = Pcg64::seed_from_u64(5);
     let mut random =
@@ -119,14 +141,14 @@ fn each_equation_of_the_cell() {
     let (z, c_prev, dh, dc) = (random(4 * H), random(H), random(H), random(H));
     let loss = |z: &[f64], c_prev: &[f64]| {
         let (mut z, mut c, mut h) = (z.to_vec(), vec![0.0; H], vec![0.0; H]);
-        cell::forward(&mut z, c_prev, &mut c, &mut h);
+        cell::forward(&mut z, c_prev, &mut c, &mut h, cell_norm);
         (0..H).map(|k| dh[k] * h[k] + dc[k] * c[k]).sum::<f64>()
     };
 
     let (mut gates, mut c, mut h) = (z.clone(), vec![0.0; H], vec![0.0; H]);
-    cell::forward(&mut gates, &c_prev, &mut c, &mut h);
+    cell::forward(&mut gates, &c_prev, &mut c, &mut h, cell_norm);
     let (mut dz, mut dc_prev) = (gates, dc.clone());
-    cell::backward(&mut dz, &c_prev, &c, &dh, &mut dc_prev);
+    cell::backward(&mut dz, &c_prev, &c, &mut dh.clone(), &mut dc_prev, cell_norm);
 
     let difference = |which: usize, k: usize| {
         let moved = |step: f64| {

@@ -292,7 +292,7 @@ fn each_lie_of_the_metadata_is_named() {
         with("configuration", Value::Object([(field.to_string(), value)].into_iter().collect()))
     };
     for (message, expected) in [
-        (with("version", json!(2)), "made by a newer karenina: version 2, this program reads 1"),
+        (with("version", json!(3)), "made by a newer karenina: version 3, this program reads 2"),
         (with("version", json!("one")), "damaged: its metadata"),
         (with("vocabulary", json!("ab")), "damaged: its vocabulary is not as many distinct"),
         (with("vocabulary", json!("aab")), "damaged: its vocabulary is not as many distinct"),

@@ -9,7 +9,7 @@ use karenina::study::trace::{Spot, View, trace};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-const SIZES: Sizes = Sizes { vocabulary: 4, hidden: 5, layers: 2 };
+const SIZES: Sizes = Sizes::new(4, 5, 2);
 const VOCABULARY: [char; 4] = [' ', 'a', 'n', 'я'];
 const IDS: [u32; 10] = [3, 2, 0, 1, 1, 2, 3, 0, 2, 1];
 

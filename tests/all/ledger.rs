@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 type Labels = BTreeSet<String>;
 
-/// F1 … F12, B1 … B21, U1 … U8.
+/// F1 … F13, B1 … B22, U1 … U8.
 fn equations() -> Labels {
     let range = |letter, count| (1..=count).map(move |n| format!("{letter}{n}"));
-    range('F', 12).chain(range('B', 21)).chain(range('U', 8)).collect()
+    range('F', 13).chain(range('B', 22)).chain(range('U', 8)).collect()
 }
 
 /// The label at the start of `text`, if one stands there.

@@ -25,7 +25,7 @@ fn relative_error<'a>(
 /// 1 − β is formed before it is rounded: in f32, 1 − 0.999 would be off by 1.3e-5.
 #[test]
 fn the_first_moments_of_adam_are_those_of_f64() {
-    let sizes = Sizes { vocabulary: 3, hidden: 2, layers: 1 };
+    let sizes = Sizes::new(3, 2, 1);
     let mut rng = Pcg64::seed_from_u64(1);
     let gradients: Parameters<f32> =
         Parameters::initial(sizes, Initialisation::TruncatedNormal(0.5), &mut rng);
@@ -80,7 +80,7 @@ fn sums_in_pieces_round_less_than_one_chain() {
 /// Wide and long enough for every block of the kernels to be cut: H = 520, 1,300 positions.
 #[test]
 fn a_large_step_in_f32_is_that_in_f64() {
-    let sizes = Sizes { vocabulary: 41, hidden: 520, layers: 2 };
+    let sizes = Sizes::new(41, 520, 2);
     let (batch, unroll) = (26, 50);
     let mut rng = Pcg64::seed_from_u64(3);
     let parameters: Parameters<f32> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);

@@ -59,7 +59,7 @@ const ADAM_W: [f64; 14] = [
 
 #[test]
 fn weight_decay_and_schedule_are_those_of_pytorch() {
-    let sizes = Sizes { vocabulary: 1, hidden: 1, layers: 1 }; // 14 numbers
+    let sizes = Sizes::new(1, 1, 1); // 14 numbers
     let numbers = |number: &dyn Fn(usize) -> f64| {
         let mut parameters = Parameters::<f64>::zeros(sizes);
         for (i, x) in parameters.numbers_mut().iter_mut().enumerate() {
@@ -86,8 +86,7 @@ fn compare(path: &Path) {
     let fixture: Value = serde_json::from_str(&text).unwrap();
     let config = &fixture["config"];
     let number = |name: &str| config[name].as_u64().unwrap() as usize;
-    let sizes =
-        Sizes { vocabulary: number("vocab"), hidden: number("hidden"), layers: number("layers") };
+    let sizes = Sizes::new(number("vocab"), number("hidden"), number("layers"));
     let (batch, unroll) = (number("batch"), number("steps"));
 
     let mut parameters = pytorch_parameters(&fixture["parameters"], sizes);

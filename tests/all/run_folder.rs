@@ -159,12 +159,12 @@ fn a_newer_version_stops_a_resume_and_nothing_is_changed() {
     let (folder, _) = left_run();
     for step in [3, 2] {
         let mut bytes = bytes_of(folder.path(), step);
-        bytes[12] = 4;
+        bytes[12] = 5;
         fs::write(folder.path().join(format!("i{step}_l2.ckpt")), bytes).unwrap();
-        refused(folder.path(), "i3_l2.ckpt: made by a newer karenina: format version 4");
+        refused(folder.path(), "i3_l2.ckpt: made by a newer karenina: format version 5");
     }
     let sampled = load_any(folder.path()).unwrap_err();
-    assert!(matches!(sampled, Error::Newer { found: 4, known: 3, .. }));
+    assert!(matches!(sampled, Error::Newer { found: 5, known: 4, .. }));
 }
 
 #[test]

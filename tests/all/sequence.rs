@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 
 use crate::equations::reference::weights;
 
-const SIZES: Sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
+const SIZES: Sizes = Sizes::new(9, 13, 2);
 
 fn random_net(seed: u64) -> (Parameters<f32>, Pcg64) {
     let mut rng = Pcg64::seed_from_u64(seed);

@@ -12,7 +12,7 @@ use ndarray::{Array2, Array3};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-const SIZES: Sizes = Sizes { vocabulary: 5, hidden: 4, layers: 2 };
+const SIZES: Sizes = Sizes::new(5, 4, 2);
 
 fn parameters(seed: u64) -> Parameters<f32> {
     Parameters::initial(SIZES, Initialisation::Glorot, &mut Pcg64::seed_from_u64(seed))
@@ -100,7 +100,7 @@ fn a_sequence_into_the_packing_of_a_first_layer_is_refused() {
 #[test]
 #[should_panic(expected = "a cell's row of z [12], c_prev [4], c [4], h [4]")]
 fn a_cell_wants_four_gates() {
-    cell::forward(&mut [0.0_f32; 12], &[0.0; 4], &mut [0.0; 4], &mut [0.0; 4]);
+    cell::forward(&mut [0.0_f32; 12], &[0.0; 4], &mut [0.0; 4], &mut [0.0; 4], false);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use rayon::ThreadPoolBuilder;
 /// Losses, last gradients and parameters of 20 steps on random characters.
 fn train(threads: usize, division: Division) -> (Vec<f64>, Parameters<f32>, Parameters<f32>) {
     let (batch, unroll) = (11, 7);
-    let sizes = Sizes { vocabulary: 37, hidden: 45, layers: 2 };
+    let sizes = Sizes::new(37, 45, 2);
     let mut rng = Pcg64::seed_from_u64(1);
     let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     let mut gradients = Parameters::zeros(sizes);
@@ -89,7 +89,7 @@ fn threads_share_rows_while_there_are_enough_and_then_columns() {
 #[test]
 fn losses_of_very_different_sizes_are_added_in_one_order() {
     let (batch, unroll) = (11, 7);
-    let sizes = Sizes { vocabulary: 3, hidden: 20, layers: 1 };
+    let sizes = Sizes::new(3, 20, 1);
     let mut rng = Pcg64::seed_from_u64(2);
     let mut parameters: Parameters<f32> =
         Parameters::initial(sizes, Initialisation::Glorot, &mut rng);

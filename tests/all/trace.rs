@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
 
-const SIZES: Sizes = Sizes { vocabulary: 6, hidden: 5, layers: 2 };
+const SIZES: Sizes = Sizes::new(6, 5, 2);
 const VOCABULARY: [char; 6] = ['\n', ' ', '<', 'a', 'n', 'я'];
 const IDS: [u32; 9] = [3, 4, 4, 3, 1, 5, 0, 2, 3];
 const T: usize = IDS.len() - 1;

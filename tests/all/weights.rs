@@ -34,7 +34,7 @@ fn logits(mut generator: Generator<f32>, rows: usize, vocabulary: usize) -> Vec<
 #[test]
 fn a_generator_with_weights_in_fewer_bits_is_the_generator_of_the_rounded_network() {
     for (hidden, layers, vocabulary) in [(1, 1, 2), (13, 2, 9), (64, 3, 33), (131, 2, 155)] {
-        let parameters = random(Sizes { vocabulary, hidden, layers });
+        let parameters = random(Sizes::new(vocabulary, hidden, layers));
         for weights in Storage::ALL {
             let rounded = parameters.clone().rounded(weights).unwrap();
             for rows in [1, 2, 3, 5, 14] {
@@ -65,7 +65,7 @@ fn naively_rounded(weights: Storage, numbers: &[f32], columns: usize) -> Vec<f32
 
 #[test]
 fn what_is_multiplied_is_rounded_and_nothing_else() {
-    let sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
+    let sizes = Sizes::new(9, 13, 2);
     let parameters = random(sizes);
     assert_eq!(parameters.clone().rounded(Storage::F32).unwrap(), parameters);
     for weights in SMALL {
@@ -127,7 +127,7 @@ fn whole_numbers_are_rounded_to_nearest_even_in_units_of_a_127th_of_the_columns_
 
 #[test]
 fn a_weight_that_is_not_finite_is_refused_by_8_bits() {
-    let mut parameters = random(Sizes { vocabulary: 9, hidden: 13, layers: 2 });
+    let mut parameters = random(Sizes::new(9, 13, 2));
     parameters.lstm_mut(1).b[0] = f32::INFINITY; // stays in f32
     assert!(parameters.require_range(Storage::I8).is_ok());
     for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
@@ -146,7 +146,7 @@ fn a_weight_that_is_not_finite_is_refused_by_8_bits() {
 
 #[test]
 fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
-    let sizes = Sizes { vocabulary: 9, hidden: 13, layers: 2 };
+    let sizes = Sizes::new(9, 13, 2);
     let mut parameters = random(sizes);
     parameters.lstm_mut(0).w_ih[[3, 4]] = 1e30; // gathered, so it stays in f32
     parameters.lstm_mut(1).w_hh[[5, 6]] = -65519.0; // the last that rounds to 65504
@@ -171,7 +171,7 @@ fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
 
 #[test]
 fn the_loss_in_quality_is_small_and_with_16_bits_grows_with_the_rounding() {
-    let sizes = Sizes { vocabulary: 9, hidden: 64, layers: 2 };
+    let sizes = Sizes::new(9, 64, 2);
     let mut rng = Pcg64::seed_from_u64(1);
     let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     let ids: Vec<u32> = (0..500_u32).map(|i| i * i % 11 % 9).collect();

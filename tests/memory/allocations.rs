@@ -32,7 +32,7 @@ fn memory_of_training() {
 
 /// Loss, gradients, clipping and Adam, as [`Trainer`] calls them, inside a pool of two threads.
 fn steps_after_the_first_allocate_nothing() {
-    let (sizes, batch, unroll) = (Sizes { vocabulary: 50, hidden: 96, layers: 2 }, 9, 20);
+    let (sizes, batch, unroll) = (Sizes::new(50, 96, 2), 9, 20);
     let mut parameters = initial(sizes);
     let mut gradients = Parameters::zeros(sizes);
     let mut adam = Adam::new(AdamConfig::default(), sizes);
@@ -80,7 +80,7 @@ fn a_trainer_allocates_nothing_but_its_pool_a_queue_block() {
 
 /// What `karenina plan` tells and what large sizes are refused by.
 fn arrays_are_as_large_as_planned(keep: f64) {
-    let (sizes, batch, unroll) = (Sizes { vocabulary: 96, hidden: 160, layers: 3 }, 11, 31);
+    let (sizes, batch, unroll) = (Sizes::new(96, 160, 3), 11, 31);
     let live = || LIVE.load(Relaxed);
 
     let before = live();

@@ -8,7 +8,7 @@ const REFERENCE: &str = "../../src/reference.rs";
 
 /// Each mistake: its name, which begins with its equation, the words in `src/reference.rs`, and what
 /// stands there instead.
-const MISTAKES: [(&str, &str, &str); 34] = [
+const MISTAKES: [(&str, &str, &str); 36] = [
     ("B1KeepsTheTarget", "dlogits[target] -= 1.0;", ""),
     ("B1SumsInsteadOfAveraging", "*d /= positions", "*d /= 1.0"),
     ("B2ReadsHInsteadOfY", "(&mut dw.w, &top.y, &dlogits)", "(&mut dw.w, &top.h, &dlogits)"),
@@ -21,8 +21,8 @@ const MISTAKES: [(&str, &str, &str); 34] = [
     ("B5ForgetsTheScale", "dy[k] * mask[k]", "dy[k] * mask[k].min(1.0)"),
     ("B6LosesTheStepAfter", "dh_above[k] + dh_next[k]", "dh_above[k]"),
     ("B6LosesTheLayerAbove", "dh_above[k] + dh_next[k]", "dh_next[k]"),
-    ("B7ForgetsTanh", "dh[k] * tanh_c;", "dh[k] * c[k];"),
-    ("B8LosesTheStepAfter", "dc_next[k] + dh[k]", "dh[k]"),
+    ("B7ForgetsTanh", "dh[k] * tanh_c;", "dh[k] * c_hat[k];"),
+    ("B8LosesTheStepAfter", "dc[k] += dc_next[k];", ""),
     ("B8ForgetsTheSlopeOfTanh", "o[k] * (1.0 - tanh_c * tanh_c)", "o[k]"),
     ("B9HasTheWrongSign", "dc[k] * g[k]", "-dc[k] * g[k]"),
     ("B10ReadsTheNewCell", "dc[k] * c_prev[k]", "dc[k] * c[k]"),
@@ -50,6 +50,8 @@ const MISTAKES: [(&str, &str, &str); 34] = [
         "= d.dc_prev.clone()",
         "= if t == 0 { d.dc.clone() } else { d.dc_prev.clone() }",
     ),
+    ("B22ForgetsThatEachCellIsInTheRoot", "(d - c_hat * along) / r", "d / r"),
+    ("B22ForgetsTheRoot", "(d - c_hat * along) / r", "d - c_hat * along"),
     ("U1AddsMagnitudesInsteadOfSquares", "map(|g| *g * *g)", "map(|g| g.abs())"),
     ("U2ClipsEachNumberAlone", "limit / norm.max(limit)", "limit / g.abs().max(limit)"),
     ("U3ForgetsOneMinusBeta", "(1.0 - beta1) * *g", "*g"),

@@ -62,7 +62,7 @@ pub fn new_network(texts: &TextArgs) -> Result<Source> {
     let corpus = texts.read()?;
     let vocabulary = corpus.vocabulary().clone();
     let (layers, hidden) = NEW;
-    let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers };
+    let sizes = Sizes::new(vocabulary.len(), hidden, layers);
     let parameters = Arc::new(initial(sizes, 0)?);
     let config = TrainConfig::builder().hidden(hidden).layers(layers).build()?;
     let network = Network { key: "0".into(), step: 0, vocabulary, parameters, config };

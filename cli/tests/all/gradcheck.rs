@@ -40,7 +40,7 @@ fn parameters(sizes: Sizes) -> Parameters<f32> {
 
 fn save_checkpoint(path: &Path, hidden: usize) {
     let vocabulary = Vocabulary::from_text(TEXT);
-    let sizes = Sizes { vocabulary: vocabulary.len(), hidden, layers: 2 };
+    let sizes = Sizes::new(vocabulary.len(), hidden, 2);
     let config = TrainConfig::quick().into_builder().batch(2).build().unwrap();
     let checkpoint = Checkpoint::without_history(config, vocabulary, parameters(sizes));
     fs::write(path, checkpoint.encode()).unwrap();
@@ -214,7 +214,7 @@ fn a_place_names_row_gate_and_unit() {
 }
 
 fn problem(hidden: usize) -> Problem<f64> {
-    let sizes = Sizes { vocabulary: 40, hidden, layers: 2 };
+    let sizes = Sizes::new(40, hidden, 2);
     let ids: Vec<u32> = (0..13).map(|k| k * k % 11).collect();
     Problem::on_text(parameters(sizes).cast(), &ids, (3, 4), 1.0, 2).unwrap()
 }

@@ -72,7 +72,7 @@ fn every_phase_of_a_step_is_seen() {
 
 #[test]
 fn the_phases_compute_what_a_step_computes() {
-    let sizes = Sizes { vocabulary: 155, hidden: 512, layers: 2 };
+    let sizes = Sizes::new(155, 512, 2);
     let sum: f64 = Phase::ALL.into_iter().map(|phase| flop(phase, sizes, 10_000)).sum();
     assert_eq!(sum, sizes.flop(10_000));
     assert_eq!((sum / 1e8).round(), 1935.0);
@@ -80,7 +80,7 @@ fn the_phases_compute_what_a_step_computes() {
 
 #[test]
 fn a_product_reads_each_number_once_in_a_call() {
-    let sizes = Sizes { vocabulary: 155, hidden: 512, layers: 2 };
+    let sizes = Sizes::new(155, 512, 2);
     let (positions, unroll, shards) = (10_000, 100, 2);
     // dZ and h of two layers, y of the lower one, dZ of the lower one again; y and dlogits.
     let sums = 4 * positions * (2 * (2048 + 512) + 512 + 2048 + 512 + 155);

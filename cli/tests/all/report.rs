@@ -17,7 +17,7 @@ fn ids(count: usize) -> Vec<u32> {
 }
 
 fn network() -> Parameters<f32> {
-    let sizes = Sizes { vocabulary: 7, hidden: 20, layers: 2 };
+    let sizes = Sizes::new(7, 20, 2);
     Parameters::initial(sizes, Initialisation::Glorot, &mut Pcg64::seed_from_u64(3))
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayView1, Axis, s};
 use serde::Serialize;
 
-use super::walk::{Quantity, Walk};
+use super::walk::Walk;
 use crate::error::{Error, Result};
 use crate::study::trace::exists;
 
@@ -53,14 +53,14 @@ pub struct Similar {
 }
 
 impl Walk {
-    /// tanh c of a cell at each step.
+    /// tanh c of a cell at each step, or tanh ĉ where the cells are normalised.
     ///
     /// # Errors
     /// [`Error::Setting`] for a layer or unit that does not exist.
     pub fn cell(&self, layer: usize, unit: usize) -> Result<Vec<f64>> {
         exists("unit", Some(unit), self.sizes().hidden)?;
-        let rows = self.values(layer, Quantity::C, unit..unit + 1, 0..self.steps())?;
-        Ok(rows.into_iter().flatten().map(libm::tanh).collect())
+        exists("layer", Some(layer), self.sizes().layers)?;
+        Ok(self.pass.c_hat(layer).column(unit).iter().copied().map(libm::tanh).collect())
     }
 
     /// The `count` cells whose mean over the steps of `span` is highest above their mean over all others, and the
@@ -103,9 +103,8 @@ impl Walk {
         let hidden = self.sizes().hidden;
         let mut all = Array2::zeros((self.steps(), hidden * self.sizes().layers));
         for l in 0..self.sizes().layers {
-            let c = self.pass.c(l);
             let mut columns = all.slice_mut(s![.., l * hidden..(l + 1) * hidden]);
-            columns.assign(&c.slice(s![1.., ..]).mapv(libm::tanh));
+            columns.assign(&self.pass.c_hat(l).mapv(libm::tanh));
         }
         all
     }

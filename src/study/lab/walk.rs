@@ -26,7 +26,7 @@ const TOP: usize = 5;
 /// use karenina::study::trace::Spot;
 /// use rand::SeedableRng;
 ///
-/// let sizes = Sizes { vocabulary: 2, hidden: 4, layers: 1 };
+/// let sizes = Sizes::new(2, 4, 1);
 /// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters = Arc::new(Parameters::initial(sizes, Initialisation::Glorot, &mut rng));
 /// let walk = Walk::new(parameters, &['a', 'n'], vec![0, 1, 1, 0]).unwrap();

@@ -24,7 +24,7 @@ pub struct Reading {
     pub surprise: Vec<f32>,
     /// The most probable next characters, the likeliest first: five, or V if there are fewer, [N, 5].
     pub guesses: Array2<Guess>,
-    /// tanh of the cell states after each step, for each layer [N, H].
+    /// tanh of the cell states after each step, normalised ones where the network has those, for each layer [N, H].
     pub cells: Vec<Array2<f32>>,
     /// The gates i, f, g, o at each step, for each layer [N, 4H].
     pub gates: Vec<Array2<f32>>,
@@ -90,8 +90,8 @@ impl Reading {
             guesses.into_iter().zip(ranked(p)).for_each(|(guess, next)| *guess = next);
         }
         for (l, layer) in shard.layers.iter().enumerate() {
-            let c = layer.lstm.c.slice(s![1.., 0, ..]);
-            self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&c.mapv(Real::tanh));
+            let shown = row_of(&layer.lstm.c_hat()).mapv(Real::tanh);
+            self.cells[l].slice_mut(s![steps.clone(), ..]).assign(&shown);
             self.gates[l].slice_mut(s![steps.clone(), ..]).assign(&row_of(&layer.lstm.gates));
         }
     }

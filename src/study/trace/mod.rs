@@ -58,7 +58,7 @@ impl Default for View {
 /// use karenina::study::trace::{View, trace};
 /// use rand::SeedableRng;
 ///
-/// let sizes = Sizes { vocabulary: 2, hidden: 4, layers: 1 };
+/// let sizes = Sizes::new(2, 4, 1);
 /// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let trace = trace(&parameters, &['a', 'n'], &[0, 1, 1, 0], View::default()).unwrap();

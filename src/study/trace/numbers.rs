@@ -3,6 +3,7 @@
 use ndarray::{ArrayView1, s};
 use serde::Serialize;
 
+use crate::layers::cell;
 use crate::math::Real;
 use crate::model::Parameters;
 use crate::study::trace::format::{significant, visible};
@@ -22,7 +23,7 @@ pub struct Spot {
 /// One equation of `docs/derivation.md` as it was computed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Equation {
-    /// F1 … F11, B1 … B21.
+    /// F1 … F13, B1 … B22.
     pub label: &'static str,
     /// In symbols; ₋ marks the time step before, ₊ the one after.
     pub symbols: String,
@@ -107,6 +108,17 @@ impl<R: Real> At<'_, R> {
         self.pass.c(self.spot.layer)[[self.spot.step + 1 - back, self.spot.unit]].to_f64()
     }
 
+    /// ĉ, what h shows of the unit.
+    fn c_hat(&self) -> f64 {
+        self.pass.c_hat(self.spot.layer)[[self.spot.step, self.spot.unit]].to_f64()
+    }
+
+    /// The root mean square of the layer's cell states, c / ĉ.
+    fn root(&self) -> f64 {
+        let c = self.pass.c(self.spot.layer).row(self.spot.step + 1).to_vec();
+        1.0 / cell::scale(&c, true).to_f64()
+    }
+
     /// h of the unit in layer `l`, or with `back` = 1 that of the step before.
     fn h(&self, l: usize, back: usize) -> f64 {
         self.pass.h(l)[[self.spot.step + 1 - back, self.spot.unit]].to_f64()
@@ -152,10 +164,15 @@ impl<R: Real> At<'_, R> {
         let (c_prev, c, h) = (self.c(1), self.c(0), self.h(self.spot.layer, 0));
         let numbers = format!("{}·{} + {}·{}", n(f), n(c_prev), n(i), n(g));
         lines.push(equation("F6", "c = f·c₋ + i·g", numbers, c));
+        let (c_hat, cell_norm) = (self.c_hat(), self.pass.sizes.cell_norm);
+        if cell_norm {
+            let numbers = format!("{} / {}", n(c), n(self.root()));
+            lines.push(equation("F13", "ĉ = c / √(mean c² + ε)", numbers, c_hat));
+        }
         lines.push(equation(
             "F7",
-            "h = o·tanh c",
-            format!("{}·tanh({})", n(o), significant(c, 6)),
+            if cell_norm { "h = o·tanh ĉ" } else { "h = o·tanh c" },
+            format!("{}·tanh({})", n(o), significant(c_hat, 6)),
             h,
         ));
         lines.push(equation("F8", "y = h (dropout only while training)", n(h), h));
@@ -255,21 +272,56 @@ impl<R: Real> At<'_, R> {
         lines
     }
 
+    /// The mean over the layer's units of dĉ·ĉ, which B22 needs of all of them.
+    fn along(&self) -> f64 {
+        let (step, hidden) = (self.spot.step, self.pass.sizes.hidden);
+        let gates = self.pass.gates(self.spot.layer);
+        let c_hat = self.pass.c_hat(self.spot.layer);
+        let of_unit = |k: usize| {
+            let c_hat = c_hat[[step, k]].to_f64();
+            let (dh, o) =
+                (self.layer.dh[[step, k]].to_f64(), gates[[step, 3 * hidden + k]].to_f64());
+            dh * o * (1.0 - libm::tanh(c_hat).powi(2)) * c_hat
+        };
+        (0..hidden).map(of_unit).sum::<f64>() / hidden as f64
+    }
+
+    /// B8, and before it B22 where there is one.
+    fn dc(&self) -> Vec<Equation> {
+        let Spot { step, unit, .. } = self.spot;
+        let (c_hat, o) = (self.c_hat(), self.gate(3));
+        let tanh_c = libm::tanh(c_hat);
+        let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
+        let through_h = dh * o * (1.0 - tanh_c * tanh_c);
+        let product = format!("{}·{}·(1 - {}·{})", n(dh), n(o), n(tanh_c), n(tanh_c));
+        if !self.pass.sizes.cell_norm {
+            let numbers = format!("{} + {product}", n(dc - through_h));
+            return vec![equation("B8", "dc = dc₊·f₊ + dh·o·(1 − tanh² c)", numbers, dc)];
+        }
+        let (along, root) = (self.along(), self.root());
+        let through_norm = (through_h - c_hat * along) / root;
+        let numbers = format!("({product} - {}·{}) / {}", n(c_hat), n(along), n(root));
+        let symbols = "through h = (dĉ − ĉ·mean(dĉ·ĉ)) / √(mean c² + ε), dĉ = dh·o·(1 − tanh² ĉ)";
+        let sum = format!("{} + {}", n(dc - through_norm), n(through_norm));
+        vec![
+            equation("B22", symbols, numbers, through_norm),
+            equation("B8", "dc = dc₊·f₊ + what comes through h", sum, dc),
+        ]
+    }
+
     /// B7 to B16.
     fn cell_back(&self) -> Vec<Equation> {
         let Spot { step, unit, .. } = self.spot;
         let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
-        let (c_prev, tanh_c) = (self.c(1), libm::tanh(self.c(0)));
+        let (c_prev, tanh_c) = (self.c(1), libm::tanh(self.c_hat()));
         let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
-        let through_h = dh * o * (1.0 - tanh_c * tanh_c);
         let product = |a: f64, b: f64| format!("{}·{}", n(a), n(b));
         let sigmoid = |d: f64, gate: f64| format!("{}·{}·(1 - {})", n(d), n(gate), n(gate));
-        let numbers =
-            format!("{} + {}·{}·(1 - {}·{})", n(dc - through_h), n(dh), n(o), n(tanh_c), n(tanh_c));
         let dz_g = format!("{}·(1 - {}·{})", n(dc * i), n(g), n(g));
-        vec![
-            equation("B7", "do = dh·tanh c", product(dh, tanh_c), dh * tanh_c),
-            equation("B8", "dc = dc₊·f₊ + dh·o·(1 − tanh² c)", numbers, dc),
+        let d_o = if self.pass.sizes.cell_norm { "do = dh·tanh ĉ" } else { "do = dh·tanh c" };
+        let mut lines = vec![equation("B7", d_o, product(dh, tanh_c), dh * tanh_c)];
+        lines.extend(self.dc());
+        lines.extend([
             equation("B9", "di = dc·g", product(dc, g), dc * g),
             equation("B10", "df = dc·c₋", product(dc, c_prev), dc * c_prev),
             equation("B11", "dg = dc·i", product(dc, i), dc * i),
@@ -278,7 +330,8 @@ impl<R: Real> At<'_, R> {
             equation("B14", "dz_f = df·f·(1 − f)", sigmoid(dc * c_prev, f), self.dz(1)),
             equation("B15", "dz_g = dg·(1 − g²)", dz_g, self.dz(2)),
             equation("B16", "dz_o = do·o·(1 − o)", sigmoid(dh * tanh_c, o), self.dz(3)),
-        ]
+        ]);
+        lines
     }
 
     /// B17 to B19: this step's shares of the weights' gradients.

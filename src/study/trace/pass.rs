@@ -4,7 +4,7 @@
 //! dh and dc exist for one time step at a time, dz takes the memory of the gates. Here the same layer
 //! functions run, and nothing is thrown away.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 use crate::layers::{cell, loss, projection};
 use crate::math::Real;
@@ -106,6 +106,11 @@ impl<R: Real> Pass<R> {
         self.shard.layers[l].lstm.c.index_axis(Axis(1), 0)
     }
 
+    /// ĉ_1 … ĉ_T of layer `l`, what h shows of the cell states, [T, H].
+    pub fn c_hat(&self, l: usize) -> Array2<R> {
+        self.shard.layers[l].lstm.c_hat().index_axis_move(Axis(1), 0)
+    }
+
     /// h_0 … h_T of layer `l`, [T+1, H].
     pub fn h(&self, l: usize) -> ArrayView2<'_, R> {
         self.shard.layers[l].lstm.h.index_axis(Axis(1), 0)
@@ -149,24 +154,30 @@ impl<R: Real> Pass<R> {
     /// Back through time in layer `l`: what [`lstm::backward`] does, and what passes by is written down.
     fn layer_backward(&self, l: usize, dy: Array2<R>) -> LayerGradient<R> {
         let (unroll, hidden) = dy.dim();
-        let states = self.c(l);
+        let (states, shown, cell_norm) = (self.c(l), self.c_hat(l), self.sizes.cell_norm);
         let mut dz = self.gates(l).slice_move(s![..unroll, ..]).to_owned();
         let (mut dh, mut dc) = (dy.clone(), Array2::zeros((unroll, hidden)));
         let mut dh_0 = Array2::zeros((1, hidden));
         let mut carry = Array1::zeros(hidden);
         for t in (0..unroll).rev() {
-            let (c_prev, c) = (states.row(t), states.row(t + 1));
-            for k in 0..hidden {
-                let (tanh_c, o) = (c[k].tanh(), dz[[t, 3 * hidden + k]]);
-                // F7: h = o · tanh c
-                dc[[t, k]] = carry[k] + dh[[t, k]] * o * (R::one() - tanh_c * tanh_c); // Eq. B8
+            let (c_prev, c) = (states.row(t), states.row(t + 1).to_slice().expect("row-major"));
+            let mut through_h: Vec<R> = dh.row(t).to_vec();
+            for (k, d) in through_h.iter_mut().enumerate() {
+                let (tanh_c, o) = (shown[[t, k]].tanh(), dz[[t, 3 * hidden + k]]);
+                // F7: h = o · tanh ĉ
+                *d = *d * o * (R::one() - tanh_c * tanh_c); // Eq. B8
             }
+            if cell_norm {
+                cell::backward_norm(c, cell::scale(c, cell_norm), &mut through_h); // Eq. B22
+            }
+            dc.row_mut(t).assign(&(&carry + &ArrayView1::from(&through_h))); // Eq. B8
             cell::backward(
                 dz.row_mut(t).into_slice().expect("row-major"),
                 c_prev.to_slice().expect("row-major"),
-                c.to_slice().expect("row-major"),
-                dh.row(t).to_slice().expect("row-major"),
+                c,
+                &mut dh.row(t).to_vec(),
                 carry.as_slice_mut().expect("row-major"),
+                cell_norm,
             );
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
             let dh_prev = match t {

@@ -52,8 +52,11 @@ fn sizes(head: &Head<'_>, length: u64) -> Check<Sizes> {
     ensure(vocabulary <= room && hidden <= room / 4, || {
         format!("{hidden} cells for {vocabulary} characters do not fit into {length} bytes")
     })?;
+    let cell_norm = head.added.cell_norm;
+    ensure(cell_norm <= 1, || format!("{cell_norm} where 1 normalises the cells and 0 does not"))?;
     // They fit: a payload is in memory, or what it is made of.
-    Ok(Sizes { vocabulary: vocabulary as usize, hidden: hidden as usize, layers: layers as usize })
+    let sizes = Sizes::new(vocabulary as usize, hidden as usize, layers as usize);
+    Ok(sizes.with_cell_norm(cell_norm == 1))
 }
 
 fn vocabulary(characters: &str, count: usize) -> Check<()> {

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// program that takes the file for text.
 pub const MAGIC: [u8; 12] = *b"\x89karenina\r\n\x1a";
 /// The version that this crate writes, and the newest that it reads.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes before the payload.
 pub const HEADER: usize = 28;
 

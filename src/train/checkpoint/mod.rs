@@ -90,7 +90,7 @@ impl Checkpoint {
     ) -> Self {
         let sizes = parameters.sizes();
         assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
-        let config = TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config };
+        let config = config.of_network(sizes);
         Self {
             run: None,
             choice: String::new(),

@@ -27,9 +27,9 @@ const MAX_TENSORS: usize = 3 * (3 * TrainConfig::MAX_LAYERS + 2) + 2 * TrainConf
 /// Bytes of a history row: eight little-endian numbers.
 pub const ROW: usize = 64;
 /// Bytes of everything but the characters of choice and vocabulary, history rows and tensors.
-const FIXED: usize = 360;
-/// Bytes of [`Added`] in version 2, and from version 3 on.
-const ADDED: [usize; 2] = [24, 72];
+const FIXED: usize = 368;
+/// Bytes of [`Added`] in versions 2 and 3, and from version 4 on.
+const ADDED: [usize; 3] = [24, 72, 80];
 /// Bytes of a string beside its characters: their number.
 const STRING: usize = 8;
 /// The forget gates' bias at the start before version 3.
@@ -88,6 +88,9 @@ pub struct Added {
     /// Both 0 for none.
     descent: (u64, u64),
     weight_decay: f64,
+    /// 0 or 1; from version 4 on, and then after all of the above.
+    #[serde(skip)]
+    pub cell_norm: u64,
 }
 
 /// [`AdamConfig`] as versions 1 and 2 knew it.
@@ -196,6 +199,7 @@ impl ConfigRecord {
         let &TrainConfig {
             hidden: _,
             layers: _,
+            cell_norm: _,
             initialisation,
             input_sd: _,
             forget_bias: _, // what is left out is `Added`
@@ -247,6 +251,7 @@ impl ConfigRecord {
         Some(TrainConfig {
             hidden: sizes.hidden,
             layers: sizes.layers,
+            cell_norm: sizes.cell_norm,
             initialisation: match self.initialisation {
                 (0, sd) if sd.to_bits() == 0 => Initialisation::Glorot,
                 (1, sd) => Initialisation::TruncatedNormal(sd),
@@ -305,6 +310,7 @@ impl Added {
             warm_up: config.schedule.warm_up,
             descent: config.schedule.descent.unwrap_or((0, 0)),
             weight_decay: config.adam.weight_decay,
+            cell_norm: config.cell_norm.into(),
         }
     }
 
@@ -339,11 +345,11 @@ impl<'a> Record<'a> {
     }
 
     fn write_payload(&self, out: impl Write) -> io::Result<()> {
-        coding().serialize_into(out, &(self.head.added, &self.head.choice, self)).map_err(|error| {
-            match *error {
-                bincode::ErrorKind::Io(error) => error,
-                error => io::Error::other(error),
-            }
+        let Head { added, choice, .. } = &self.head;
+        let payload = (added, added.cell_norm, choice, self);
+        coding().serialize_into(out, &payload).map_err(|error| match *error {
+            bincode::ErrorKind::Io(error) => error,
+            error => io::Error::other(error),
         })
     }
 }
@@ -365,9 +371,15 @@ fn split(version: u32, payload: &[u8]) -> Option<(Start<'_>, &[u8])> {
             let (run, groups, save_minutes) = coding.deserialize(payload).ok()?;
             (Some((Added::of_version_2(run, groups, save_minutes), "")), &payload[ADDED[0]..])
         }
-        _ => {
+        3 => {
             let (added, choice): (Added, &str) = coding.deserialize(payload).ok()?;
             (Some((added, choice)), &payload[ADDED[1] + STRING + choice.len()..])
+        }
+        _ => {
+            let (added, cell_norm, choice): (Added, u64, &str) =
+                coding.deserialize(payload).ok()?;
+            let rest = &payload[ADDED[2] + STRING + choice.len()..];
+            (Some((Added { cell_norm, ..added }, choice)), rest)
         }
     })
 }

@@ -13,6 +13,9 @@
 //! | `decoder.weight` | [V, H] | `projection.w`ᵀ |
 //! | `decoder.bias` | \[V\] | `projection.b` |
 //!
+//! A network whose cell states are normalised (Eq. F13) has the same tensors, but `nn.LSTM` cannot compute it: the
+//! file then says so, in a version that readers who do not know this refuse.
+//!
 //! What PyTorch does not know (vocabulary, configuration) is JSON under the key `karenina` of the
 //! file's metadata: a single key, for several have no fixed order, and the same model shall give the
 //! same bytes. `docs/interchange.md` shows both ways from Python.
@@ -24,7 +27,7 @@
 //! use karenina::train::checkpoint::Checkpoint;
 //! use karenina::train::interchange::{Precision, export, import};
 //!
-//! let parameters = Parameters::zeros(Sizes { vocabulary: 2, hidden: 4, layers: 1 });
+//! let parameters = Parameters::zeros(Sizes::new(2, 4, 1));
 //! let vocabulary = Vocabulary::from_text("ab");
 //! let model = Checkpoint::without_history(TrainConfig::article(), vocabulary, parameters);
 //! let bytes = export(&model, Precision::F32);
@@ -52,8 +55,8 @@ use crate::train::{TrainConfig, files};
 
 /// Key of the metadata.
 const KEY: &str = "karenina";
-/// The version of what stands under it.
-const VERSION: u32 = 1;
+/// The newest version of what stands under it: that of a network with normalised cells. All others are of version 1.
+const VERSION: u32 = 2;
 
 /// How numbers are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,7 +23,8 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
     let file = File::read(bytes)?;
     let card = file.card()?;
     ensure(card.loss.is_none(), || "it holds the gradients of a loss, not weights".into())?;
-    let sizes = file.sizes()?;
+    let cell_norm = card.sizes.is_some_and(|said| said.cell_norm);
+    let sizes = file.sizes()?.with_cell_norm(cell_norm);
     if let Some(said) = card.sizes.filter(|said| *said != sizes) {
         return Err(format!("damaged: its tensors have {sizes:?}, but it says {said:?}"));
     }
@@ -46,7 +47,7 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
 
 /// The configuration with these sizes, its ranges proven, and its state no memory to speak of.
 fn configuration(config: TrainConfig, sizes: Sizes, length: usize) -> Check<TrainConfig> {
-    let config = TrainConfig { hidden: sizes.hidden, layers: sizes.layers, ..config };
+    let config = config.of_network(sizes);
     config.validate().map_err(|error| format!("damaged: {error}"))?;
     // h and c; H · L is bounded by the file.
     let state = (8 * sizes.hidden * sizes.layers).checked_mul(config.batch);
@@ -119,7 +120,7 @@ impl<'a> File<'a> {
             .find(|&l| self.metadata.info(&lstm_names(l)[0]).is_none())
             .ok_or_else(|| format!("it has more than {} layers", TrainConfig::MAX_LAYERS))?
             .max(1);
-        let sizes = Sizes { vocabulary, hidden, layers };
+        let sizes = Sizes::new(vocabulary, hidden, layers);
         let mut expected = BTreeSet::new();
         for (name, shape) in shapes(sizes) {
             self.check_tensor(&name, &shape)?;

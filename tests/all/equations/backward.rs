@@ -1,4 +1,4 @@
-//! B1 to B21: the engine's own values on the right, the engine's value on the left.
+//! B1 to B22: the engine's own values on the right, the engine's value on the left.
 //!
 //! What the cell computes between dh and dz (B7 to B12) leaves no trace of its own; there the other
 //! factors of what does leave one are set to numbers that make it visible, as at o = ½, where
@@ -83,7 +83,7 @@ fn eq_b5_dropout() {
 
 /// A layer's backward pass by itself, on the engine's forward values and any dy.
 struct Layer {
-    /// Whole dh where the layer is `first`, otherwise dx: [T, B, H].
+    /// Where the layer is `first` the share of dc that came through h, dh·o·(1 − tanh² c); otherwise dx: [T, B, H].
     left_behind: Array3<f64>,
     dz: Array4<f64>,
     carry: Carry<f64>,
@@ -95,7 +95,7 @@ fn some_dy() -> Array3<f64> {
 }
 
 /// Runs `lstm::backward` on layer 1. Packed as a `first` layer it makes no dx, which would overwrite
-/// dh.
+/// what is left of dh.
 fn layer_backward(problem: &Problem, first: bool) -> Layer {
     let engine = Engine::run(problem);
     let mut packed = PackedLstm::zeros(19, first, |k, n| f64::packed(n, k));
@@ -121,13 +121,14 @@ fn through_w_hh(problem: &Problem, dz: &Array4<f64>, [t, row, k]: [usize; 3]) ->
 #[test]
 fn eq_b6_output() {
     let problem = Problem::shared();
-    let engine = layer_backward(&problem, true);
+    let (engine, tape) = (layer_backward(&problem, true), &Engine::run(&problem).layers[1]);
     let above = some_dy();
-    let dh = Array3::from_shape_fn((4, 3, 19), |(t, row, k)| {
+    let through_h = Array3::from_shape_fn((4, 3, 19), |(t, row, k)| {
         let after = if t == 3 { 0.0 } else { through_w_hh(&problem, &engine.dz, [t + 1, row, k]) };
-        above[[t, row, k]] + after
+        let (o, tanh_c) = (tape.gates[[t, row, O, k]], tape.c[[t + 1, row, k]].tanh());
+        (above[[t, row, k]] + after) * o * (1.0 - tanh_c * tanh_c)
     });
-    assert_equal("dh", &dh, &engine.left_behind);
+    assert_equal("dh·o·(1 − tanh² c)", &through_h, &engine.left_behind);
 }
 
 /// One row of a cell before its backward step.
@@ -167,13 +168,19 @@ impl Cell {
 
     /// The engine's dz [4, H] and dc_prev [H].
     fn backward(&self) -> (Array2<f64>, Array1<f64>) {
+        self.backward_of(false)
+    }
+
+    /// The same of a cell with or without normalisation.
+    fn backward_of(&self, cell_norm: bool) -> (Array2<f64>, Array1<f64>) {
         let (mut dz, mut dc) = (self.gates.clone(), self.dc.clone());
         cell::backward(
             dz.as_slice_mut().unwrap(),
             self.c_prev.as_slice().unwrap(),
             self.c.as_slice().unwrap(),
-            self.dh.as_slice().unwrap(),
+            self.dh.clone().as_slice_mut().unwrap(),
             dc.as_slice_mut().unwrap(),
+            cell_norm,
         );
         (dz, dc)
     }
@@ -203,6 +210,28 @@ fn eq_b8_cell_state() {
             cell.dc[k] + cell.dh[k] * cell.gates[[O, k]] * (1.0 - cell.c[k].tanh().powi(2))
         });
         assert_equal("dc", &dc, &cell.backward().1);
+    }
+}
+
+/// By the whole matrix of derivatives, ∂ĉ_j/∂c_k = ([j = k] − c_j c_k / (H r²)) / r, which the engine never forms.
+#[test]
+fn eq_b22_cell_state_through_its_normalisation() {
+    for cell in Cell::all() {
+        // dc_prev = dc·f = dc
+        let cell = cell.with_gate(F, 1.0);
+        let hidden = cell.c.len() as f64;
+        let r = (cell.c.iter().map(|c| c * c).sum::<f64>() / hidden + 1e-5).sqrt();
+        let d_hat = units(&cell, |cell, k| {
+            cell.dh[k] * cell.gates[[O, k]] * (1.0 - (cell.c[k] / r).tanh().powi(2))
+        });
+        let dc = units(&cell, |cell, k| {
+            let through = |j: usize| {
+                let same = if j == k { 1.0 } else { 0.0 };
+                d_hat[j] * (same - cell.c[j] * cell.c[k] / (hidden * r * r)) / r
+            };
+            cell.dc[k] + (0..cell.c.len()).map(through).sum::<f64>()
+        });
+        assert_equal("dc", &dc, &cell.backward_of(true).1);
     }
 }
 

@@ -38,7 +38,15 @@ impl Problem {
     /// multiple of it; nothing is zero; characters repeat; half of the units are dropped; the norm
     /// is above the limit; and Adam has made four updates before.
     pub fn shared() -> Self {
-        let sizes = Sizes { vocabulary: 21, hidden: 19, layers: 2 };
+        Self::of(Sizes::new(21, 19, 2))
+    }
+
+    /// The same, whose cells are normalised.
+    pub fn normalised() -> Self {
+        Self::of(Sizes::new(21, 19, 2).with_cell_norm(true))
+    }
+
+    fn of(sizes: Sizes) -> Self {
         let dropout = Some(Dropout { keep: 0.5, seed: 23, step: 3 });
         Self::random(sizes, (4, 3), 6, 0.4, dropout)
     }

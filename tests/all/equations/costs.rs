@@ -4,7 +4,7 @@ use karenina::model::Sizes;
 
 use crate::equations::document;
 
-const ARTICLE: Sizes = Sizes { vocabulary: 155, hidden: 512, layers: 2 };
+const ARTICLE: Sizes = Sizes::new(155, 512, 2);
 const UNROLL: f64 = 100.0;
 const POSITIONS: f64 = 100.0 * UNROLL;
 

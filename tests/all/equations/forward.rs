@@ -1,4 +1,4 @@
-//! F1 to F12: the engine's own values on the right, the engine's value on the left.
+//! F1 to F13: the engine's own values on the right, the engine's value on the left.
 
 use karenina::layers::{cell, loss, projection};
 use karenina::math::matmul::Element;
@@ -104,6 +104,23 @@ fn eq_f7_output() {
     }
 }
 
+/// What h shows is the cell state in units of its root mean square: ĉ of each step, row and unit.
+#[test]
+fn eq_f13_normalised_cell_state() {
+    for layer in &Engine::run(&Problem::normalised()).layers {
+        let h = each_unit(layer, |layer, [t, row, k]| {
+            let c = layer.c.slice(s![t + 1, row, ..]);
+            let mean = c.iter().map(|c| c * c).sum::<f64>() / c.len() as f64;
+            layer.gates[[t, row, O, k]] * (c[k] / (mean + 1e-5).sqrt()).tanh()
+        });
+        assert_equal("h", &h, &layer.h.slice(s![1.., .., ..]));
+    }
+    let mut c = [3.0, -4.0, 0.0, 12.0, 0.0]; // 169 / 5 is the mean of their squares
+    cell::normalise(&mut c);
+    let root = (33.8 + 1e-5_f64).sqrt();
+    assert_close("alone", &[3.0 / root, -4.0 / root, 0.0, 12.0 / root, 0.0], &c);
+}
+
 /// F2 to F7 of one row without the layer around them, units beyond the last block of 16 included.
 #[test]
 fn eq_f7_of_the_cell_alone() {
@@ -111,7 +128,7 @@ fn eq_f7_of_the_cell_alone() {
     let z: Vec<f64> = (0..4 * hidden).map(|n| (n as f64 * 0.7).sin()).collect();
     let c_prev: Vec<f64> = (0..hidden).map(|k| (k as f64 * 1.3).cos()).collect();
     let (mut gates, mut c, mut h) = (z.clone(), vec![f64::NAN; hidden], vec![f64::NAN; hidden]);
-    cell::forward(&mut gates, &c_prev, &mut c, &mut h);
+    cell::forward(&mut gates, &c_prev, &mut c, &mut h, false);
     let expected: Vec<f64> = (0..hidden)
         .map(|k| {
             let [i, f, g, o] = [I, F, G, O].map(|q| z[q * hidden + k]);

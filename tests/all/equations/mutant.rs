@@ -32,7 +32,7 @@ macro_rules! run_mutant {
                 loss: forward.loss,
                 positions: each!(forward.positions, rows => each!(rows, position => {
                     same!(position, right::Position { logits, p, loss; layers: each!(position.layers, l => {
-                        same!(l, right::Cells { x, h_prev, c_prev, z, i, f, g, o, c, h, mask, y; })
+                        same!(l, right::Cells { x, h_prev, c_prev, z, i, f, g, o, c, c_hat, h, mask, y; })
                     }) })
                 })),
             },
@@ -75,7 +75,7 @@ macro_rules! each {
 macro_rules! weights {
     ($weights:expr, $module:ident) => {{
         let weights = $weights;
-        same!(weights, $module::Weights { w, b; layers: each!(weights.layers, l => {
+        same!(weights, $module::Weights { w, b, cell_norm; layers: each!(weights.layers, l => {
             same!(l, $module::Layer { w_ih, w_hh, b; })
         }) })
     }};

@@ -57,9 +57,11 @@ pub fn disagreements(sizes: Sizes, reference: &Step, engine: &Engine) -> Vec<Str
 
 #[test]
 fn without_a_mutation_reference_and_engine_agree() {
-    let problem = Problem::shared();
-    let found = disagreements(problem.sizes(), &reference::run(&problem), &Engine::run(&problem));
-    assert!(found.is_empty(), "{found:?}");
+    for problem in [Problem::shared(), Problem::normalised()] {
+        let (reference, engine) = (reference::run(&problem), Engine::run(&problem));
+        let found = disagreements(problem.sizes(), &reference, &engine);
+        assert!(found.is_empty(), "{found:?}");
+    }
 }
 
 /// Fails unless the comparison sees the mistake in `step`, and sees it first in a quantity whose name begins
@@ -73,12 +75,12 @@ fn assert_caught(problem: &Problem, mistake: &str, step: &Step, first: &str) {
     }
 }
 
-/// A test for each equation: its mutations, and where the comparison sees them first.
+/// A test for each equation: its mutations, on which problem, and where the comparison sees them first.
 macro_rules! caught {
-    ($($test:ident: $first:literal, $($mutation:ident),+;)+) => {$(
+    ($problem:ident: $($test:ident: $first:literal, $($mutation:ident),+;)+) => {$(
         #[test]
         fn $test() {
-            let problem = Problem::shared();
+            let problem = Problem::$problem();
             $(
                 let step = run_mutant!($mutation, &problem);
                 assert_caught(&problem, stringify!($mutation), &step, $first);
@@ -88,6 +90,7 @@ macro_rules! caught {
 }
 
 caught! {
+    shared:
     mutation_of_b1_is_caught: "dlogits", B1KeepsTheTarget, B1SumsInsteadOfAveraging;
     mutation_of_b2_is_caught: "norm", B2ReadsHInsteadOfY;
     mutation_of_b3_is_caught: "norm", B3AssignsInsteadOfAdding;
@@ -116,6 +119,11 @@ caught! {
     mutation_of_u5_is_caught: "update", U5CorrectsNothing;
     mutation_of_u6_is_caught: "update", U6PutsEpsilonUnderTheRoot;
     mutation_of_u8_is_caught: "update", U8TakesTheSameOffAll, U8ForgetsTheLearningRate;
+}
+
+caught! {
+    normalised:
+    mutation_of_b22_is_caught: "dz", B22ForgetsThatEachCellIsInTheRoot, B22ForgetsTheRoot;
 }
 
 /// Whether the engine's rate is that of `reference`, a function like [`karenina::reference::learning_rate`].

@@ -89,7 +89,12 @@ pub fn weights(parameters: &Parameters<f64>) -> Weights {
         reference::Layer { w_ih: rows(layer.w_ih), w_hh: rows(layer.w_hh), b: layer.b.to_vec() }
     });
     let projection = parameters.projection();
-    Weights { layers: layers.collect(), w: rows(projection.w), b: projection.b.to_vec() }
+    Weights {
+        layers: layers.collect(),
+        w: rows(projection.w),
+        b: projection.b.to_vec(),
+        cell_norm: parameters.sizes().cell_norm,
+    }
 }
 
 /// Weights as the engine has them.

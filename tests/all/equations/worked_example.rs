@@ -24,7 +24,7 @@ fn rows(table: &Table, range: std::ops::Range<usize>) -> Array2<f64> {
 fn problem(tables: &[Table]) -> Problem {
     let [layer, projection, state] = GIVEN
         .map(|name| tables.iter().find(|t| t.name == name).unwrap_or_else(|| panic!("{name}")));
-    let sizes = Sizes { vocabulary: 3, hidden: 2, layers: 1 };
+    let sizes = Sizes::new(3, 2, 1);
     let mut parameters = Parameters::zeros(sizes);
     parameters.lstm_mut(0).w_ih.assign(&rows(layer, 0..3));
     parameters.lstm_mut(0).w_hh.assign(&rows(layer, 3..5));

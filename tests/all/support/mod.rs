@@ -8,6 +8,11 @@ use karenina::train::{LogRow, RunId, TrainConfig};
 
 /// Two layers of two cells over three characters, with a different value in every field.
 pub fn tiny() -> Checkpoint {
+    tiny_with(true)
+}
+
+/// The same with cells that are normalised or not.
+pub fn tiny_with(cell_norm: bool) -> Checkpoint {
     let config = TrainConfig::builder()
         .hidden(2)
         .layers(2)
@@ -30,6 +35,7 @@ pub fn tiny() -> Checkpoint {
         .save_every(13)
         .save_minutes(Some(2.5))
         .groups(2)
+        .cell_norm(cell_norm)
         .validation(Validation::Share(0.375))
         .seed(17)
         .build()

@@ -49,8 +49,9 @@ function inline(text) {
 
 const SYMBOLS = {
   odot: "⊙", sigma: "σ", tanh: "tanh", ln: "ln", top: "⊤", partial: "∂", sum: "Σ", cdot: "·", uparrow: "↑",
-  rightarrow: "→", ell: "ℓ", qquad: "   ", quad: "  ", Longrightarrow: "⟹", alpha: "α", beta: "β", epsilon: "ε",
-  left: "", right: "", hat: "", sqrt: "√", ";": " ", ",": " ", "\\": "\n", times: "×", leq: "≤", in: "∈",
+  rightarrow: "→", ell: "ℓ", qquad: "   ", quad: "  ", Longrightarrow: "⟹", alpha: "α", beta: "β", theta: "θ", lambda: "λ",
+  varepsilon: "ε", leftarrow: "←", dots: "…", max: "max", min: "min", lVert: "‖", rVert: "‖",
+  left: "", right: "", ";": " ", ",": " ", "\\": "\n", times: "×", leq: "≤", in: "∈",
 };
 
 /** The few commands of TeX that the document uses, as text with indices above and below. */
@@ -58,6 +59,7 @@ function formula(tex) {
   const tokens = tex.trim().match(/\\[a-zA-Z]+|\\.|[{}_^&]|\s+|[^\\{}_^&\s]/g) ?? [];
   let at = 0;
   const group = () => {
+    while (/^\s/.test(tokens[at])) at++;
     if (tokens[at] !== "{") return one();
     at++;
     const inside = [];
@@ -78,6 +80,11 @@ function formula(tex) {
       const [above, below] = [group(), group()];
       return [el("span", { class: "fraction" }, el("span", {}, above), el("span", {}, below))];
     }
+    if (name === "begin" || name === "end") { group(); return []; }
+    if (name === "hat") {
+      return [`${group().join("")}\u0302`];
+    }
+    if (name === "sqrt") return ["√(", ...group(), ")"];
     if (name === "text") return [el("span", { class: "words" }, group())];
     return [SYMBOLS[name] ?? name];
   };

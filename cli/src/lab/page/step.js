@@ -5,9 +5,9 @@ import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
 const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered((question) => ask(name, question), 60));
-const FORWARD = /^F([1-8])$/;
+const FORWARD = /^F([1-8]|13)$/;
 const OUTPUT = { forward: /^F(9|1[01])$/, backward: /^B[1-4]$/ };
-const BACKWARD = /^B([5-9]|1\d|2[01])$/;
+const BACKWARD = /^B([5-9]|1\d|2[0-2])$/;
 const UNITS = 64;
 
 export function createStep(root, derivation) {

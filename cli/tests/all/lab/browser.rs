@@ -200,7 +200,7 @@ fn the_equation_is_the_engine_s(page: &Page, engine: &Walk) -> String {
     let spot = Spot { step: step as usize, layer: place.min(layers - 1), unit: unit as usize };
     let is_here = |equation: &Equation| {
         let number: u32 = equation.label[1..].parse().unwrap();
-        let of_output = if is_backward { number <= 4 } else { number >= 9 };
+        let of_output = if is_backward { number <= 4 } else { (9..=11).contains(&number) };
         equation.label.starts_with(if is_backward { 'B' } else { 'F' }) && of_output == is_output
     };
     let mut here = engine.equations(spot).unwrap();
