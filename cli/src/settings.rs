@@ -194,7 +194,7 @@ pub struct Recipe {
     #[command(flatten)]
     pub texts: TextArgs,
     /// article: 2 layers of 512 cells, batches of 100 x 100 characters, 20 epochs, learning rate 0.001, keep 0.5;
-    /// quick: 2 layers of 192, 16 x 48, 15 epochs, 0.016 with a descent, weight decay 0.1, keep 0.7
+    /// quick: 2 layers of 192, 16 x 48, 15 epochs, 0.016 with a descent, weight decay 0.1, keep 0.8
     /// [default: quick for the built-in text]
     #[arg(long, value_name = "NAME", conflicts_with = "minutes")]
     preset: Option<String>,
@@ -234,9 +234,16 @@ impl Recipe {
         self.preset.as_deref().map(TrainConfig::preset).transpose()
     }
 
-    /// Refuses other minutes than those for which a run was planned, of which its `choice` speaks: they would change
-    /// nothing any more.
+    /// Refuses another start or other minutes than those for which a run was planned, of which its `choice` speaks:
+    /// they would change nothing any more.
     pub fn require_planned_for(&self, choice: &str) -> std::result::Result<(), String> {
+        let from = self.from.as_ref().map(|path| path.display().to_string());
+        if let Some(from) = from.filter(|from| !choice.contains(from.as_str())) {
+            return Err(format!(
+                "--from {from} was asked for, but the run has started without it; leave it out, or name another \
+                 folder with --run"
+            ));
+        }
         let asked = self.minutes.filter(|&minutes| !choice.contains(&for_minutes(minutes)));
         asked.map_or(Ok(()), |minutes| {
             Err(format!(

@@ -150,8 +150,8 @@ impl Text {
             ..10.0 => 0.7,
             _ => 0.6,
         };
-        let (rate, weight_decay) = if read / length < 2.0 { (2.0, 0.0) } else { (3.0, 0.1) };
-        let learning_rate = (rate / hidden as f64).min(16e-3);
+        let weight_decay = if read / length < 2.0 { 0.0 } else { 0.1 };
+        let learning_rate = (2.0 / hidden as f64).min(16e-3);
         let batches = read / (batch * unroll) as f64;
         let seldom = batches * VALIDATION_TIME / (VALIDATIONS as f64 * FORWARD);
         let tail = (HELD_BACK * length / (batch * unroll) as f64).min(seldom).max(1.0);
@@ -179,12 +179,13 @@ impl Text {
         let passes = steps as f64 / epoch as f64;
         let weights = self.sizes(config.hidden).parameters();
         format!(
-            "{} {} characters: {} layers of {} cells ({weights} weights) read the text {passes:.1} times in {steps} \
+            "{} {} characters: {} layers of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
              steps of {} x {}; {}; dropout keeps {}",
             for_minutes(minutes),
             self.characters,
             config.layers,
             config.hidden,
+            if config.cell_norm { "normalised " } else { "" },
             config.batch,
             config.unroll,
             rate(config),

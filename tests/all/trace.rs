@@ -13,8 +13,12 @@ const T: usize = IDS.len() - 1;
 
 /// Weights so large that the gates leave their linear range.
 fn parameters() -> Parameters<f64> {
+    parameters_of(SIZES)
+}
+
+fn parameters_of(sizes: Sizes) -> Parameters<f64> {
     let mut rng = Pcg64::seed_from_u64(3);
-    let mut parameters = Parameters::initial(SIZES, Initialisation::Glorot, &mut rng);
+    let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
     for tensor in parameters.tensors_mut() {
         tensor.fill_with(|| rng.random_range(-0.9..0.9));
     }
@@ -242,16 +246,39 @@ fn equations(step: usize, layer: usize, unit: usize) -> Vec<Equation> {
     traced(View { spot: Some(Spot { step, layer, unit }), ..View::default() }).equations
 }
 
+/// The same in a network whose cells are normalised.
+fn normalised(step: usize, layer: usize, unit: usize) -> Vec<Equation> {
+    let parameters = parameters_of(SIZES.with_cell_norm(true));
+    let view = View { spot: Some(Spot { step, layer, unit }), ..View::default() };
+    trace(&parameters, &VOCABULARY, &IDS, view).unwrap().equations
+}
+
 #[test]
 fn the_numbers_of_every_equation_give_its_value() {
     for (step, layer, unit) in [(0, 0, 1), (0, 1, 4), (3, 0, 2), (T - 1, 1, 0)] {
-        for Equation { label, symbols, numbers, value } in equations(step, layer, unit) {
+        let both = [equations(step, layer, unit), normalised(step, layer, unit)];
+        for Equation { label, symbols, numbers, value } in both.concat() {
             let mut calculator = Calculator(&numbers);
             let result = calculator.sum();
             assert_eq!(calculator.0, "", "{label} {numbers} has a rest");
             assert_close(result, value, 1e-4, &format!("{label} {symbols}: {numbers}"));
         }
     }
+}
+
+/// What is left of dc without the share that came through h is what the step after has sent: so both are right.
+#[test]
+fn normalised_cells_have_equations_of_their_own() {
+    let at = |step: usize, wanted: &str| {
+        let found = normalised(step, 0, 2).into_iter().find(|line| line.label == wanted);
+        found.unwrap_or_else(|| panic!("{wanted} at step {step}")).value
+    };
+    for step in 0..T - 1 {
+        assert_close(at(step, "B8") - at(step, "B22"), at(step + 1, "B12"), 1e-9, "dc");
+        assert!((at(step, "F13") * at(step, "F6")) > 0.0, "c and ĉ have one sign");
+    }
+    assert_close(at(T - 1, "B8"), at(T - 1, "B22"), 1e-9, "dc of the last step");
+    assert!(equations(1, 0, 2).iter().all(|line| !["F13", "B22"].contains(&line.label)));
 }
 
 #[test]

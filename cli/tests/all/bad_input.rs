@@ -50,7 +50,7 @@ fn texts() -> Vec<TextCase> {
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
 /// files in `model.pt` and `model.safetensors`.
-const WORDS: [(&str, &str); 56] = [
+const WORDS: [(&str, &str); 57] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -113,6 +113,7 @@ const WORDS: [(&str, &str); 56] = [
     ("resuming with another text", "train other --resume"),
     ("resuming with other sizes", "train text --resume --hidden 8"),
     ("resuming for other minutes", "train text --resume --minutes 5"),
+    ("resuming with another start", "train text --resume --from checkpoints"),
     ("a text in UTF-16 without a mark", "train wide --run new"),
     ("resuming and overwriting", "train text --resume --overwrite"),
     ("a file as run folder", "train text --run text"),

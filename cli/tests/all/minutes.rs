@@ -92,6 +92,9 @@ fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
     let folder = with_novel();
     let output = succeed(folder.path(), "plan text --minutes 1 --threads 1 --hidden 32 --batch 4");
     let plan = String::from_utf8(output.stdout).unwrap();
-    assert!(plan.starts_with("for 1 minute and 19200 characters: 2 layers of 32 cells"), "{plan}");
+    assert!(
+        plan.starts_with("for 1 minute and 19200 characters: 2 layers of 32 normalised cells"),
+        "{plan}"
+    );
     assert!(plan.contains("the run "), "{plan}");
 }

@@ -53,7 +53,11 @@ impl<R: Real> Problem<R> {
     ) -> Result<Self> {
         let needed = batch.saturating_mul(unroll).saturating_add(1);
         if ids.len() < needed {
-            let fits = ids.len().checked_sub(1).filter(|&n| n > 0).map(|n| (1, n));
+            let room = ids.len().saturating_sub(1);
+            let fits = (room > 0).then(|| match room / unroll {
+                0 => (1, room),
+                rows => (rows, unroll),
+            });
             return Err(Error::TextTooShort { found: ids.len(), batches: 1, needed, fits });
         }
         Self::require_memory(parameters.sizes(), (batch, unroll), keep)?;
