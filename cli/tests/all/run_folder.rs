@@ -103,7 +103,7 @@ fn a_newer_version_ends_a_resume_with_nothing_changed() {
     fs::write(&path, &bytes).unwrap();
     let log = fs::read(folder.path().join("checkpoints/log.csv")).unwrap();
     let expected = "karenina: checkpoints/i2_l4.ckpt: made by a newer karenina: format version 9, this \
-                    program reads up to 3";
+                    program reads up to 4";
     assert_eq!(fail(folder.path(), "train text --resume"), expected);
     assert_eq!(fail(folder.path(), "sample"), expected);
     assert_eq!(fs::read(&path).unwrap(), bytes);
