@@ -11,7 +11,7 @@ fail() { printf 'FAILED: %s\n' "$*" >&2; exit 1; }
 
 # The numbers of a checkpoint (weights, moments, state), without the history and its times.
 numbers() {
-    local at=100 numbers # choice, vocabulary and history: the length of each, its bytes, and numbers before the next
+    local at=108 numbers # choice, vocabulary and history: the length of each, its bytes, and numbers before the next
     for numbers in 256 0 0; do
         at=$((at + 8 + $(od -An -t u8 -j "$at" -N 8 "$1") + numbers))
     done
