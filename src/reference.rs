@@ -258,7 +258,7 @@ fn sigmoid(z: f64) -> f64 {
 }
 
 /// The root of the mean of the squares of a row of cell states, by which it is divided where the network
-/// normalises. The small number keeps empty cells from dividing by zero.
+/// normalises. The small number, ε, keeps empty cells from dividing by zero.
 fn root_mean_square(c: &[f64]) -> f64 {
     (c.iter().map(|c| c * c).sum::<f64>() / c.len() as f64 + 1e-5).sqrt()
 }
@@ -299,7 +299,7 @@ fn lstm(
 
 /// The way back through the division by the root mean square: dĉ → what c gets of it.
 ///
-/// Each c is in the root of all, so that each ĉ has a word in each dc.
+/// The root depends on every c of the row, so each dc depends on every dĉ.
 fn norm_backward(d: &[f64], c: &[f64], c_hat: &[f64]) -> Vec<f64> {
     let r = root_mean_square(c);
     let along = zip(d, c_hat).map(|(d, c_hat)| d * c_hat).sum::<f64>() / c.len() as f64;

@@ -237,11 +237,15 @@ impl Recipe {
     /// Refuses another start or other minutes than those for which a run was planned, of which its `choice` speaks:
     /// they would change nothing any more.
     pub fn require_planned_for(&self, choice: &str) -> std::result::Result<(), String> {
-        let from = self.from.as_ref().map(|path| path.display().to_string());
-        if let Some(from) = from.filter(|from| !choice.contains(from.as_str())) {
+        let start = choice.strip_prefix(STARTS_WITH).and_then(|rest| rest.split_once(KNOWS));
+        let start = start.map(|(path, _)| path);
+        if let Some(from) = self.from.as_ref().filter(|from| !start.is_some_and(|s| is_in(s, from)))
+        {
             return Err(format!(
-                "--from {from} was asked for, but the run has started without it; leave it out, or name another \
-                 folder with --run"
+                "--from {} was asked for, but the run has started with {}; leave it out, or name another folder \
+                 with --run",
+                from.display(),
+                start.unwrap_or("a new network")
             ));
         }
         let asked = self.minutes.filter(|&minutes| !choice.contains(&for_minutes(minutes)));
@@ -327,11 +331,20 @@ fn of_network(mut config: TrainConfig, model: &TrainConfig) -> TrainConfig {
 /// Characters that a message names one by one.
 const NAMED: usize = 12;
 
+/// Around the path in the sentence about a run's start.
+const STARTS_WITH: &str = "starts with the network of ";
+const KNOWS: &str = ", which knows ";
+
+/// Whether the file at `path` is `place`, or lies in that folder.
+fn is_in(path: &str, place: &Path) -> bool {
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
+    whole(Path::new(path)).starts_with(whole(place))
+}
+
 /// The sentence about a run that starts with the network in `path`, which knows so many characters and not the
 /// `new` ones.
 fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
-    let start =
-        format!("starts with the network of {}, which knows {known} characters", path.display());
+    let start = format!("{STARTS_WITH}{}{KNOWS}{known} characters", path.display());
     let named: String = new.iter().take(NAMED).map(|c| format!(" {c:?}")).collect();
     match new.len() {
         0 => format!("{start}, all that the text has"),

@@ -46,8 +46,9 @@ pub(in crate::study) fn equations<R: Real>(
     vocabulary: &[char],
     spot: Spot,
 ) -> Vec<Equation> {
-    let at =
-        At { parameters, pass, gradient, layer: &gradient.layers[spot.layer], vocabulary, spot };
+    let layer = &gradient.layers[spot.layer];
+    let c_hat = pass.c_hat(spot.layer).row(spot.step).iter().map(|c| c.to_f64()).collect();
+    let at = At { parameters, pass, gradient, layer, c_hat, vocabulary, spot };
     [
         at.cell(),
         at.output(),
@@ -85,6 +86,8 @@ struct At<'a, R: Real> {
     pass: &'a Pass<R>,
     gradient: &'a Gradient<R>,
     layer: &'a LayerGradient<R>,
+    /// What h shows of the layer's cells at this step, `[H]`.
+    c_hat: Vec<f64>,
     vocabulary: &'a [char],
     spot: Spot,
 }
@@ -110,7 +113,7 @@ impl<R: Real> At<'_, R> {
 
     /// ĉ, what h shows of the unit.
     fn c_hat(&self) -> f64 {
-        self.pass.c_hat(self.spot.layer)[[self.spot.step, self.spot.unit]].to_f64()
+        self.c_hat[self.spot.unit]
     }
 
     /// The root mean square of the layer's cell states, c / ĉ.
@@ -276,9 +279,8 @@ impl<R: Real> At<'_, R> {
     fn along(&self) -> f64 {
         let (step, hidden) = (self.spot.step, self.pass.sizes.hidden);
         let gates = self.pass.gates(self.spot.layer);
-        let c_hat = self.pass.c_hat(self.spot.layer);
         let of_unit = |k: usize| {
-            let c_hat = c_hat[[step, k]].to_f64();
+            let c_hat = self.c_hat[k];
             let (dh, o) =
                 (self.layer.dh[[step, k]].to_f64(), gates[[step, 3 * hidden + k]].to_f64());
             dh * o * (1.0 - libm::tanh(c_hat).powi(2)) * c_hat
