@@ -35,7 +35,6 @@ pub struct Eval {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "5e-4",
-        allow_negative_numbers = true,
         conflicts_with = "weights"
     )]
     dynamic: Option<f64>,

@@ -54,10 +54,10 @@ pub struct Gradcheck {
     #[arg(long, value_name = "T", default_value_t = 4)]
     unroll: usize,
     /// Probability that dropout keeps an output
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
     keep: f64,
     /// Step of the finite differences [default: the fifth root of the machine epsilon, 7.4e-4 in f64]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     epsilon: Option<f64>,
     /// Compare at most N elements of each tensor, evenly spread
     /// [default: all; 16 with --run]

@@ -11,7 +11,7 @@ use karenina::error::{Error, Result};
 use karenina::train::interchange;
 use karenina::train::run::{Mode, RunFolder, checkpoints_in};
 
-use super::output::{count, note, warn};
+use super::output::{layers, note, warn};
 use super::shell::{command, path_word};
 
 /// Arguments of `karenina import`.
@@ -47,10 +47,9 @@ impl Import {
         let folder = path_word(&folder);
         let train: [&OsStr; 4] = ["train".as_ref(), "TEXT".as_ref(), "--from".as_ref(), &folder];
         note(&format!(
-            "wrote {}: {} of {} LSTM cells, {} characters\nto train it further: {}",
+            "wrote {}: {}, {} characters\nto train it further: {}",
             path.display(),
-            count(sizes.layers, "layer"),
-            sizes.hidden,
+            layers(sizes),
             sizes.vocabulary,
             command(train),
         ));

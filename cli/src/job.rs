@@ -6,7 +6,7 @@ use std::fs;
 use std::hash::Hasher;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::math::matmul::Kernel;
 use karenina::ranks::Ranks;
@@ -25,7 +25,7 @@ pub struct WorkersArgs {
     /// When several ranks train: seconds without a word from another rank after which the job ends. Saving and
     /// validating take place in between
     #[cfg(feature = "mpi")]
-    #[arg(long, value_name = "S", default_value_t = 300.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", default_value_t = 300.0)]
     rank_timeout: f64,
 }
 
@@ -134,9 +134,9 @@ fn program() -> String {
 
 /// Every argument that the command can take, and what was given; ranks may have threads of their own number.
 fn arguments() -> Vec<(String, String)> {
-    let matches = crate::Cli::command().get_matches();
+    let matches = crate::Cli::parser().get_matches();
     let Some((name, given)) = matches.subcommand() else { return Vec::new() };
-    let command = crate::Cli::command();
+    let command = crate::Cli::parser();
     let known = command.find_subcommand(name).expect("clap has found it").get_arguments();
     let compared = known.filter(|arg| arg.get_id() != "threads" && arg.get_id() != "rank_timeout");
     let words = compared.map(|arg| {

@@ -29,9 +29,10 @@ mod table;
 mod trace;
 mod train;
 
+use std::mem::take;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use karenina::math::matmul::Kernel;
 
 /// Trains character-level LSTM language models on the CPU, writes text with them and looks inside them.
@@ -75,9 +76,27 @@ enum Command {
     Man(describe::ManPage),
 }
 
+impl Cli {
+    /// What clap parses with: an option's value may begin with a minus, so that a negative number where there can
+    /// be none is called that, and not an unknown option.
+    fn parser() -> clap::Command {
+        let mut cli = Self::command();
+        for subcommand in cli.get_subcommands_mut() {
+            *subcommand = take(subcommand).mut_args(|arg| {
+                let takes_one = !arg.is_positional() && arg.get_action().takes_values();
+                arg.allow_negative_numbers(takes_one)
+            });
+        }
+        cli
+    }
+}
+
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::from_arg_matches(&Cli::parser().get_matches()) {
+        Ok(cli) => cli.command,
+        Err(error) => error.exit(),
+    };
     // Asked before anything is computed, so that a mistake is a sentence.
     let result = Kernel::asked_for().and_then(|_| match command {
         Command::Train(train) => train.run(),
@@ -93,8 +112,8 @@ fn main() -> ExitCode {
         Command::Report(report) => report.run(),
         #[cfg(feature = "lab")]
         Command::Lab(lab) => lab.run(),
-        Command::Completions(completions) => completions.run(Cli::command()),
-        Command::Man(man) => man.run(Cli::command()),
+        Command::Completions(completions) => completions.run(Cli::parser()),
+        Command::Man(man) => man.run(Cli::parser()),
     });
     match result {
         Ok(code) => code,
@@ -109,7 +128,7 @@ fn main() -> ExitCode {
 
 /// What clap knows of the subcommand that was typed.
 fn subcommand() -> clap::Command {
-    let mut cli = Cli::command();
+    let mut cli = Cli::parser();
     let typed = cli.get_matches_mut();
     let name = typed.subcommand_name().expect("one was run");
     cli.find_subcommand(name).expect("clap has found it").clone()

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::model::Sizes;
 use karenina::train::replace;
 use serde::Serialize;
 
@@ -113,6 +114,13 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
 pub fn count(n: usize, noun: &str) -> String {
     let ending = if n == 1 { "" } else { "s" };
     format!("{n} {noun}{ending}")
+}
+
+/// What a network is made of: `2 layers of 512 LSTM cells`.
+pub fn layers(sizes: Sizes) -> String {
+    let Sizes { layers, hidden, cell_norm, .. } = sizes;
+    let normalised = if cell_norm { "normalised " } else { "" };
+    format!("{} of {hidden} {normalised}LSTM cells", count(layers, "layer"))
 }
 
 /// Names standard output in an error about it.

@@ -58,11 +58,11 @@ pub struct PickerArgs {
     #[arg(long, value_name = "N", default_value_t = Picker::default().top_n)]
     top_n: usize,
     /// Draw only from the most probable characters that together reach this probability
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
     top_p: f64,
     /// Divides the logits: below 1 the likeliest characters gain, above 1 the rarer ones; 0 always
     /// takes the likeliest
-    #[arg(long, value_name = "X", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
     temperature: f64,
 }
 

@@ -94,14 +94,14 @@ pub struct Settings {
     sizes: Sizes,
     /// Draw the LSTM's first weights from a truncated normal distribution of this standard deviation
     /// [default: Glorot uniform]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     init_sd: Option<f64>,
     /// Draw the first layer's input weights from a truncated normal distribution of this standard deviation
     /// [default: 1; quick 0.5; article: like the others]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     input_sd: Option<f64>,
     /// Bias of the forget gates before training [default: 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     forget_bias: Option<f64>,
     /// Passes through the text
     #[arg(long, value_name = "N")]
@@ -111,7 +111,7 @@ pub struct Settings {
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
     /// Adam's learning rate, at its height
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
     /// Steps over which the learning rate rises to its height
     #[arg(long, value_name = "N")]
@@ -122,23 +122,23 @@ pub struct Settings {
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times learning rate
     /// [default: chosen for the text; quick 0.1; article 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     weight_decay: Option<f64>,
     /// Probability that dropout keeps an output; 1 turns dropout off
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    #[arg(long, value_name = "P")]
     keep: Option<f64>,
     /// Largest global norm of the gradients; inf turns clipping off
-    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    #[arg(long, value_name = "X")]
     clip: Option<f64>,
     /// Steps between checkpoints
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
     /// Also save every M minutes; a resumed run keeps this unless told otherwise, and `none` lifts it
-    #[arg(long, value_name = "M|none", allow_negative_numbers = true, value_parser = minutes)]
+    #[arg(long, value_name = "M|none", value_parser = minutes)]
     save_minutes: Option<Limit<f64>>,
     /// How much of the text to hold back for validation: a share such as 0.1, or a number of batches
     /// such as 3
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = validation)]
+    #[arg(long, value_name = "X", value_parser = validation)]
     validation: Option<Validation>,
     /// Seed of the initial weights and of dropout
     #[arg(long, value_name = "S")]
@@ -200,7 +200,7 @@ pub struct Recipe {
     preset: Option<String>,
     /// Minutes to train: network, batches, learning rate and number of steps are chosen for them and for the text
     /// [default: 20 for a text of yours]
-    #[arg(long, value_name = "M", allow_negative_numbers = true)]
+    #[arg(long, value_name = "M")]
     minutes: Option<f64>,
     /// Start with the network of this run, or of an imported model, instead of a new one: of a folder the best
     /// by validation

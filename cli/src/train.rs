@@ -18,7 +18,7 @@ use karenina::train::{TrainConfig, Trainer, Workers};
 
 #[cfg(feature = "lab")]
 use super::lab::Beside;
-use super::output::{OutputArgs, count, output_error, read_enough, warn};
+use super::output::{OutputArgs, count, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe};
@@ -199,12 +199,11 @@ impl Train {
         };
         let text = self.recipe.texts.name();
         self.output.say(&format!(
-            "{text}: {} characters, {} distinct\n{} of {} LSTM cells, {} parameters; {} batches of {} x {} characters \
+            "{text}: {} characters, {} distinct\n{}, {} parameters; {} batches of {} x {} characters \
              an epoch, {}{each}",
             corpus.len(),
             sizes.vocabulary,
-            count(sizes.layers, "layer"),
-            sizes.hidden,
+            layers(sizes),
             sizes.parameters(),
             trainer.batches_per_epoch(),
             config.batch,

@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 use karenina::study::profile::{PhaseProfile, Profile};
 
-use crate::output::count;
+use crate::output::{count, layers};
 use crate::profile::BUSY;
 
 use super::html::{cell, escape, figure, name, section, table};
@@ -14,11 +14,10 @@ use super::roofline::{Point, Roofline};
 pub fn profile(profile: &Profile) -> String {
     let Profile { kernel, threads, sizes, batch, unroll, .. } = profile;
     let header = format!(
-        "<h1>Profile of a training step</h1>\n<p>{} of {} LSTM cells, {} characters, batches of {batch} × {unroll}; \
+        "<h1>Profile of a training step</h1>\n<p>{}, {} characters, batches of {batch} × {unroll}; \
          {}, {} kernel. The fastest of {} took {:.1} ms, the one in the middle {:.1} ms: {} characters a \
          second, {:.1} % of the peak.</p>\n",
-        count(sizes.layers, "layer"),
-        sizes.hidden,
+        layers(*sizes),
         sizes.vocabulary,
         count(*threads, "thread"),
         escape(kernel),

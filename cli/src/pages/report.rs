@@ -3,6 +3,8 @@
 use indicatif::HumanCount;
 use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturation, Stretch};
 
+use crate::output::layers;
+
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
 use super::html::{escape, figure, section};
@@ -43,13 +45,9 @@ pub fn report(report: &Report, name: &str, text: &str) -> String {
 
 fn summary(report: &Report) -> String {
     let sizes = report.sizes;
-    let layers = match sizes.layers {
-        1 => "1 layer".into(),
-        layers => format!("{layers} layers"),
-    };
     format!(
-        "{layers} of {} LSTM cells, {} characters, {} parameters, {} steps of {} × {} characters.",
-        sizes.hidden,
+        "{}, {} characters, {} parameters, {} steps of {} × {} characters.",
+        layers(sizes),
         sizes.vocabulary,
         HumanCount(sizes.parameters() as u64),
         HumanCount(report.step),

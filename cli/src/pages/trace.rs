@@ -3,6 +3,8 @@
 
 use karenina::study::trace::{LayerStep, Step, Trace, significant, visible};
 
+use crate::output::layers;
+
 use super::html::{cell, escape, name, table};
 use super::page;
 
@@ -13,10 +15,9 @@ pub fn trace(trace: &Trace) -> String {
     let title = format!("Trace of “{}”", escape(&text));
     let sizes = trace.sizes;
     let header = format!(
-        "<h1>{title}</h1>\n<p>{} layers of {} LSTM cells, {} characters, computed in {}. \
+        "<h1>{title}</h1>\n<p>{}, {} characters, computed in {}. \
          Mean loss {} nats, {} bits per character.</p>\n",
-        sizes.layers,
-        sizes.hidden,
+        layers(sizes),
         sizes.vocabulary,
         trace.precision,
         significant(trace.nats, 6),

@@ -93,7 +93,7 @@ const WORDS: [(&str, &str); 57] = [
     ("threads zero", "train text --threads 0"),
     ("more threads than a system starts", "train text --threads 100000000"),
     ("an evaluation on too many threads", "eval text --threads 100000000"),
-    ("hidden below zero", "train text --hidden=-3"),
+    ("hidden below zero", "train text --hidden -3"),
     ("learning rate zero", "train text --learning-rate 0"),
     ("learning rate below zero", "train text --learning-rate -1"),
     ("learning rate not a number", "train text --learning-rate nan"),
