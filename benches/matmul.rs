@@ -118,13 +118,19 @@ fn rows_each(team: &Team, m: usize, weights: usize) -> Option<usize> {
     (rows >= 24 || weights <= 4 * 256 * 256).then_some(rows)
 }
 
-/// C ← C + A·B by the members of a team.
-fn ours(team: &mut Team, a: ArrayView2<f32>, b: &Packed, mut c: ArrayViewMut2<f32>) {
+/// C ← start + A·B by the members of a team.
+fn ours(
+    team: &mut Team,
+    start: Start<f32>,
+    a: ArrayView2<f32>,
+    b: &Packed,
+    mut c: ArrayViewMut2<f32>,
+) {
     let Some(rows) = rows_each(team, a.nrows(), b.rows() * b.columns()) else {
-        return multiply_together(team, Start::C, a, b, c);
+        return multiply_together(team, start, a, b, c);
     };
     let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |(a, c)| f32::multiply(Start::C, a, b, c));
+    team.each(parts, |(a, c)| f32::multiply(start, a, b, c));
 }
 
 fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
@@ -135,9 +141,10 @@ fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
     }
 }
 
-/// C += A·B with weights B.
-fn weights(bench: &mut Bench, name: &str, shape: [usize; 3], pool: &ThreadPool) {
+/// C ← start + A·B with weights B, where `start` is C or zero.
+fn weights(bench: &mut Bench, name: &str, start: Start<f32>, shape: [usize; 3], pool: &ThreadPool) {
     let [m, k, n] = shape;
+    let keep = if matches!(start, Start::C) { 1.0 } else { 0.0 };
     let threads = pool.current_num_threads();
     let (a, b, packed) = (numbers(m, k), numbers(k, n), packed(&numbers(k, n), Storage::F32));
     let (a, b) = (a.view(), b.view());
@@ -145,11 +152,11 @@ fn weights(bench: &mut Bench, name: &str, shape: [usize; 3], pool: &ThreadPool) 
     let [c0, c1, c2] = &mut c;
     let [mut team, mut others] = [(); 2].map(|()| Team::new(threads));
     let contestants: [Contestant; 3] = [
-        ("ours", &mut || ours(&mut team, black_box(a), &packed, c0.view_mut())),
+        ("ours", &mut || ours(&mut team, start, black_box(a), &packed, c0.view_mut())),
         ("matrixmultiply", &mut || {
-            peers::matrixmultiply(&mut others, black_box(a), b, 1.0, c1.view_mut());
+            peers::matrixmultiply(&mut others, black_box(a), b, keep, c1.view_mut());
         }),
-        ("gemm", &mut || peers::gemm(threads, black_box(a), b, 1.0, c2.view_mut())),
+        ("gemm", &mut || peers::gemm(threads, black_box(a), b, keep, c2.view_mut())),
     ];
     bench.product(name, shape, pool, contestants);
 }
@@ -206,7 +213,7 @@ fn check(pool: &ThreadPool) {
     let mut expected = start.clone();
     naive(a.view(), b.view(), expected.view_mut());
     let mut c = [(); 3].map(|()| start.clone());
-    ours(&mut team, a.view(), &packed(&b, Storage::F32), c[0].view_mut());
+    ours(&mut team, Start::C, a.view(), &packed(&b, Storage::F32), c[0].view_mut());
     peers::matrixmultiply(&mut team, a.view(), b.view(), 1.0, c[1].view_mut());
     pool.install(|| peers::gemm(threads, a.view(), b.view(), 1.0, c[2].view_mut()));
     for c in c {
@@ -225,16 +232,18 @@ fn products(criterion: &mut Criterion<Rate>) {
     pools.iter().for_each(check);
     for (rows, hidden) in STEPS {
         for pool in &pools {
-            weights(&mut bench, "forward", [rows, hidden, 4 * hidden], pool);
-            weights(&mut bench, "backward", [rows, 4 * hidden, hidden], pool);
+            weights(&mut bench, "forward", Start::C, [rows, hidden, 4 * hidden], pool);
+            weights(&mut bench, "backward", Start::C, [rows, 4 * hidden, hidden], pool);
         }
     }
     one_row(&mut bench, &pools[0]);
     bench.group.sample_size(10); // these take long
     let (positions, hidden, vocabulary) = WHOLE;
     for pool in &pools {
-        weights(&mut bench, "projection", [positions, hidden, vocabulary], pool);
-        weights(&mut bench, "projection backward", [positions, vocabulary, hidden], pool);
+        let [forward, backward] =
+            [[positions, hidden, vocabulary], [positions, vocabulary, hidden]];
+        weights(&mut bench, "projection", Start::Zero, forward, pool);
+        weights(&mut bench, "projection backward", Start::Zero, backward, pool);
         sum(&mut bench, 4 * hidden, pool);
         sum(&mut bench, vocabulary, pool);
     }
