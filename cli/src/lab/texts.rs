@@ -65,7 +65,8 @@ pub fn new_network(texts: &TextArgs) -> Result<Source> {
     let sizes = Sizes::new(vocabulary.len(), hidden, layers);
     let parameters = Arc::new(initial(sizes, 0)?);
     let config = TrainConfig::builder().hidden(hidden).layers(layers).build()?;
-    let network = Network { key: "0".into(), step: 0, vocabulary, parameters, config };
+    let network =
+        Network { name: "0".into(), key: "0".into(), step: 0, vocabulary, parameters, config };
     let name = format!("a new network, not trained, of {layers} x {hidden} cells");
     Ok(Source::New { name, network: Arc::new(network) })
 }

@@ -1,8 +1,20 @@
 //! The last few things that were computed, each once however many ask for it at the same time.
 
+use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::UNIX_EPOCH;
+
+use karenina::error::Error;
 
 use super::refusal::Refusal;
+
+/// A key for what a file holds now: its name, length and time.
+pub fn version(path: &Path) -> Result<String, Refusal> {
+    let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(format!("{} {} {:?}", path.display(), metadata.len(), since.unwrap_or_default()))
+}
 
 /// Values by key, the one used last at the end.
 #[derive(Debug)]

@@ -43,7 +43,12 @@ impl Door {
         path: &'a str,
         host: Option<&str>,
     ) -> Result<Route<'a>, Refusal> {
-        if !host.is_some_and(|host| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host))) {
+        // Port 80 is the one that an address need not name.
+        let is_own = |own: &String, host: &str| {
+            let short = own.strip_suffix(":80").unwrap_or(own);
+            own.eq_ignore_ascii_case(host) || short.eq_ignore_ascii_case(host)
+        };
+        if !host.is_some_and(|host| self.hosts.iter().any(|own| is_own(own, host))) {
             let [first, second] = &self.hosts;
             return Err(Refusal::new(
                 403,
@@ -101,5 +106,13 @@ mod tests {
             assert_eq!(status("GET", path, own), 404, "{path}");
         }
         assert_eq!(status("DELETE", "/abc/", own), 405);
+    }
+
+    #[test]
+    fn port_80_need_not_be_named() {
+        let opens =
+            |port, host| Door::new("abc".into(), port).open("GET", "/abc/", Some(host)).is_ok();
+        assert!(opens(80, "127.0.0.1") && opens(80, "localhost:80"));
+        assert!(!opens(80, "evil.example") && !opens(8080, "127.0.0.1"));
     }
 }

@@ -10,7 +10,7 @@ use karenina::train::TrainConfig;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{Entry, checkpoints_in, load_best};
 
-use super::cache::Cache;
+use super::cache::{Cache, version};
 use super::refusal::Refusal;
 
 /// Networks in `f64` that are kept in memory.
@@ -54,7 +54,9 @@ impl Source {
 /// A network in `f64`.
 #[derive(Debug)]
 pub struct Network {
-    /// What a request may call it for always the same network.
+    /// What a request may call it, to have this one also when another is the best.
+    pub name: String,
+    /// And what a cache calls it: a run that is overwritten has other networks of the same names.
     pub key: String,
     /// Training steps behind it.
     pub step: u64,
@@ -64,9 +66,9 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(key: String, checkpoint: Checkpoint) -> Result<Self, Refusal> {
+    pub fn new(name: String, key: String, checkpoint: Checkpoint) -> Self {
         let Checkpoint { step, vocabulary, parameters, config, .. } = checkpoint;
-        Ok(Self { key, step, vocabulary, parameters: Arc::new(parameters.cast()), config })
+        Self { name, key, step, vocabulary, parameters: Arc::new(parameters.cast()), config }
     }
 
     pub fn sizes(&self) -> Sizes {
@@ -119,30 +121,29 @@ impl Networks {
         let source = self.source(run)?;
         match source {
             Source::New { network, .. } => Ok(Arc::clone(network)),
-            Source::Run { path, .. } if !path.is_dir() => {
-                let key = format!("{run}");
-                self.networks.get(&key, || Network::new(key.clone(), Checkpoint::load(path)?))
-            }
+            Source::Run { path, .. } if !path.is_dir() => self.load(format!("{run}"), path),
             Source::Run { path, .. } => {
                 let entries = source.checkpoints()?;
-                let step = step.map_or_else(|| self.best(run, path, &entries), Ok)?;
-                let key = format!("{run}:{step}");
-                self.networks.get(&key, || {
-                    let entry = entries.iter().rev().find(|entry| entry.step == step);
-                    let entry = entry.ok_or_else(|| {
-                        Refusal::new(404, format!("run {run} has no checkpoint of step {step}"))
-                    })?;
-                    Network::new(key.clone(), Checkpoint::load(&entry.path)?)
-                })
+                let step = step.map_or_else(|| self.best(path, &entries), Ok)?;
+                let entry = entries.iter().rev().find(|entry| entry.step == step);
+                let entry = entry.ok_or_else(|| {
+                    Refusal::new(404, format!("run {run} has no checkpoint of step {step}"))
+                })?;
+                self.load(format!("{run}:{step}"), &entry.path)
             }
         }
     }
 
+    /// The network called `name` in a file, which is read again once it has changed.
+    fn load(&self, name: String, path: &Path) -> Result<Arc<Network>, Refusal> {
+        let key = format!("{name} {}", version(path)?);
+        self.networks.get(&key, || Ok(Network::new(name, key.clone(), Checkpoint::load(path)?)))
+    }
+
     /// The step of a run's best checkpoint; looked for again when there is a newer one, which may be better.
-    fn best(&self, run: usize, path: &Path, entries: &[Entry]) -> Result<u64, Refusal> {
-        let newest = entries.last().map_or(0, |entry| entry.step);
-        let best =
-            self.best.get(&format!("{run} {newest}"), || Ok(load_best(path)?.checkpoint.step));
+    fn best(&self, path: &Path, entries: &[Entry]) -> Result<u64, Refusal> {
+        let newest = entries.last().map_or(path, |entry| &entry.path);
+        let best = self.best.get(&version(newest)?, || Ok(load_best(path)?.checkpoint.step));
         best.map(|step| *step)
     }
 

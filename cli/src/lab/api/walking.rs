@@ -100,7 +100,7 @@ pub fn walk(networks: &Networks, asked: &OnText) -> Answer {
     let walk = networks.walk(&asked.network, &asked.text)?;
     let loss = walk.loss();
     Ok(json!({
-        "network": network.key,
+        "network": network.name,
         "sizes": walk.sizes(),
         "trained": network.step,
         "unroll": network.config.unroll,

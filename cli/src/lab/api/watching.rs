@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use karenina::error::Error;
 use karenina::study::lab::{Progress, Walk};
 use karenina::study::report::{curves, sample};
 use karenina::train::LogRow;
@@ -14,7 +13,7 @@ use karenina::train::run::{Entry, RunFolder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::Cache;
+use super::cache::{Cache, version};
 use super::networks::{Network, Networks, Source};
 use super::refusal::Refusal;
 
@@ -70,13 +69,6 @@ impl Watched {
     fn summary(&self, path: &Path) -> Result<Arc<Summary>, Refusal> {
         self.summaries.get(&version(path)?, || Ok(Summary::read(path)?))
     }
-}
-
-/// A file as it is now: its name, length and time.
-fn version(path: &Path) -> Result<String, Refusal> {
-    let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
-    let modified = metadata.modified().map(seconds).unwrap_or_default();
-    Ok(format!("{} {} {modified:?}", path.display(), metadata.len()))
 }
 
 fn seconds(time: SystemTime) -> f64 {
@@ -170,7 +162,7 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Result<
 }
 
 fn look(checkpoint: Checkpoint, text: &str) -> Result<Value, Refusal> {
-    let network = Network::new(String::new(), checkpoint.clone())?;
+    let network = Network::new(String::new(), String::new(), checkpoint.clone());
     let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
     let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
     let characters = network.vocabulary.characters();

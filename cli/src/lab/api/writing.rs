@@ -91,7 +91,7 @@ pub fn write(networks: &Networks, minds: &Minds, asked: &Write) -> Result<Value,
     let character = |id: u32| network.vocabulary.character(id);
     let candidate = |c: &Candidate| json!({ "character": character(c.id), "probability": c.probability, "drawn": c.drawn });
     Ok(json!({
-        "network": network.key,
+        "network": network.name,
         "written": written.iter().map(|w| character(w.id)).collect::<String>(),
         "probabilities": written.iter().map(|w| w.probability).collect::<Vec<f64>>(),
         "next": next.iter().take(CANDIDATES).map(candidate).collect::<Vec<Value>>(),

@@ -5,4 +5,5 @@ mod beside;
 mod browser;
 mod door;
 mod malformed;
+mod overwritten;
 mod support;
