@@ -30,6 +30,7 @@ mod trace;
 mod train;
 
 use std::mem::take;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -120,16 +121,19 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: nothing is wrong.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::warn(&hints::sentence(&error, &subcommand()));
+            let (command, texts) = subcommand();
+            output::warn(&hints::sentence(&error, &command, &texts));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
 }
 
-/// What clap knows of the subcommand that was typed.
-fn subcommand() -> clap::Command {
+/// What clap knows of the subcommand that was typed, and the names of the texts that it reads.
+fn subcommand() -> (clap::Command, Vec<String>) {
     let mut cli = Cli::parser();
     let typed = cli.get_matches_mut();
-    let name = typed.subcommand_name().expect("one was run");
-    cli.find_subcommand(name).expect("clap has found it").clone()
+    let (name, given) = typed.subcommand().expect("one was run");
+    let texts = given.try_get_many::<PathBuf>("texts").ok().flatten().unwrap_or_default();
+    let texts = texts.map(|path| path.display().to_string()).collect();
+    (cli.find_subcommand(name).expect("clap has found it").clone(), texts)
 }
