@@ -1,13 +1,15 @@
 //! What a folder holds of a run, and how it is put aside: nothing is overwritten or lost.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::listing::{Entry, LOG, refused};
 use crate::error::{Error, Result};
+use crate::train::RunId;
 use crate::train::checkpoint::Summary;
+use crate::train::files::{self, replace};
 use crate::train::log::LogRow;
-use crate::train::{RunId, files};
 
 /// Ending of a checkpoint that was found damaged.
 const DAMAGED: &str = "damaged";
@@ -102,7 +104,7 @@ fn numbered(path: &Path, is_good: impl Fn(&Path) -> bool) -> PathBuf {
 }
 
 fn is_free(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Renames a damaged checkpoint so that its name is free, and returns what it is called now.
@@ -126,10 +128,12 @@ pub fn keep(path: &Path) -> Result<()> {
         let aside = with_ending(path, KEPT, is_free);
         return fs::rename(path, aside).map_err(Error::io(failed, path));
     }
-    // It may have the second name already, if the save failed that it was made for.
-    let is_same = |aside: &Path| same_file::is_same_file(path, aside).unwrap_or(false);
-    let aside = with_ending(path, KEPT, |aside| is_free(aside) || is_same(aside));
-    if is_same(&aside) || fs::hard_link(path, &aside).is_ok() {
+    // It may have the second name already, or a copy, if the save failed that it was made for.
+    let is_kept = |aside: &Path| {
+        same_file::is_same_file(path, aside).unwrap_or(false) || is_copy(path, aside)
+    };
+    let aside = with_ending(path, KEPT, |aside| is_free(aside) || is_kept(aside));
+    if is_kept(&aside) || fs::hard_link(path, &aside).is_ok() {
         return Ok(());
     }
     if !metadata.is_file() {
@@ -138,7 +142,16 @@ pub fn keep(path: &Path) -> Result<()> {
             "not a file, so no checkpoint can take its place; move it elsewhere",
         ));
     }
-    fs::copy(path, &aside).map(drop).map_err(Error::io(failed, path))
+    // A file system without hard links.
+    replace(&aside, &|out| io::copy(&mut File::open(path)?, out).map(drop))
+}
+
+/// Whether two files hold the same bytes.
+fn is_copy(path: &Path, other: &Path) -> bool {
+    let is_file = |path: &Path| fs::symlink_metadata(path).ok().filter(|found| found.is_file());
+    let lengths = [path, other].map(|path| is_file(path).map(|found| found.len()));
+    let same_length = lengths[0].is_some() && lengths[0] == lengths[1];
+    same_length && fs::read(path).is_ok_and(|bytes| fs::read(other).is_ok_and(|b| b == bytes))
 }
 
 /// Moves all `files` of the run named `run` into a new folder beside them.

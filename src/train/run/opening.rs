@@ -78,7 +78,7 @@ fn way_back(contents: &Contents) -> String {
     let folders: Vec<_> = contents.replaced.iter().map(|path| path.display().to_string()).collect();
     let first = match folders.is_empty() {
         true => String::new(),
-        false => format!("replace the files here by those of {} and ", folders.join(", ")),
+        false => format!("move what is in {} back over what is here, and ", folders.join(", ")),
     };
     format!("{first}delete {}", Lock::NAME)
 }
