@@ -219,12 +219,9 @@ impl TrainConfig {
         for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
             Error::require((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
         }
-        Error::require(
-            epsilon.is_finite() && epsilon >= 0.0,
-            "epsilon",
-            epsilon,
-            "a finite number of at least 0",
-        )?;
+        // A weight without a gradient so far moves by 0 / ε.
+        let holds = epsilon.is_finite() && epsilon as f32 > 0.0;
+        Error::require(holds, "epsilon", epsilon, "a finite number above 0, as an f32 too")?;
         let most = 1.0 / learning_rate;
         let expected = format!("at least 0 and at most {most}, 1 / learning rate");
         let holds = (0.0..=most).contains(&weight_decay);

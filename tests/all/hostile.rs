@@ -162,7 +162,7 @@ fn shapes_whose_product_overflows_are_refused() {
 #[test]
 fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(usize, &[u8], &str); 31] = [
+    let cases: [(usize, &[u8], &str); 33] = [
         (36, &0_u64.to_le_bytes(), "a choice that does not exist"),
         (36, &4_u64.to_le_bytes(), "groups is 4"),
         (44, &nan, "save_minutes"),
@@ -181,6 +181,8 @@ fn each_lie_is_named() {
         (146, &9_u64.to_le_bytes(), "a choice that does not exist"),
         (194, &nan, "learning_rate"),
         (202, &nan, "beta1"),
+        (218, &0.0_f64.to_le_bytes(), "epsilon is 0"),
+        (218, &1e-50_f64.to_le_bytes(), "epsilon is"), // as an f32 it is 0
         (354, &nan, "a constant of Adam"),
         (226, &2.0_f64.to_le_bytes(), "keep is 2"),
         (234, &nan, "clip"),
