@@ -1,5 +1,6 @@
 //! Hyper-parameters as arguments.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -230,14 +231,36 @@ pub struct Start {
 
 impl Recipe {
     /// The preset that the user names.
-    pub fn preset(&self) -> Result<Option<TrainConfig>> {
+    fn preset(&self) -> Result<Option<TrainConfig>> {
         self.preset.as_deref().map(TrainConfig::preset).transpose()
+    }
+
+    /// Refuses to change what is fixed in the configuration of a `run`, by an option or by the sizes of a preset.
+    pub fn require_same(&self, run: &TrainConfig) -> std::result::Result<(), String> {
+        let mut asked = run.clone();
+        if let Ok(Some(preset)) = self.preset() {
+            (asked.batch, asked.unroll) = (preset.batch, preset.unroll);
+            // With --from the network is that of another run.
+            if self.from.is_none() {
+                (asked.hidden, asked.layers) = (preset.hidden, preset.layers);
+            }
+        }
+        let asked = self.settings.on_top_of(asked);
+        match FIXED.iter().find(|(_, value)| value(&asked) != value(run)) {
+            None => Ok(()),
+            Some((name, value)) => Err(format!(
+                "{name} {} was asked for, but the run has {}; leave {name} out, or name another folder \
+                 with --run",
+                value(&asked),
+                value(run)
+            )),
+        }
     }
 
     /// Refuses another start or other minutes than those for which a run was planned, of which its `choice` speaks:
     /// they would change nothing any more.
     pub fn require_planned_for(&self, choice: &str) -> std::result::Result<(), String> {
-        let start = choice.strip_prefix(STARTS_WITH).and_then(|rest| rest.split_once(KNOWS));
+        let start = choice.strip_prefix(STARTS_WITH).and_then(|rest| rest.rsplit_once(KNOWS));
         let start = start.map(|(path, _)| path);
         if let Some(from) = self.from.as_ref().filter(|from| !start.is_some_and(|s| is_in(s, from)))
         {
@@ -297,7 +320,12 @@ impl Recipe {
         model: Option<&Checkpoint>,
         workers: &Workers,
     ) -> Result<(TrainConfig, String)> {
-        let on_top = |config| self.settings.on_top_of(config);
+        let on_top = |config| {
+            self.settings.on_top_of(match model {
+                None => config,
+                Some(model) => of_network(config, &model.config),
+            })
+        };
         let preset = match (self.preset()?, self.minutes) {
             (None, None) if self.texts.is_embedded() && model.is_none() => {
                 Some(TrainConfig::quick())
@@ -308,12 +336,7 @@ impl Recipe {
             let config = self.settings.with_its_end(on_top(preset), corpus);
             return Ok((config, String::new()));
         }
-        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), workers, |config| {
-            on_top(match model {
-                None => config,
-                Some(model) => of_network(config, &model.config),
-            })
-        })?;
+        let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), workers, on_top)?;
         Ok((choice.config, choice.reason))
     }
 }
@@ -337,14 +360,19 @@ const KNOWS: &str = ", which knows ";
 
 /// Whether the file at `path` is `place`, or lies in that folder.
 fn is_in(path: &str, place: &Path) -> bool {
-    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.into());
-    whole(Path::new(path)).starts_with(whole(place))
+    let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| whole(path));
+    real(Path::new(path)).starts_with(real(place))
+}
+
+/// A path that means the same whatever folder a later command is typed in.
+fn whole(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
 /// The sentence about a run that starts with the network in `path`, which knows so many characters and not the
 /// `new` ones.
 fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
-    let start = format!("{STARTS_WITH}{}{KNOWS}{known} characters", path.display());
+    let start = format!("{STARTS_WITH}{}{KNOWS}{known} characters", whole(path).display());
     let named: String = new.iter().take(NAMED).map(|c| format!(" {c:?}")).collect();
     match new.len() {
         0 => format!("{start}, all that the text has"),
@@ -408,30 +436,8 @@ impl Settings {
             let mut level = config.clone();
             level.schedule = Schedule::default();
             config.schedule = config.schedule.ending_at(level.last_step(batches.len() as u64));
+            config.schedule.warm_up = self.warm_up.unwrap_or(config.schedule.warm_up);
         }
         config
-    }
-
-    /// Refuses to change what is fixed in the configuration of a run, by an option or by the sizes of a preset.
-    pub fn require_same(
-        &self,
-        preset: Option<&TrainConfig>,
-        run: &TrainConfig,
-    ) -> std::result::Result<(), String> {
-        let mut asked = run.clone();
-        if let Some(preset) = preset {
-            (asked.hidden, asked.layers) = (preset.hidden, preset.layers);
-            (asked.batch, asked.unroll) = (preset.batch, preset.unroll);
-        }
-        let asked = self.on_top_of(asked);
-        match FIXED.iter().find(|(_, value)| value(&asked) != value(run)) {
-            None => Ok(()),
-            Some((name, value)) => Err(format!(
-                "{name} {} was asked for, but the run has {}; leave {name} out, or name another folder \
-                 with --run",
-                value(&asked),
-                value(run)
-            )),
-        }
     }
 }

@@ -171,8 +171,7 @@ impl Train {
             return Err(Error::OtherText { path: path.to_path_buf() });
         }
         let settings = &self.recipe.settings;
-        let preset = self.recipe.preset()?;
-        settings.require_same(preset.as_ref(), &checkpoint.config).map_err(mismatch)?;
+        self.recipe.require_same(&checkpoint.config).map_err(mismatch)?;
         let end = |config: &TrainConfig| (config.steps, config.epochs);
         self.recipe.require_planned_for(&checkpoint.choice).map_err(mismatch)?;
         let before = end(&checkpoint.config);

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Schedule {
-    /// W, steps over which the rate rises. Default 0: it starts at its height.
+    /// Steps over which the rate rises. Default 0: it starts at its height.
     pub warm_up: u64,
-    /// D and N, steps after which the rate starts to fall and has fallen to 0. Default none: it never falls.
+    /// Steps after which the rate starts to fall and after which it has fallen to 0. Default none: it never falls.
     pub descent: Option<(u64, u64)>,
 }
 
 impl Schedule {
-    /// A rise over `warm_up` steps, and a fall from step D to nothing at step N of `descent`.
+    /// A rise over `warm_up` steps, and a fall from the first step of `descent` to nothing at its second.
     pub fn new(warm_up: u64, descent: Option<(u64, u64)>) -> Self {
         Self { warm_up, descent }
     }

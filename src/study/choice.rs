@@ -7,7 +7,6 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
@@ -60,18 +59,19 @@ impl Choice {
         if !(minutes.is_finite() && minutes > 0.0) {
             return Err(Error::setting("minutes", minutes, "a number above 0"));
         }
+        on_top(TrainConfig::article()).validate()?; // what is asked for, in any network
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let workers = workers.into();
         let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
         let suited_to = |flop| {
-            let config = on_top(text.table(flop));
+            let config = text.table(flop, &on_top);
             config.validate()?;
             Memory::of(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;
         let mut affordable = None;
-        if config.steps.is_none() && config.epochs == UNDECIDED {
+        if !has_end(&config) {
             let trial = Duration::from_secs_f64(CALIBRATION.as_secs_f64().min(seconds / 20.0));
             let measure = |config: &TrainConfig| {
                 let sizes = config.sizes(text.vocabulary);
@@ -91,9 +91,12 @@ impl Choice {
         let epoch = batches.len() as u64;
         let steps = match affordable {
             Some(affordable) => {
-                let validation = VALIDATIONS as f64 * batches.validation_len() as f64 * FORWARD;
-                let steps = (affordable - validation).max(1.0) as u64;
-                steps.min((PASSES * epoch as f64) as u64)
+                let validation = batches.validation_len() as f64 * FORWARD;
+                let steps = match config.save_every {
+                    UNDECIDED => affordable - VALIDATIONS as f64 * validation,
+                    every => affordable / (1.0 + validation / every as f64),
+                };
+                (steps.max(1.0) as u64).min((PASSES * epoch as f64) as u64)
             }
             None => config.last_step(epoch),
         };
@@ -108,8 +111,13 @@ impl Choice {
     }
 }
 
-/// The passes of a run whose end nobody has decided yet.
+/// The passes of a run, and the steps between its saves, that nobody has decided yet.
 const UNDECIDED: u64 = u64::MAX;
+
+/// Whether somebody has decided where a run ends.
+fn has_end(config: &TrainConfig) -> bool {
+    config.steps.is_some() || config.epochs != UNDECIDED || config.schedule.descent.is_some()
+}
 
 /// `config` with an end after `steps` in pass number `epochs`, to which learning rate and saves keep.
 fn ending(config: TrainConfig, steps: u64, epochs: u64) -> TrainConfig {
@@ -126,17 +134,20 @@ struct Text {
 }
 
 impl Text {
-    /// The configuration for so many operations; where it ends is open.
-    fn table(self, flop: f64) -> TrainConfig {
+    /// The configuration for so many operations; where it ends is open. What `on_top` sets decides with: a network
+    /// that is given has the batches, the rate and the dropout that suit it.
+    fn table(self, flop: f64, on_top: &impl Fn(TrainConfig) -> TrainConfig) -> TrainConfig {
         let length = self.characters as f64;
-        let per_character = |hidden| self.sizes(hidden).flop(1);
-        let is_worth = |&hidden: &usize| {
-            let weights = per_character(hidden) / 6.0;
-            flop / per_character(hidden) >= READ_PER_WEIGHT * weights
+        let per_character = |config: &TrainConfig| config.sizes(self.vocabulary).flop(1);
+        let is_worth = |config: &TrainConfig| {
+            let weights = per_character(config) / 6.0;
+            flop / per_character(config) >= READ_PER_WEIGHT * weights
                 && weights <= WEIGHTS_PER_CHARACTER * length
         };
-        let hidden = HIDDEN.into_iter().rev().find(is_worth).unwrap_or(HIDDEN[0]);
-        let read = (flop / per_character(hidden)).min(PASSES * length);
+        let network = |hidden| on_top(TrainConfig { hidden, ..undecided() });
+        let worth = HIDDEN.into_iter().rev().map(network).find(is_worth);
+        let network = worth.unwrap_or_else(|| network(HIDDEN[0]));
+        let read = (flop / per_character(&network)).min(PASSES * length);
         let (batch, unroll) = match read {
             ..3e5 => (8, 32),
             ..3e6 => (16, 32),
@@ -144,40 +155,22 @@ impl Text {
             _ => (64, 64),
         };
         let keep = match read / length {
-            ..2.0 => 1.0,
-            ..4.0 => 0.9,
-            ..7.0 => 0.8,
-            ..10.0 => 0.7,
-            _ => 0.6,
+            ..4.0 => 1.0,
+            ..7.0 => 0.9,
+            _ => 0.8,
         };
         let weight_decay = if read / length < 2.0 { 0.0 } else { 0.1 };
-        let learning_rate = (2.0 / hidden as f64).min(16e-3);
-        let batches = read / (batch * unroll) as f64;
-        let seldom = batches * VALIDATION_TIME / (VALIDATIONS as f64 * FORWARD);
-        let tail = (HELD_BACK * length / (batch * unroll) as f64).min(seldom).max(1.0);
-        TrainConfig {
-            hidden,
-            cell_norm: true,
-            input_sd: Some(1.0),
-            batch,
-            unroll,
-            epochs: UNDECIDED,
-            steps: None,
-            adam: AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() },
-            keep,
-            validation: Validation::Batches(tail as usize),
-            ..TrainConfig::article()
-        }
-    }
-
-    fn sizes(self, hidden: usize) -> Sizes {
-        Sizes::new(self.vocabulary, hidden, 2)
+        let learning_rate = (2.0 / network.hidden as f64).min(16e-3);
+        let adam = AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() };
+        let config = on_top(TrainConfig { batch, unroll, adam, keep, ..network });
+        let validation = Validation::Batches(tail(&config, length, read));
+        on_top(TrainConfig { validation, ..config })
     }
 
     /// What `config` does with this text in so many minutes.
     fn reason(self, config: &TrainConfig, minutes: f64, steps: u64, epoch: u64) -> String {
         let passes = steps as f64 / epoch as f64;
-        let weights = self.sizes(config.hidden).parameters();
+        let weights = config.sizes(self.vocabulary).parameters();
         format!(
             "{} {} characters: {} layers of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
              steps of {} x {}; {}; dropout keeps {}",
@@ -192,6 +185,25 @@ impl Text {
             config.keep,
         )
     }
+}
+
+/// What every configuration has, before anything is decided.
+fn undecided() -> TrainConfig {
+    TrainConfig {
+        cell_norm: true,
+        input_sd: Some(1.0),
+        epochs: UNDECIDED,
+        steps: None,
+        save_every: UNDECIDED,
+        ..TrainConfig::article()
+    }
+}
+
+/// Batches to hold back of a text of `length` characters, if so many are `read`.
+fn tail(config: &TrainConfig, length: f64, read: f64) -> usize {
+    let batch = (config.batch * config.unroll) as f64;
+    let seldom = read / batch * VALIDATION_TIME / (VALIDATIONS as f64 * FORWARD);
+    (HELD_BACK * length / batch).min(seldom).max(1.0) as usize
 }
 
 /// How a reason begins: `for 20 minutes and`.
@@ -214,14 +226,52 @@ fn rate(config: &TrainConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Sizes;
 
     /// Operations of a minute on two slow cores.
     const MINUTE: f64 = 5e12;
 
     fn table(characters: usize, minutes: f64) -> TrainConfig {
-        let config = Text { characters, vocabulary: 100 }.table(minutes * MINUTE);
+        table_with(characters, minutes, |config| config)
+    }
+
+    fn table_with(
+        characters: usize,
+        minutes: f64,
+        on_top: impl Fn(TrainConfig) -> TrainConfig,
+    ) -> TrainConfig {
+        let config = Text { characters, vocabulary: 100 }.table(minutes * MINUTE, &on_top);
         config.validate().unwrap();
         config
+    }
+
+    #[test]
+    fn a_network_that_is_given_has_what_suits_it() {
+        let given = |hidden| move |config| TrainConfig { hidden, ..config };
+        for hidden in [160, 512, 1024] {
+            let config = table_with(2_000_000, 1.0, given(hidden));
+            assert_eq!(config.adam.learning_rate, 2.0 / hidden as f64);
+        }
+        // The same time is a pass for the one and twenty for the other.
+        let [often, once] = [64, 512].map(|hidden| table_with(200_000, 1.0, given(hidden)));
+        assert!(often.keep < once.keep && often.batch > once.batch, "{often:?}, {once:?}");
+    }
+
+    #[test]
+    fn what_is_held_back_is_counted_in_the_batches_that_are_given() {
+        for (batch, unroll) in [(1, 8), (100, 100), (256, 256)] {
+            let given = |config| TrainConfig { batch, unroll, ..config };
+            let Validation::Batches(tail) = table_with(1_000_000, 20.0, given).validation else {
+                panic!("no number of batches")
+            };
+            assert!(tail == 1 || tail * batch * unroll <= 50_000, "{tail} of {batch} x {unroll}");
+        }
+    }
+
+    #[test]
+    fn a_descent_is_an_end() {
+        let falls = |schedule| has_end(&TrainConfig { schedule, ..undecided() });
+        assert!(falls(Schedule::new(0, Some((600, 1_000)))) && !falls(Schedule::new(9, None)));
     }
 
     #[test]
@@ -239,7 +289,7 @@ mod tests {
     #[test]
     fn a_text_that_is_read_often_is_learned_with_dropout() {
         assert_eq!(table(1_000_000_000, 10.0).keep, 1.0);
-        assert!(table(100_000, 60.0).keep < 0.7);
+        assert_eq!(table(100_000, 60.0).keep, 0.8);
     }
 
     #[test]

@@ -50,7 +50,7 @@ fn texts() -> Vec<TextCase> {
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
 /// files in `model.pt` and `model.safetensors`.
-const WORDS: [(&str, &str); 57] = [
+const WORDS: [(&str, &str); 56] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -80,10 +80,6 @@ const WORDS: [(&str, &str); 57] = [
     (
         "starting with a network of another size",
         "train text --from checkpoints --hidden 8 --run new",
-    ),
-    (
-        "starting with a network and a preset of another size",
-        "train text --from checkpoints --preset quick --run new",
     ),
     ("batch zero", "train text --batch 0"),
     ("unroll zero", "train text --unroll 0"),

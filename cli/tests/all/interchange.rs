@@ -33,7 +33,6 @@ fn an_imported_model_starts_a_run_on_any_text() {
     bad("import gradients.safetensors", "gradients of a loss");
     bad("train second.txt --run model --resume", "start one with --from");
     bad("train second.txt --from model --run x --hidden 5", "cannot be used with");
-    bad("train second.txt --from model --run x --preset quick", "--hidden is 192, but must be 4");
     bad("train second.txt --from nowhere --run x", "--from is nowhere, but must be");
     bad("train second.txt --from first.txt --run x", "first.txt");
     assert!(!path("x").exists(), "nothing was begun");
@@ -44,10 +43,9 @@ fn an_imported_model_starts_a_run_on_any_text() {
     assert_eq!((learnt.config.batch, learnt.config.unroll), (3, 5));
     assert_eq!(learnt.vocabulary.characters(), ['a', 'b', 'c']);
     assert_ne!(learnt.parameters, model.parameters);
-    assert!(
-        slashed(&learnt.choice)
-            .starts_with("starts with the network of model/i0_l4.ckpt, which knows")
-    );
+    let start = slashed(&learnt.choice);
+    assert!(start.starts_with("starts with the network of "), "{start}");
+    assert!(start.contains("/model/i0_l4.ckpt, which knows"), "{start}");
 }
 
 #[test]

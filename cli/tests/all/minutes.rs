@@ -4,7 +4,7 @@ use std::fs;
 
 use karenina::train::run::load_any;
 
-use crate::command::{errors, succeed};
+use crate::command::{errors, run, succeed};
 
 /// A folder with a `text` that a small network learns something of in seconds.
 fn with_novel() -> tempfile::TempDir {
@@ -71,6 +71,66 @@ fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
     assert_eq!(end(), (25, Some((15, 25)), 0.016 / 10.0), "of 19,200 / (16 x 48) batches");
     succeed(folder.path(), &format!("{train} --resume --steps 30 --epochs 2 --descent none"));
     assert_eq!(end(), (30, None, 0.016));
+}
+
+#[test]
+fn a_warm_up_that_is_named_is_not_scaled_and_a_resumed_run_keeps_it() {
+    let folder = with_novel();
+    let warm_up =
+        || load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.config.schedule.warm_up;
+    let train = "train text --preset quick --hidden 4 --warm-up 5 --no-samples";
+    succeed(folder.path(), &format!("{train} --steps 3"));
+    assert_eq!(warm_up(), 5);
+    succeed(folder.path(), &format!("{train} --resume --steps 10"));
+    assert_eq!(warm_up(), 5);
+}
+
+#[test]
+fn a_descent_that_is_named_ends_what_is_planned() {
+    let folder = with_novel();
+    let train = "train text --minutes 20 --hidden 4 --batch 4 --descent 60..100 --no-samples";
+    let told = errors(&succeed(folder.path(), train));
+    assert!(told.contains(" in 100 steps of 4 x "), "{told}");
+    let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+    assert_eq!((end.step, end.config.save_every, end.config.schedule.warm_up), (100, 9, 2));
+}
+
+#[test]
+fn the_reason_counts_the_weights_of_all_layers() {
+    let folder = with_novel();
+    let train = "train text --minutes 1 --layers 3 --hidden 4 --steps 2 --no-samples";
+    let told = errors(&succeed(folder.path(), train));
+    let (_, weights) = told.split_once("3 layers of 4 normalised cells (").expect(&told);
+    let (weights, _) = weights.split_once(' ').unwrap();
+    assert!(told.contains(&format!("LSTM cells, {weights} parameters")), "{told}");
+}
+
+#[test]
+fn a_preset_trains_a_network_of_other_sizes_too() {
+    let folder = with_novel();
+    succeed(folder.path(), "train text --preset quick --hidden 6 --steps 2 --run first");
+    let train = "train text --preset quick --from first --run second --no-samples --steps";
+    succeed(folder.path(), &format!("{train} 2"));
+    succeed(folder.path(), &format!("{train} 4 --resume"));
+    let end = load_any(&folder.path().join("second")).unwrap().checkpoint;
+    assert_eq!((end.step, end.config.hidden, end.config.batch), (4, 6, 16));
+}
+
+#[test]
+fn a_run_knows_what_it_has_started_with_from_any_folder() {
+    let folder = with_novel();
+    let train = "train text --preset quick --hidden 4 --steps 2 --no-samples";
+    succeed(folder.path(), &format!("{train} --run first"));
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    fs::copy(folder.path().join("text"), below.join("text")).unwrap();
+    succeed(&below, &format!("{train} --run first"));
+    let second = "--preset quick --no-samples --run";
+    succeed(folder.path(), &format!("train text {second} second --steps 2 --from first"));
+    let go_on = format!("train text {second} ../second --steps 4 --resume");
+    succeed(&below, &format!("{go_on} --from ../first"));
+    let told = errors(&run(&below, &format!("{go_on} --from first")));
+    assert!(told.contains("--from first was asked for, but the run has started with "), "{told}");
 }
 
 #[test]
