@@ -150,9 +150,9 @@ impl Text {
         let read = (flop / per_character(&network)).min(PASSES * length);
         let (batch, unroll) = match read {
             ..3e5 => (8, 32),
-            ..3e6 => (16, 32),
-            ..1e7 => (32, 64),
-            _ => (64, 64),
+            ..4e6 => (16, 32),
+            ..15e6 => (16, 64),
+            _ => (32, 64),
         };
         let keep = match read / length {
             ..4.0 => 1.0,
