@@ -32,7 +32,7 @@ static LAB: LazyLock<Lab> = LazyLock::new(|| {
         *number = (n as f64 * 0.7).sin();
     }
     let (parameters, config) = (Arc::new(parameters), TrainConfig::article());
-    let network = Network { key: "0".into(), step: 0, vocabulary, parameters, config };
+    let network = Network { name: "new".into(), key: "0".into(), step: 0, vocabulary, parameters, config };
     let source = Source::New { name: "new".into(), network: Arc::new(network) };
     Lab::new(vec![source], Vec::new(), None)
 });
