@@ -79,15 +79,6 @@ pub enum Error {
         /// Characters of the vocabulary nearest to it.
         nearest: Vec<char>,
     },
-    /// A list of characters that is no vocabulary, since it does not ascend.
-    VocabularyOrder {
-        /// Id of the first character that is not above the one before it.
-        id: usize,
-        /// The character before it.
-        before: char,
-        /// The character.
-        character: char,
-    },
     /// What cannot be used as a checkpoint or must not be written as one; its bytes prove no damage.
     Checkpoint {
         /// The file.
@@ -246,6 +237,7 @@ impl fmt::Display for Error {
                 write_too_short(f, *found, *batches, *needed)
             }
             Self::Setting { name, found, expected } => {
+                let found = if found.is_empty() { "empty" } else { found };
                 write!(f, "{name} is {found}, but must be {expected}")
             }
             Self::FileTooLarge { path, needed, available } => {
@@ -255,11 +247,6 @@ impl fmt::Display for Error {
                 write_no_memory(f, what, *needed, *available)
             }
             Self::UnknownCharacter { character, nearest } => write_unknown(f, *character, nearest),
-            Self::VocabularyOrder { id, before, character } => write!(
-                f,
-                "the characters of a vocabulary must ascend, but number {id} is {character:?} \
-                 after {before:?}"
-            ),
             Self::Checkpoint { path, reason }
             | Self::Damaged { path, reason }
             | Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
@@ -303,14 +290,18 @@ impl fmt::Display for Error {
     }
 }
 
+/// The ending of the noun after `n`.
+pub(crate) fn plural(n: u64) -> &'static str {
+    if n == 1 { "" } else { "s" }
+}
+
 fn write_too_short(
     f: &mut fmt::Formatter<'_>,
     found: usize,
     batches: usize,
     needed: usize,
 ) -> fmt::Result {
-    let s = if found == 1 { "" } else { "s" };
-    write!(f, "the text has {found} character{s}, but ")?;
+    write!(f, "the text has {found} character{}, but ", plural(found as u64))?;
     match batches {
         1 => write!(f, "one batch needs {needed}"),
         n => write!(f, "{n} batches (validation included) need {needed}"),

@@ -75,8 +75,8 @@ pub fn evaluate<R: Real>(
 /// with the loss before the update that follows it, so nothing is predicted by a network that has seen it.
 ///
 /// The update is Adam's (Eq. U3 to U6) without a first moment, β₁ = 0, at a constant `learning_rate`, after a clip
-/// at 1. Dynamic evaluation is of Mikolov et al., "Recurrent neural network based language model" (Interspeech
-/// 2010); to scale the step by the gradients' root mean square of Krause et al., "Dynamic Evaluation of Neural
+/// at 1. Dynamic evaluation comes from Mikolov et al., "Recurrent neural network based language model" (Interspeech
+/// 2010); scaling the step by the gradients' root mean square, from Krause et al., "Dynamic Evaluation of Neural
 /// Sequence Models" (ICML 2018).
 ///
 /// With more than one row, a row also learns from what the others have read.
@@ -117,7 +117,7 @@ struct Part {
 }
 
 impl Part {
-    /// The sum of the losses over all characters, whose mean over a batch `loss` tells of its inputs and targets.
+    /// The sum of the losses over all characters; `loss(inputs, targets)` gives a batch's mean.
     fn sum(&self, ids: &Ids, mut loss: impl FnMut(ArrayView2<u32>, ArrayView2<u32>) -> f64) -> f64 {
         let shape = (self.unroll, self.starts.len());
         let (mut x, mut y) = (Array2::zeros(shape), Array2::zeros(shape));
@@ -133,8 +133,8 @@ impl Part {
     }
 }
 
-/// Cuts a text into `rows` rows and these into parts of whole batches; `read` tells the sum of the losses over one,
-/// the state carried on.
+/// Cuts a text into `rows` rows and these into parts of whole batches; `read` returns the sum of the losses over one
+/// and carries the state on.
 fn over_rows<R: Real>(
     sizes: Sizes,
     ids: &Ids,

@@ -55,7 +55,9 @@ impl Picker {
     pub fn validate(&self) -> Result<()> {
         let (p, t) = (self.top_p, self.temperature);
         Error::require(p > 0.0 && p <= 1.0, "top_p", p, "above 0 and at most 1")?;
-        Error::require(t >= 0.0 && t.is_finite(), "temperature", t, "a finite number of at least 0")
+        // A logit divided by less may be infinite.
+        let holds = t == 0.0 || (1e-6..=f64::MAX).contains(&t);
+        Error::require(holds, "temperature", t, "0 or a finite number of at least 1e-6")
     }
 
     /// Draws a character's id: softmax at the temperature, all but the top n set to zero, the rest
@@ -143,10 +145,7 @@ fn likeliest<R: Real>(logits: ArrayView1<R>) -> u32 {
 /// let parameters: Parameters<f32> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let mut generator = Generator::new(&parameters, 1);
 /// generator.read(&[0, 2, 1]); // what the text begins with
-/// for _ in 0..5 {
-///     let next = Picker::default().pick(generator.logits().row(0), &mut rng);
-///     generator.step(&[next]);
-/// }
+/// assert_eq!(generator.write(5, Picker::default(), &mut rng).len(), 5);
 /// ```
 #[derive(Debug)]
 pub struct Generator<'a, R: Real> {
@@ -235,6 +234,17 @@ impl<'a, R: Real> Generator<'a, R> {
             self.step(&vec![id; rows]);
         }
         self.logits()
+    }
+
+    /// Goes on with row 0 by itself: `length` characters, each drawn by `picker` and then read. With several rows all
+    /// read the same.
+    pub fn write(&mut self, length: usize, picker: Picker, rng: &mut impl Rng) -> Vec<u32> {
+        let next = |_| {
+            let id = picker.pick(self.logits().row(0), rng);
+            self.read(&[id]);
+            id
+        };
+        (0..length).map(next).collect()
     }
 
     /// The logits after the last character read, [rows, V].

@@ -43,8 +43,11 @@ impl Checkpoints {
         if entries.is_empty() {
             return Err(Error::NoCheckpoint { path: folder });
         }
-        let summaries = entries.into_iter().map(|entry| (Summary::read(&entry.path), entry.path));
-        let mut files: Vec<Listed> = summaries.map(|(summary, path)| (path, summary)).collect();
+        let listed = entries.into_iter().map(|entry| {
+            let summary = Summary::read(&entry.path);
+            (entry.path, summary)
+        });
+        let mut files: Vec<Listed> = listed.collect();
         // A trainer may have deleted some in the meantime.
         files.retain(|(_, summary)| !summary.as_ref().is_err_and(Error::is_missing));
         let newest = files

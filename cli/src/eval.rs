@@ -27,8 +27,8 @@ pub struct Eval {
     texts: TextArgs,
     #[command(flatten)]
     model: ModelArg,
-    /// Also say how well the network predicts that keeps learning from what it has read; RATE is its learning
-    /// rate, 5e-4 without
+    /// Also measure the network while it keeps learning from what it has read; RATE is its learning rate
+    /// [default: 5e-4]
     #[arg(
         long,
         value_name = "RATE",
@@ -113,7 +113,7 @@ struct Evaluated {
     dynamic: Option<Dynamic>,
 }
 
-/// How well the network predicts that keeps learning.
+/// How well the network predicts while it keeps learning.
 #[derive(Serialize)]
 struct Dynamic {
     #[serde(flatten)]

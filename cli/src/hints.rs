@@ -49,7 +49,9 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::TextTooShort { fits: Some((batch, unroll)), .. } if takes("batch") => {
             format!("--batch {batch} --unroll {unroll} would fit")
         }
-        Error::Setting { name: "ranks", .. } if takes("groups") => {
+        Error::Setting { name: "ranks", expected, .. }
+            if takes("groups") && expected.contains("group") =>
+        {
             "a new run has more groups with --groups".into()
         }
         Error::UnknownCharacter { .. } if takes("skip-unknown") => {
@@ -106,7 +108,7 @@ mod tests {
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
             Error::TextTooShort { found: 2000, batches: 1, needed: 10_000, fits: Some((20, 100)) },
-            setting("ranks"),
+            karenina::ranks::Shares::new(3, 4).unwrap_err(),
             Error::UnknownCharacter { character: 'z', nearest: vec!['y'] },
             Error::NoCheckpoint { path: ".".into() },
             Error::RunExists { path: path() },

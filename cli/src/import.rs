@@ -57,11 +57,15 @@ impl Import {
     }
 }
 
-/// The folder for the model in `file`: its name without its ending, or with another one if that is no
-/// name for a new folder.
+/// The folder for the model in `file`: its name without its ending, or with another one if that is the name of
+/// something else than a run.
 fn beside(file: &Path) -> PathBuf {
     let folder = file.with_extension("");
-    if folder == file || (folder.exists() && !folder.is_dir()) {
+    let is_run = || {
+        folder.join(RunFolder::LOCK).exists()
+            || checkpoints_in(&folder).is_ok_and(|found| !found.is_empty())
+    };
+    if folder == file || (folder.exists() && !is_run()) {
         let mut name = file.as_os_str().to_owned();
         name.push("-checkpoints");
         return name.into();

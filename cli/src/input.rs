@@ -39,9 +39,8 @@ impl TextArgs {
 
     /// [`TextArgs::read`] in each of several `ranks`, of which a launcher gives its input to one alone.
     pub fn read_on(&self, ranks: &Ranks) -> Result<Corpus> {
-        let takes_input = self.texts.iter().any(|path| path == Path::new("-"));
         Error::require(
-            ranks.is_alone() || !takes_input,
+            ranks.is_alone() || !self.takes_input(),
             "TEXT",
             "-",
             "a file where several ranks train",
@@ -76,6 +75,11 @@ impl TextArgs {
             "the network knows {left} of its characters, but needs at least 2: one to read and one to predict"
         );
         Err(unreadable(Path::new(&self.name()), ErrorKind::InvalidData, &reason))
+    }
+
+    /// Whether standard input is one of the texts.
+    pub fn takes_input(&self) -> bool {
+        self.texts.iter().any(|path| path == Path::new("-"))
     }
 
     /// Whether the user names no text.

@@ -73,16 +73,21 @@ impl WorkersArgs {
         }
         let patience = std::time::Duration::from_secs_f64(seconds);
         let joined = karenina_mpi::Mpi::join(patience, warn);
-        let mpi =
-            joined.map_err(|error| Error::setting("ranks", "many", format!("1, since {error}")))?;
+        let mpi = joined
+            .map_err(|error| Error::setting("ranks", "more than 1", format!("1, since {error}")))?;
         Ok((mpi.ranks(), Some(mpi)))
     }
 
     /// Every process would train the whole batch, and all but one would find the folder taken.
     #[cfg(not(feature = "mpi"))]
     fn join(&self) -> Result<(Ranks, ())> {
+        let count = |name| env::var(name).ok();
+        // Slurm's other interface tells a process its rank alone.
         let count =
-            ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(|name| env::var(name).ok());
+            ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(count).or_else(|| {
+                ["PMI_RANK", "PMIX_RANK"].into_iter().find_map(env::var_os)?;
+                Some(count("SLURM_NTASKS").unwrap_or("unknown".into()))
+            });
         let one = "1: this karenina was built without MPI; `cargo build --release -p karenina-cli --features mpi` \
                    builds one with it";
         Error::require(
@@ -134,9 +139,9 @@ fn program() -> String {
 
 /// Every argument that the command can take, and what was given; ranks may have threads of their own number.
 fn arguments() -> Vec<(String, String)> {
-    let matches = crate::Cli::parser().get_matches();
+    let mut command = crate::Cli::parser();
+    let matches = command.get_matches_mut();
     let Some((name, given)) = matches.subcommand() else { return Vec::new() };
-    let command = crate::Cli::parser();
     let known = command.find_subcommand(name).expect("clap has found it").get_arguments();
     let compared = known.filter(|arg| arg.get_id() != "threads" && arg.get_id() != "rank_timeout");
     let words = compared.map(|arg| {

@@ -33,7 +33,7 @@ use std::mem::take;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use karenina::math::matmul::Kernel;
 
 /// Trains character-level LSTM language models on the CPU, writes text with them and looks inside them.
@@ -94,7 +94,9 @@ impl Cli {
 
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
 fn main() -> ExitCode {
-    let command = match Cli::from_arg_matches(&Cli::parser().get_matches()) {
+    let mut parser = Cli::parser();
+    let typed = parser.get_matches_mut();
+    let command = match Cli::from_arg_matches(&typed) {
         Ok(cli) => cli.command,
         Err(error) => error.exit(),
     };
@@ -121,19 +123,16 @@ fn main() -> ExitCode {
         // Whoever read our output has seen enough: nothing is wrong.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let (command, texts) = subcommand();
-            output::warn(&hints::sentence(&error, &command, &texts));
+            let (name, given) = typed.subcommand().expect("one was run");
+            let command = parser.find_subcommand(name).expect("clap has found it");
+            output::warn(&hints::sentence(&error, command, &texts(given)));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
 }
 
-/// What clap knows of the subcommand that was typed, and the names of the texts that it reads.
-fn subcommand() -> (clap::Command, Vec<String>) {
-    let mut cli = Cli::parser();
-    let typed = cli.get_matches_mut();
-    let (name, given) = typed.subcommand().expect("one was run");
+/// The names of the texts that were `given` to a subcommand.
+fn texts(given: &ArgMatches) -> Vec<String> {
     let texts = given.try_get_many::<PathBuf>("texts").ok().flatten().unwrap_or_default();
-    let texts = texts.map(|path| path.display().to_string()).collect();
-    (cli.find_subcommand(name).expect("clap has found it").clone(), texts)
+    texts.map(|path| path.display().to_string()).collect()
 }

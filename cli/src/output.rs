@@ -1,5 +1,6 @@
 //! What is printed, and files that the user names for output.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -54,6 +55,10 @@ impl Kind {
         if let Some(folder) = folder.filter(|folder| !folder.exists()) {
             let reason = format!("there is no folder {}", folder.display());
             return Err(Error::io("write", path)(io::Error::new(ErrorKind::NotFound, reason)));
+        }
+        if path.is_dir() {
+            let reason = "it is a folder; name a file in it";
+            return Err(Error::io("write", path)(io::Error::new(ErrorKind::IsADirectory, reason)));
         }
         let is_open = cfg!(unix) && ["/dev", "/proc"].iter().any(|name| path.starts_with(name));
         let may_be_written =
@@ -110,9 +115,13 @@ pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(output_error)
 }
 
-/// `n` things, called by `noun` if it is one: `1 layer`, `2 layers`.
-pub fn count(n: usize, noun: &str) -> String {
-    let ending = if n == 1 { "" } else { "s" };
+/// `n` things, called by `noun` if it is one: `1 layer`, `2 batches`.
+pub fn count<N: Display + PartialEq + From<u8>>(n: N, noun: &str) -> String {
+    let ending = match () {
+        () if n == N::from(1) => "",
+        () if noun.ends_with("ch") => "es",
+        () => "s",
+    };
     format!("{n} {noun}{ending}")
 }
 

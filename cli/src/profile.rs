@@ -44,7 +44,7 @@ pub struct Profile {
     /// is one; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Measure nothing, but put two files that --json has written side by side
+    /// Compare two files written by --json instead of measuring
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, exclusive = true)]
     compare: Option<Vec<PathBuf>>,
 }

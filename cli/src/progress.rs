@@ -75,7 +75,8 @@ pub struct Screen {
     last_step: u64,
     epochs: u64,
     started: Instant,
-    first_step: u64,
+    /// Steps made before it was there.
+    pub first_step: u64,
     /// Why nobody reads the JSON any more. The run itself goes on.
     failure: Option<Error>,
 }
@@ -112,7 +113,7 @@ impl Screen {
             "epoch {}/{}  loss {:.4}  norm {:.3}  {characters_per_second:.0} characters/s",
             row.epoch,
             self.epochs,
-            self.mean_loss(),
+            self.mean(),
             row.norm,
         );
         let done = row.step.saturating_sub(self.first_step);
@@ -181,19 +182,16 @@ impl Screen {
         }
     }
 
-    /// Of how many steps [`Screen::mean_loss`] is the mean, in words.
-    pub fn mean_of(&self) -> String {
-        format!("mean of {}", count(self.recent.len(), "step"))
+    /// The mean loss of the last steps in nats, in words.
+    pub fn mean_loss(&self) -> String {
+        match self.recent.len() {
+            0 => "no loss to show".into(),
+            n => format!("loss {:.4} (mean of {})", self.mean(), count(n, "step")),
+        }
     }
 
-    /// The mean loss of the last steps, in nats.
-    pub fn mean_loss(&self) -> f64 {
-        self.recent.iter().sum::<f64>() / self.recent.len().max(1) as f64
-    }
-
-    /// Whether no step was shown yet.
-    pub fn is_empty(&self) -> bool {
-        self.recent.is_empty()
+    fn mean(&self) -> f64 {
+        self.recent.iter().sum::<f64>() / self.recent.len() as f64
     }
 
     /// Removes the bar; what was printed stays.
@@ -219,7 +217,8 @@ fn bar(first: u64, last: u64) -> ProgressBar {
 /// What `left` steps will take if they take as long as the `done` ones of this process, whose time
 /// includes saving and validation.
 fn time_left(elapsed: Duration, done: u64, left: u64) -> HumanDuration {
-    HumanDuration(elapsed.mul_f64(left as f64 / done.max(1) as f64))
+    let seconds = elapsed.as_secs_f64() * left as f64 / done.max(1) as f64;
+    HumanDuration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]
@@ -231,6 +230,7 @@ mod tests {
         let minute = Duration::from_secs(60);
         assert_eq!(time_left(minute, 10, 100).to_string(), "10 minutes");
         assert_eq!(time_left(minute, 0, 10).to_string(), "10 minutes");
+        assert!(!time_left(minute, 1, u64::MAX).to_string().is_empty(), "longer than any duration");
         assert_eq!(time_left(minute, 10, 0).to_string(), "0 seconds");
     }
 }

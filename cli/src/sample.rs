@@ -278,16 +278,9 @@ pub fn short_sample(
     seed: u64,
 ) -> String {
     let mut generator = Generator::new(parameters, 1);
-    let mut rng = Pcg64::seed_from_u64(seed);
-    let start = encode(vocabulary, None, true).expect("nothing unknown is left");
-    generator.read(&start);
-    (0..length)
-        .map(|_| {
-            let id = GLANCE.pick(generator.logits().row(0), &mut rng);
-            generator.step(&[id]);
-            vocabulary.character(id)
-        })
-        .collect()
+    generator.read(&encode(vocabulary, None, true).expect("nothing unknown is left"));
+    let written = generator.write(length, GLANCE, &mut Pcg64::seed_from_u64(seed));
+    written.into_iter().map(|id| vocabulary.character(id)).collect()
 }
 
 #[cfg(test)]
@@ -319,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_text_is_passed_on_character_by_character() {
-        let vocabulary = Vocabulary::from_sorted(vec!['a', 'ж', '😀']).unwrap();
+        let vocabulary = Vocabulary::from_text("aж😀");
         let sizes = Sizes::new(3, 4, 1);
         let mut rng = Pcg64::seed_from_u64(0);
         let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);

@@ -39,8 +39,8 @@ pub struct Sizes {
     /// Time steps of a batch
     #[arg(long, value_name = "T")]
     unroll: Option<usize>,
-    /// Groups into which the rows of a batch are cut: at most so many ranks can share them. Another number changes the
-    /// last bits of the results [default: up to 16, each of at least 512 characters]
+    /// Groups into which the rows of a batch are divided, at least one for each rank. Their number changes the last bits
+    /// of the results [default: up to 16, each of at least 512 characters]
     #[arg(long, value_name = "G")]
     groups: Option<usize>,
 }
@@ -135,6 +135,7 @@ pub struct Settings {
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
     /// Also save every M minutes; a resumed run keeps this unless told otherwise, and `none` lifts it
+    /// [default: 10 where the steps are chosen for a time; otherwise none]
     #[arg(long, value_name = "M|none", value_parser = minutes)]
     save_minutes: Option<Limit<f64>>,
     /// How much of the text to hold back for validation: a share such as 0.1, or a number of batches
@@ -341,6 +342,13 @@ impl Recipe {
     }
 }
 
+/// Whether a run was planned for a number of steps, and its passes are only as many as these take.
+pub fn passes_follow_steps(checkpoint: &Checkpoint, batches_per_epoch: u64) -> bool {
+    let TrainConfig { epochs, steps, .. } = checkpoint.config;
+    let passes = steps.map(|steps| steps.div_ceil(batches_per_epoch));
+    !checkpoint.choice.is_empty() && passes == Some(epochs)
+}
+
 /// `config` for the network that `model` describes.
 fn of_network(mut config: TrainConfig, model: &TrainConfig) -> TrainConfig {
     (config.hidden, config.layers, config.cell_norm) =
@@ -439,5 +447,22 @@ impl Settings {
             config.schedule.warm_up = self.warm_up.unwrap_or(config.schedule.warm_up);
         }
         config
+    }
+
+    /// The configuration of the run on `corpus` that `checkpoint` is of, with everything the user has set for going on.
+    /// Whoever moves its end moves the descent of the learning rate too.
+    pub fn going_on(&self, checkpoint: &Checkpoint, corpus: &Corpus) -> TrainConfig {
+        let old = &checkpoint.config;
+        let mut config = self.on_top_of(old.clone());
+        if let (None, Ok(batches)) = (self.epochs, old.batches(corpus.ids().clone()))
+            && passes_follow_steps(checkpoint, batches.len() as u64)
+        {
+            let passes = config.steps.map_or(0, |steps| steps.div_ceil(batches.len() as u64));
+            config.epochs = config.epochs.max(passes);
+        }
+        // `--steps all` lifts a descent that came sooner too.
+        let is_moved = self.steps.is_some_and(|steps| steps.0.is_none() || steps.0 != old.steps)
+            || self.epochs.is_some_and(|epochs| epochs != old.epochs);
+        if is_moved { self.with_its_end(config, corpus) } else { config }
     }
 }

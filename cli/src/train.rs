@@ -9,19 +9,21 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::memory;
 use karenina::ranks::Ranks;
+use karenina::sample::Generator;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
-use karenina::train::{TrainConfig, Trainer, Workers};
+use karenina::train::{Trainer, Workers};
 
 #[cfg(feature = "lab")]
 use super::lab::Beside;
 use super::output::{OutputArgs, count, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
-use super::settings::{Limit, Recipe};
+use super::settings::{Limit, Recipe, passes_follow_steps};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 
@@ -170,20 +172,14 @@ impl Train {
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path.to_path_buf() });
         }
-        let settings = &self.recipe.settings;
         self.recipe.require_same(&checkpoint.config).map_err(mismatch)?;
-        let end = |config: &TrainConfig| (config.steps, config.epochs);
         self.recipe.require_planned_for(&checkpoint.choice).map_err(mismatch)?;
-        let before = end(&checkpoint.config);
-        checkpoint.config = settings.on_top_of(checkpoint.config);
-        if end(&checkpoint.config) != before {
-            checkpoint.config = settings.with_its_end(checkpoint.config, corpus);
-        }
+        checkpoint.config = self.recipe.settings.going_on(&checkpoint, corpus);
         checkpoint.config.validate()?;
         checkpoint.adam.config = checkpoint.config.adam;
         *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
         Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
-            .require(&checkpoint.config)?;
+            .require_beside_checkpoint(&checkpoint.config)?;
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
         Ok(checkpoint)
     }
@@ -198,20 +194,21 @@ impl Train {
         };
         let text = self.recipe.texts.name();
         self.output.say(&format!(
-            "{text}: {} characters, {} distinct\n{}, {} parameters; {} batches of {} x {} characters \
-             an epoch, {}{each}",
+            "{text}: {} characters, {} distinct\n{}, {} parameters; {} of {} x {} characters an epoch, {}{each}",
             corpus.len(),
             sizes.vocabulary,
             layers(sizes),
             sizes.parameters(),
-            trainer.batches_per_epoch(),
+            count(trainer.batches_per_epoch(), "batch"),
             config.batch,
             config.unroll,
             count(threads, "thread"),
         ));
         let choice = &trainer.checkpoint().choice;
-        if !choice.is_empty() {
-            self.output.say(choice);
+        match trainer.step() {
+            _ if choice.is_empty() => {}
+            0 => self.output.say(choice),
+            _ => self.output.say(&format!("it began with this plan: {choice}")),
         }
         screen.event(&Event::Start {
             run: self.run.display().to_string(),
@@ -251,8 +248,12 @@ impl Train {
             if let Some(signal) = asked {
                 let path = run.stop()?;
                 read_enough(end(&run, &mut screen, "stopped", &path))?;
+                let with_text = match self.recipe.texts.takes_input() {
+                    true => ", with the same text on standard input",
+                    false => "",
+                };
                 self.output.say(&format!(
-                    "stopped; {} is saved. To continue: {}",
+                    "stopped; {} is saved. To continue{with_text}: {}",
                     path.display(),
                     command(resuming(env::args_os().skip(1)))
                 ));
@@ -270,13 +271,9 @@ impl Train {
             let bits = nats / std::f64::consts::LN_2;
             format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", libm::exp(nats))
         });
-        let (step, loss) = (trainer.step(), screen.mean_loss());
-        screen.event(&Event::Saved { step, file: path.display().to_string() });
-        screen.line(&format!(
-            "step {step}: loss {loss:.4} ({}){validation}; saved {}",
-            screen.mean_of(),
-            path.display()
-        ));
+        let (step, file) = (trainer.step(), path.display().to_string());
+        screen.line(&format!("step {step}: {}{validation}; saved {file}", screen.mean_loss()));
+        screen.event(&Event::Saved { step, file });
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
             let text = sample(trainer, SHORT_SAMPLE);
             screen.event(&Event::Sample { step, text: &text });
@@ -290,18 +287,12 @@ impl Train {
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.run.clone());
         let text = sample(trainer, LAST_SAMPLE);
-        let is_idle = trainer.history().is_empty() || screen.is_empty();
+        let is_idle = trainer.step() == screen.first_step;
         screen.event(&Event::Sample { step: trainer.step(), text: &text });
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
         self.output.say(&match is_idle {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
-            false => {
-                format!(
-                    "finished with a loss of {:.4} ({}). The network writes:\n",
-                    screen.mean_loss(),
-                    screen.mean_of()
-                )
-            }
+            false => format!("finished: {}. The network writes:\n", screen.mean_loss()),
         });
         if !self.output.json && !self.output.quiet {
             let mut out = io::stdout().lock();
@@ -313,8 +304,12 @@ impl Train {
     }
 }
 
-/// What the network writes now.
+/// What the network writes now; if there is no memory for that any more, why it writes nothing.
 fn sample(trainer: &Trainer, length: usize) -> String {
+    let room = memory::require(Generator::<f32>::bytes(trainer.sizes(), 1), "writing a sample");
+    if let Err(error) = room {
+        return format!("({error})");
+    }
     let text = short_sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step());
     text.trim().into()
 }
@@ -331,6 +326,11 @@ fn limit(trainer: &Trainer) -> String {
     let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
     let (step, last) = (trainer.step(), trainer.last_step());
+    if passes_follow_steps(trainer.checkpoint(), trainer.batches_per_epoch() as u64) {
+        return format!(
+            "the run has reached step {step} of {last}, as planned; to continue it, pass --resume with a larger --steps"
+        );
+    }
     if last >= all && step == last {
         return format!(
             "the run has reached the end of epoch {}; to continue it, pass --resume with a larger --epochs",

@@ -153,8 +153,8 @@ impl<R: Real> Carry<R> {
     }
 }
 
-/// Rows of z, of all time steps together, that one product with W_ih or its transpose takes: enough to
-/// read the weights seldom, few enough to stay in the cache (819 KB at H = 512).
+/// Rows of z, of all time steps together, that one product with W_ih or its transpose takes: enough
+/// that the weights are rarely loaded, few enough to stay in the cache (819 KB at H = 512).
 const ROWS_AT_ONCE: usize = 100;
 
 /// Time steps of b rows that make up [`ROWS_AT_ONCE`].

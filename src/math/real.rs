@@ -1,8 +1,8 @@
 //! The two number types of the engine behind one trait.
 
-use std::fmt::{Debug, Display, LowerExp};
+use std::fmt::Debug;
 use std::iter::Sum;
-use std::ops::{AddAssign, DivAssign, MulAssign, Neg, SubAssign};
+use std::ops::{AddAssign, MulAssign, SubAssign};
 
 use ndarray::{LinalgScalar, ScalarOperand};
 
@@ -18,20 +18,13 @@ pub trait Real:
     LinalgScalar
     + ScalarOperand
     + Element
-    + Neg<Output = Self>
     + AddAssign
     + SubAssign
     + MulAssign
-    + DivAssign
     + PartialOrd
     + Sum
     + Default
     + Debug
-    + Display
-    + LowerExp
-    + Send
-    + Sync
-    + 'static
 {
     /// The type's name in files and messages: `"f32"` or `"f64"`.
     const NAME: &'static str;
@@ -44,8 +37,6 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// √x.
     fn sqrt(self) -> Self;
-    /// |x|.
-    fn abs(self) -> Self;
     /// eˣ; see [`activation`] for the error in `f32`.
     fn exp(self) -> Self;
     /// The logistic function 1 / (1 + e⁻ˣ).
@@ -76,10 +67,6 @@ macro_rules! real {
             #[inline(always)]
             fn sqrt(self) -> Self {
                 self.sqrt()
-            }
-            #[inline(always)]
-            fn abs(self) -> Self {
-                self.abs()
             }
             #[inline(always)]
             fn exp(self) -> Self {

@@ -30,7 +30,8 @@ pub enum Phase {
     RecurrentBackward,
     /// dZ·W_ihᵀ over all time steps.
     InputBackward,
-    /// A shard waits for its thread to wake up, or for the slowest shard: rows do not divide evenly, or another program took a core.
+    /// A shard waits for its thread to wake up, or for the slowest shard: rows do not divide evenly, or another program
+    /// took a core.
     Waiting,
     /// Sums over time and rows: every weight's and bias's gradient.
     ParameterGradients,

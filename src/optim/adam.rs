@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::CHUNK;
+use crate::error::{Error, Result};
 use crate::math::Real;
 use crate::math::simd::vectorised;
 use crate::model::{Parameters, Sizes};
@@ -30,6 +31,27 @@ pub struct AdamConfig {
 impl Default for AdamConfig {
     fn default() -> Self {
         Self { learning_rate: 1e-3, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weight_decay: 0.0 }
+    }
+}
+
+impl AdamConfig {
+    /// Checks every constant against its range.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let Self { learning_rate, beta1, beta2, epsilon, weight_decay } = *self;
+        // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
+        // good and hours go by for nothing, or the weights leave the range of f32.
+        let holds = learning_rate > 0.0 && learning_rate <= 1e3;
+        Error::require(holds, "learning_rate", learning_rate, "above 0 and at most 1000")?;
+        for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
+            Error::require((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
+        }
+        // A weight without a gradient so far moves by 0 / ε.
+        let holds = epsilon.is_finite() && epsilon as f32 > 0.0;
+        Error::require(holds, "epsilon", epsilon, "a finite number above 0, as an f32 too")?;
+        let most = 1.0 / learning_rate;
+        let expected = format!("at least 0 and at most {most}, 1 / learning rate");
+        let holds = (0.0..=most).contains(&weight_decay);
+        Error::require(holds, "weight_decay", weight_decay, expected)
     }
 }
 
@@ -75,17 +97,17 @@ impl<R: Real> Adam<R> {
 struct Rates<R> {
     beta1: R,
     /// 1 − β₁, of which f32 would lose digits.
-    rest1: R,
+    one_minus_beta1: R,
     beta2: R,
     /// 1 − β₂
-    rest2: R,
+    one_minus_beta2: R,
     epsilon: R,
     /// α / (1 − β₁ᵗ)
     step_size: R,
     /// 1 / √(1 − β₂ᵗ)
     v_correction: R,
     /// 1 − αλ, what weight decay leaves of a parameter.
-    rest: R,
+    decay: R,
 }
 
 impl<R: Real> Rates<R> {
@@ -93,13 +115,13 @@ impl<R: Real> Rates<R> {
         let t = updates as f64;
         Self {
             beta1: R::from_f64(config.beta1),
-            rest1: R::from_f64(1.0 - config.beta1),
+            one_minus_beta1: R::from_f64(1.0 - config.beta1),
             beta2: R::from_f64(config.beta2),
-            rest2: R::from_f64(1.0 - config.beta2),
+            one_minus_beta2: R::from_f64(1.0 - config.beta2),
             epsilon: R::from_f64(config.epsilon),
             step_size: R::from_f64(config.learning_rate / (1.0 - libm::pow(config.beta1, t))), // Eq. U5
             v_correction: R::from_f64(1.0 / (1.0 - libm::pow(config.beta2, t)).sqrt()), // Eq. U5
-            rest: R::from_f64(1.0 - config.learning_rate * config.weight_decay),
+            decay: R::from_f64(1.0 - config.learning_rate * config.weight_decay),
         }
     }
 
@@ -108,9 +130,9 @@ impl<R: Real> Rates<R> {
             #[inline(always)]
             || {
                 for (((theta, &g), m), v) in theta.iter_mut().zip(g).zip(m).zip(v) {
-                    *m = self.beta1 * *m + self.rest1 * g; // Eq. U3
-                    *v = self.beta2 * *v + self.rest2 * g * g; // Eq. U4
-                    *theta *= self.rest; // Eq. U8
+                    *m = self.beta1 * *m + self.one_minus_beta1 * g; // Eq. U3
+                    *v = self.beta2 * *v + self.one_minus_beta2 * g * g; // Eq. U4
+                    *theta *= self.decay; // Eq. U8
                     *theta -= self.step_size * *m / (v.sqrt() * self.v_correction + self.epsilon); // Eq. U6
                 }
             },

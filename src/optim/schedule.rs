@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// How the learning rate changes from step to step.
 ///
 /// Rising slowly spares the first updates, whose second moments are guesses (Goyal et al., arXiv 1706.02677);
@@ -20,6 +22,14 @@ impl Schedule {
     /// A rise over `warm_up` steps, and a fall from the first step of `descent` to nothing at its second.
     pub fn new(warm_up: u64, descent: Option<(u64, u64)>) -> Self {
         Self { warm_up, descent }
+    }
+
+    /// Checks that a descent has a length.
+    pub(crate) fn validate(self) -> Result<()> {
+        let Some((start, end)) = self.descent else { return Ok(()) };
+        let later = start.saturating_add(1);
+        let expected = format!("from a step to a later one, as in {start}..{later}");
+        Error::require(end > start, "descent", format!("{start}..{end}"), expected)
     }
 
     /// The same shape for a run that ends after `end` steps.

@@ -133,11 +133,6 @@ impl Ranks {
         texts.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
     }
 
-    /// Waits until all ranks are here.
-    pub fn barrier(&self) {
-        self.bytes_of_all(&[0], &vec![1; self.count()]);
-    }
-
     /// Rank 0 gets the `rows` of every rank's `array` of rows of `width` numbers; `rows[r]` are those of rank r.
     pub(crate) fn gather(&self, array: &mut [f32], width: usize, rows: &[Range<usize>]) {
         let of = |rank: usize| rows[rank].start * width..rows[rank].end * width;

@@ -1,12 +1,12 @@
 //! What a number of minutes can buy for a text: the network, how it is trained, and for how long.
 //!
 //! A clock is looked at only before the first step, in trials that show how fast the machine is: they decide what
-//! network suits the time, and how many steps fit into it. What is chosen is an ordinary
+//! network suits the time, of those for which there is memory, and how many steps fit into it. What is chosen is an ordinary
 //! configuration: a run with it gives the same bits as one whose user had set it all by hand.
 
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plural};
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
@@ -56,17 +56,19 @@ impl Choice {
         workers: impl Into<Workers>,
         on_top: impl Fn(TrainConfig) -> TrainConfig,
     ) -> Result<Self> {
-        if !(minutes.is_finite() && minutes > 0.0) {
-            return Err(Error::setting("minutes", minutes, "a number above 0"));
-        }
+        let holds = minutes.is_finite() && minutes > 0.0;
+        Error::require(holds, "minutes", minutes, "a number above 0")?;
         on_top(TrainConfig::article()).validate()?; // what is asked for, in any network
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let workers = workers.into();
         let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
+        let require_memory = |config: &TrainConfig| {
+            Memory::of(config, corpus, text.vocabulary, &workers.ranks)?.require(config)
+        };
         let suited_to = |flop| {
-            let config = text.table(flop, &on_top);
+            let config = text.table(flop, &on_top, |config| require_memory(config).is_ok());
             config.validate()?;
-            Memory::of(&config, corpus, text.vocabulary, &workers.ranks)?.require(&config)?;
+            require_memory(&config)?;
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;
@@ -121,7 +123,8 @@ fn has_end(config: &TrainConfig) -> bool {
 
 /// `config` with an end after `steps` in pass number `epochs`, to which learning rate and saves keep.
 fn ending(config: TrainConfig, steps: u64, epochs: u64) -> TrainConfig {
-    let schedule = Schedule::new(steps / 50, Some((steps * 3 / 5, steps)));
+    let fall = (u128::from(steps) * 3 / 5) as u64;
+    let schedule = Schedule::new(steps / 50, Some((fall, steps)));
     let save_every = steps.div_ceil(VALIDATIONS);
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
 }
@@ -135,8 +138,14 @@ struct Text {
 
 impl Text {
     /// The configuration for so many operations; where it ends is open. What `on_top` sets decides with: a network
-    /// that is given has the batches, the rate and the dropout that suit it.
-    fn table(self, flop: f64, on_top: &impl Fn(TrainConfig) -> TrainConfig) -> TrainConfig {
+    /// that is given has the batches, the rate and the dropout that suit it. Of networks the largest is chosen that is
+    /// worth its time and for which there is memory: that `fits`.
+    fn table(
+        self,
+        flop: f64,
+        on_top: &impl Fn(TrainConfig) -> TrainConfig,
+        fits: impl Fn(&TrainConfig) -> bool,
+    ) -> TrainConfig {
         let length = self.characters as f64;
         let per_character = |config: &TrainConfig| config.sizes(self.vocabulary).flop(1);
         let is_worth = |config: &TrainConfig| {
@@ -145,9 +154,21 @@ impl Text {
                 && weights <= WEIGHTS_PER_CHARACTER * length
         };
         let network = |hidden| on_top(TrainConfig { hidden, ..undecided() });
-        let worth = HIDDEN.into_iter().rev().map(network).find(is_worth);
-        let network = worth.unwrap_or_else(|| network(HIDDEN[0]));
-        let read = (flop / per_character(&network)).min(PASSES * length);
+        let trained = |network| self.trained(network, flop, on_top);
+        let worth = HIDDEN.into_iter().rev().map(network).filter(is_worth).map(trained).find(fits);
+        worth.unwrap_or_else(|| trained(network(HIDDEN[0])))
+    }
+
+    /// `network` with what suits it in so many operations.
+    fn trained(
+        self,
+        network: TrainConfig,
+        flop: f64,
+        on_top: &impl Fn(TrainConfig) -> TrainConfig,
+    ) -> TrainConfig {
+        let length = self.characters as f64;
+        let per_character = network.sizes(self.vocabulary).flop(1);
+        let read = (flop / per_character).min(PASSES * length);
         let (batch, unroll) = match read {
             ..3e5 => (8, 32),
             ..4e6 => (16, 32),
@@ -172,13 +193,15 @@ impl Text {
         let passes = steps as f64 / epoch as f64;
         let weights = config.sizes(self.vocabulary).parameters();
         format!(
-            "{} {} characters: {} layers of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
-             steps of {} x {}; {}; dropout keeps {}",
+            "{} {} characters: {} layer{} of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
+             step{} of {} x {}; {}; dropout keeps {}",
             for_minutes(minutes),
             self.characters,
             config.layers,
+            plural(config.layers as u64),
             config.hidden,
             if config.cell_norm { "normalised " } else { "" },
+            plural(steps),
             config.batch,
             config.unroll,
             rate(config),
@@ -195,6 +218,8 @@ fn undecided() -> TrainConfig {
         epochs: UNDECIDED,
         steps: None,
         save_every: UNDECIDED,
+        // A twelfth of a long run is too much to lose.
+        save_minutes: Some(10.0),
         ..TrainConfig::article()
     }
 }
@@ -240,7 +265,8 @@ mod tests {
         minutes: f64,
         on_top: impl Fn(TrainConfig) -> TrainConfig,
     ) -> TrainConfig {
-        let config = Text { characters, vocabulary: 100 }.table(minutes * MINUTE, &on_top);
+        let text = Text { characters, vocabulary: 100 };
+        let config = text.table(minutes * MINUTE, &on_top, |_| true);
         config.validate().unwrap();
         config
     }
@@ -284,6 +310,18 @@ mod tests {
         let sizes = [20_000, 200_000, 2_000_000].map(|characters| hidden(characters, 60.0));
         assert!(sizes.is_sorted() && sizes[0] < sizes[2], "{sizes:?}");
         assert_eq!(hidden(1_000_000_000, 1e9), 1024, "as large as there is");
+    }
+
+    #[test]
+    fn a_network_for_which_there_is_no_memory_is_not_chosen() {
+        let text = Text { characters: 10_000_000, vocabulary: 100 };
+        let within =
+            |most| text.table(1e16, &|config| config, |config| config.hidden <= most).hidden;
+        assert_eq!(
+            [2_000, 300, 10].map(within),
+            [1024, 256, 64],
+            "the smallest is tried in any case"
+        );
     }
 
     #[test]

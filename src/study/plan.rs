@@ -97,9 +97,17 @@ impl Plan {
             epoch_seconds: step_seconds * batches_per_epoch as f64,
             run_seconds: step_seconds * steps as f64,
             checkpoint_bytes: Checkpoint::file_bytes(vocabulary, sizes, config.batch, steps),
-            checkpoints: steps.div_ceil(config.save_every).saturating_add(1),
+            checkpoints: checkpoints(config, steps, step_seconds),
         })
     }
+}
+
+/// How many are saved in so many steps, in the time between two that are due also by the clock, and at the start.
+fn checkpoints(config: &TrainConfig, steps: u64, step_seconds: f64) -> u64 {
+    let minutes = config.save_every as f64 * step_seconds / 60.0;
+    let by_the_clock = config.save_minutes.map_or(0, |every| (minutes / every) as u64);
+    let due = steps.div_ceil(config.save_every);
+    due.saturating_mul(by_the_clock.saturating_add(1)).saturating_add(1)
 }
 
 /// Seconds of a step of `config`, and of its exchange, as steps show that are tried out for so `long`.

@@ -165,25 +165,20 @@ impl Profile {
         }
         let peak_rss_bytes = memory::peak();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
-        let [f32_speed, f16_speed, bf16_speed, i8_speed] =
-            writing_speeds(trainer.parameters(), threads)?;
+        let speeds = writing_speeds(trainer.parameters(), threads)?;
         let bandwidth = Bandwidth::measure(at_once);
-        let profile = Self {
-            sample_characters_per_second: f32_speed,
-            sample_characters_per_second_f16: f16_speed,
-            sample_characters_per_second_bf16: bf16_speed,
-            sample_characters_per_second_i8: i8_speed,
-            peak_rss_bytes,
-            bandwidth,
-            steps: measured.len(),
-            median_step_seconds: measured[measured.len() / 2].seconds,
-            ..Self::of_step(&measured[0], &trainer, peak_gflops)
-        };
-        Ok(profile)
+        let machine = (peak_gflops, peak_rss_bytes, bandwidth);
+        Ok(Self::of_steps(&measured, &trainer, speeds, machine))
     }
 
-    /// All that one step tells.
-    fn of_step(step: &TimedStep, trainer: &Trainer, peak_of_rank: f64) -> Self {
+    /// All that steps tell, of which the fastest comes first, with the speeds of writing in f32, f16, bf16 and i8.
+    fn of_steps(
+        measured: &[TimedStep],
+        trainer: &Trainer,
+        writing: [f64; 4],
+        (peak_of_rank, peak_rss_bytes, bandwidth): (f64, Option<u64>, Bandwidth),
+    ) -> Self {
+        let step = &measured[0];
         let (config, sizes) = (trainer.config(), trainer.sizes());
         let Workers { threads, ref ranks } = *trainer.workers();
         let peak_gflops = ranks.count() as f64 * peak_of_rank;
@@ -198,20 +193,20 @@ impl Profile {
             sizes,
             batch: config.batch,
             unroll: config.unroll,
-            steps: 1,
+            steps: measured.len(),
             step_seconds: step.seconds,
-            median_step_seconds: step.seconds,
+            median_step_seconds: measured[measured.len() / 2].seconds,
             step_gflop,
             gflops,
             peak_gflops,
             fraction_of_peak: gflops / peak_gflops,
             characters_per_second: positions as f64 / step.seconds,
-            sample_characters_per_second: 0.0,
-            sample_characters_per_second_f16: 0.0,
-            sample_characters_per_second_bf16: 0.0,
-            sample_characters_per_second_i8: 0.0,
-            peak_rss_bytes: None,
-            bandwidth: Bandwidth::default(),
+            sample_characters_per_second: writing[0],
+            sample_characters_per_second_f16: writing[1],
+            sample_characters_per_second_bf16: writing[2],
+            sample_characters_per_second_i8: writing[3],
+            peak_rss_bytes,
+            bandwidth,
             clock_share: step.clock_share(trainer.shards_at_once()),
             phases: phases(step, trainer, peak_of_rank),
         }
@@ -336,7 +331,7 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
 
 /// Bytes that a phase's matrix products have to read on `positions` = B·T characters in so many `calls`, at least:
 /// in each call every number of C ← C + A·B once, in dW every number of X and dZ once. What a call
-/// reads again, copies or writes is not counted, nor is it asked from where the bytes come.
+/// reads again, copies or writes is not counted, and where the bytes come from does not matter.
 pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
     let [n, v, h, l] =
         [positions, sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as f64);

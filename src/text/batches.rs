@@ -90,9 +90,7 @@ impl Batches {
     /// * [`Error::Setting`] if `batch` or `unroll` is 0, or another `validation` would do
     pub fn new(ids: Ids, batch: usize, unroll: usize, validation: Validation) -> Result<Self> {
         for (name, value) in [("batch", batch), ("unroll", unroll)] {
-            if value == 0 {
-                return Err(Error::setting(name, value, "at least 1"));
-            }
+            Error::require(value > 0, name, value, "at least 1")?;
         }
         let size = Size { characters: ids.len(), batch, unroll };
         let tail = match validation {

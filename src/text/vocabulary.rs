@@ -31,21 +31,6 @@ impl Vocabulary {
         Self { characters: characters.collect::<BTreeSet<_>>().into_iter().collect() }
     }
 
-    /// The vocabulary of these `characters`, as a checkpoint holds them.
-    ///
-    /// # Errors
-    /// [`Error::VocabularyOrder`] if they do not ascend: ids would be ambiguous.
-    pub fn from_sorted(characters: Vec<char>) -> Result<Self> {
-        match characters.windows(2).position(|pair| pair[0] >= pair[1]) {
-            None => Ok(Self { characters }),
-            Some(at) => Err(Error::VocabularyOrder {
-                id: at + 1,
-                before: characters[at],
-                character: characters[at + 1],
-            }),
-        }
-    }
-
     /// The characters of both.
     pub fn union(&self, other: &Self) -> Self {
         Self::of(self.characters.iter().chain(&other.characters).copied())

@@ -190,8 +190,6 @@ impl TrainConfig {
     /// # Errors
     /// [`Error::Setting`] for the first value out of its range.
     pub fn validate(&self) -> Result<()> {
-        let at_least_one = "at least 1";
-        let positive = "a finite number above 0";
         let whole = [
             ("hidden", self.hidden as u64),
             ("layers", self.layers as u64),
@@ -202,54 +200,32 @@ impl TrainConfig {
             ("steps", self.steps.unwrap_or(1)),
         ];
         for (name, value) in whole {
-            Error::require(value >= 1, name, value, at_least_one)?;
+            Error::require(value >= 1, name, value, "at least 1")?;
         }
         let at_most_batch = format!("at most {}, the batch's rows", self.batch);
         Error::require(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
         Error::require(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
-        let AdamConfig { learning_rate, beta1, beta2, epsilon, weight_decay } = self.adam;
-        // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
-        // good and hours go by for nothing, or the weights leave the range of f32.
-        Error::require(
-            learning_rate > 0.0 && learning_rate <= 1e3,
-            "learning_rate",
-            learning_rate,
-            "above 0 and at most 1000",
-        )?;
-        for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
-            Error::require((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
-        }
-        // A weight without a gradient so far moves by 0 / ε.
-        let holds = epsilon.is_finite() && epsilon as f32 > 0.0;
-        Error::require(holds, "epsilon", epsilon, "a finite number above 0, as an f32 too")?;
-        let most = 1.0 / learning_rate;
-        let expected = format!("at least 0 and at most {most}, 1 / learning rate");
-        let holds = (0.0..=most).contains(&weight_decay);
-        Error::require(holds, "weight_decay", weight_decay, &expected)?;
-        if let Some((start, end)) = self.schedule.descent {
-            let above =
-                format!("from a step to a later one, as in {start}..{}", start.saturating_add(1));
-            Error::require(end > start, "descent", format!("{start}..{end}"), &above)?;
-        }
-        Error::require(
-            self.keep > 0.0 && self.keep <= 1.0,
-            "keep",
-            self.keep,
-            "above 0 and at most 1",
-        )?;
+        self.adam.validate()?;
+        self.schedule.validate()?;
+        let keep = self.keep;
+        Error::require(keep > 0.0 && keep <= 1.0, "keep", keep, "above 0 and at most 1")?;
         Error::require(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
-        if let Some(minutes) = self.save_minutes {
-            let holds = minutes.is_finite() && minutes > 0.0;
-            Error::require(holds, "save_minutes", minutes, positive)?;
-        }
         if let Validation::Share(share) = self.validation {
             Error::require(share > 0.0 && share < 1.0, "validation", share, "above 0 and below 1")?;
         }
-        if let Initialisation::TruncatedNormal(sd) = self.initialisation {
-            Error::require(sd.is_finite() && sd > 0.0, "init_sd", sd, positive)?;
-        }
-        if let Some(sd) = self.input_sd {
-            Error::require(sd.is_finite() && sd > 0.0, "input_sd", sd, positive)?;
+        let init_sd = match self.initialisation {
+            Initialisation::TruncatedNormal(sd) => Some(sd),
+            Initialisation::Glorot => None,
+        };
+        let optional = [
+            ("save_minutes", self.save_minutes),
+            ("init_sd", init_sd),
+            ("input_sd", self.input_sd),
+        ];
+        for (name, value) in optional {
+            let value = value.unwrap_or(1.0);
+            let holds = (value as f32).is_finite() && value > 0.0;
+            Error::require(holds, name, value, "a finite number above 0")?;
         }
         let bias = self.forget_bias;
         Error::require((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;

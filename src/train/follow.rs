@@ -41,7 +41,8 @@ impl Workers {
         drop(bytes);
         let checkpoint = checkpoint.and_then(|checkpoint| {
             let Checkpoint { config, vocabulary, .. } = &checkpoint;
-            Memory::of(config, corpus, vocabulary.len(), &self.ranks)?.require(config)?;
+            Memory::of(config, corpus, vocabulary.len(), &self.ranks)?
+                .require_beside_checkpoint(config)?;
             Ok(checkpoint)
         });
         Trainer::take_part(checkpoint, corpus, self.clone())

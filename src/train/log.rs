@@ -70,7 +70,7 @@ impl LogRow {
     pub fn run_of(path: &Path) -> Result<Option<RunId>> {
         let wrong = |reason: &str| Error::RunFolder { path: path.into(), reason: reason.into() };
         if !fs::metadata(path).map_err(Error::io("read", path))?.is_file() {
-            return Err(wrong("not a file, so it cannot be the log; move it elsewhere"));
+            return Err(wrong("not a file, so it cannot be the log"));
         }
         let mut start = Vec::new();
         let file = File::open(path).map_err(Error::io("open", path))?;

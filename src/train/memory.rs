@@ -73,10 +73,24 @@ impl Memory {
     /// # Errors
     /// [`Error::NoMemory`](crate::error::Error::NoMemory) with both figures.
     pub fn require(&self, config: &TrainConfig) -> Result<()> {
+        self.require_beside(self.text, config)
+    }
+
+    /// The same where a checkpoint has been loaded, which holds the weights and their moments.
+    ///
+    /// # Errors
+    /// As for [`Memory::require`].
+    pub fn require_beside_checkpoint(&self, config: &TrainConfig) -> Result<()> {
+        let Self { text, parameters, moments, .. } = *self;
+        self.require_beside(text.saturating_add(parameters).saturating_add(moments), config)
+    }
+
+    /// Refuses what there is no memory for; so many bytes of it are there.
+    fn require_beside(&self, there: u64, config: &TrainConfig) -> Result<()> {
         let TrainConfig { layers, hidden, batch, unroll, .. } = *config;
         let what = format!(
             "training {layers} x {hidden} cells on batches of {batch} x {unroll} characters"
         );
-        memory::require(self.total().saturating_sub(self.text), what)
+        memory::require(self.total().saturating_sub(there), what)
     }
 }

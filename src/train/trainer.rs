@@ -103,7 +103,8 @@ impl Trainer {
 
     /// Fine-tuning: a new run for `corpus` that starts with the network of `model`. The run knows the characters
     /// of both: one that the network has never seen starts as [`Parameters::with_characters`] says. Moments and
-    /// state start at zero, and its cells are normalised or not whatever `config` says. A corpus that is [`in_terms_of`](Corpus::in_terms_of) these characters is not copied.
+    /// state start at zero, and whether its cells are normalised is the model's choice, not `config`'s. A corpus that is
+    /// [`in_terms_of`](Corpus::in_terms_of) these characters is not copied.
     ///
     /// # Errors
     /// [`Error::Setting`] if `config` has other sizes than the network, and as [`Trainer::new`].

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::sample::{Generator, Picker};
-use karenina::study::lab::{Draw, Mind, Quantity, Walk, Weight};
+use karenina::study::lab::{Draw, Quantity, Reader, Walk, Weight};
 use karenina::study::trace::{Spot, View, trace};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
@@ -111,9 +111,9 @@ fn a_text_in_pieces_is_that_of_one_go_and_of_the_generator() {
     let parameters = parameters();
     let picker = Picker::default().with_top_n(3).with_temperature(0.8);
     let draw = |drawn| Draw { picker, seed: 9, drawn };
-    let mut whole = Mind::empty(&parameters);
+    let mut whole = Reader::empty(&parameters);
     let all = whole.go_on(&parameters, &IDS[..3], 20, draw(0));
-    let mut pieces = Mind::empty(&parameters);
+    let mut pieces = Reader::empty(&parameters);
     let mut written = pieces.go_on(&parameters, &IDS[..2], 0, draw(0));
     written.extend(pieces.go_on(&parameters, &IDS[2..3], 7, draw(0)));
     let mut branch = pieces.clone();

@@ -299,7 +299,7 @@ fn what_rank_0_says_is_heard_by_all_and_nobody_goes_on_alone() {
         let own = if ranks.rank() == 0 { b"over there".to_vec() } else { Vec::new() };
         let heard = ranks.broadcast_all(own);
         here.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-        ranks.barrier();
+        ranks.texts_of_all("here");
         assert_eq!(here.load(std::sync::atomic::Ordering::SeqCst), 4);
         heard
     });

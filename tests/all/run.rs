@@ -185,6 +185,39 @@ fn a_failed_save_is_told_once_and_tried_again_while_training_goes_on() {
     assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
 }
 
+/// As when a share comes back: its files are others than those that are open.
+#[test]
+fn a_log_that_cannot_be_written_is_told_once_and_whole_in_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, copy] = ["run", "copy"].map(|name| folder.path().join(name));
+    let mut run = start(&path, Mode::New);
+    run.by_ref().take(3).for_each(|event| drop(event.unwrap()));
+    fs::create_dir(&copy).unwrap();
+    for name in ["i0_l4.ckpt", RunFolder::LOCK] {
+        fs::copy(path.join(name), copy.join(name)).unwrap();
+    }
+    fs::remove_dir_all(&path).unwrap();
+    fs::rename(&copy, &path).unwrap();
+    let log = path.join(RunFolder::LOG);
+    fs::create_dir_all(log.join("in the way")).unwrap();
+    let mut warnings = Vec::new();
+    let mut events = run.by_ref().map(Result::unwrap);
+    for event in events.by_ref() {
+        match event {
+            RunEvent::Warning(warning) => warnings.push(warning),
+            RunEvent::Step(report) if report.row.step == 8 => break,
+            _ => {}
+        }
+    }
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("will try to write the log again"), "{warnings:?}");
+    fs::remove_dir_all(&log).unwrap();
+    drop(events);
+    finish(&mut run);
+    let written = fs::read_to_string(&log).unwrap();
+    assert_eq!(written, LogRow::table(run.trainer().history(), run.folder().run()));
+}
+
 #[test]
 fn the_last_save_is_tried_again_for_some_seconds_and_then_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,14 +307,39 @@ fn so_many_batches_as_allowed_are_skipped_and_reported() {
             Err(_) => 'e',
         })
         .collect();
-    assert_eq!(kinds, ['s', 's', 's', 's', 's', 'S', 's', 'e']);
+    assert_eq!(
+        kinds,
+        ['s', 's', 's', 's', 's', 'S', 's', 'S', 'e'],
+        "what precedes the end is safe"
+    );
     let after = run.trainer().checkpoint();
     assert_eq!((after.step, after.batch), (6, 6));
     assert_eq!(
         (&after.parameters, &after.adam, &after.state),
         (&before.parameters, &before.adam, &before.state)
     );
-    assert_eq!(load_any(folder.path()).unwrap().checkpoint.step, 5);
+    assert_eq!(load_any(folder.path()).unwrap().checkpoint.step, 6);
+}
+
+/// As a process leaves it that is killed while it validates: the step is saved already.
+#[test]
+fn a_validation_that_was_interrupted_is_made_when_the_run_goes_on() {
+    let [whole, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    finish(&mut start(whole.path(), Mode::New));
+    let mut run = start(killed.path(), Mode::New);
+    run.by_ref().take(7).for_each(|event| drop(event.unwrap())); // five steps, a save and a step
+    drop(run);
+    let path = killed.path().join("i5_l4.ckpt");
+    let mut saved = Checkpoint::load(&path).unwrap();
+    assert!(saved.history[4].validation.take().is_some());
+    saved.save(&path).unwrap();
+    let mut run = start(killed.path(), Mode::Resume);
+    assert!(run.trainer().history()[4].validation.is_some());
+    assert!(matches!(run.next(), Some(Ok(RunEvent::Saved(_)))));
+    assert_eq!(Checkpoint::load(&path).unwrap().history.len(), 5);
+    finish(&mut run);
+    assert_eq!(timeless_end(killed.path()), timeless_end(whole.path()));
+    assert_eq!(timeless_log(killed.path()), timeless_log(whole.path()));
 }
 
 #[test]

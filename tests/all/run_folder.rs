@@ -453,6 +453,25 @@ fn an_overwritten_run_is_deleted_when_the_new_one_is_safe() {
     assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 0);
 }
 
+#[test]
+fn a_run_comes_back_if_the_one_that_replaces_it_cannot_be_saved() {
+    for has_lock in [true, false] {
+        let (folder, _) = left_run();
+        if !has_lock {
+            fs::remove_file(folder.path().join(RunFolder::LOCK)).unwrap();
+            File::create(folder.path().join(RunFolder::LOCK)).unwrap();
+        }
+        let before = all_of(folder.path());
+        let mut new = open(folder.path(), Mode::Overwrite).folder;
+        let mut start = of(new.run(), at_step(0, &[]));
+        start.parameters.numbers_mut()[0] = f32::NAN; // no such checkpoint is ever written
+        assert!(matches!(new.begin(&start), Err(Error::Checkpoint { .. })));
+        drop(new);
+        assert_eq!((all_of(folder.path()), replaced(folder.path())), (before, None));
+        assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 3);
+    }
+}
+
 /// Another run's checkpoint, one that was damaged, a log that is none and a link: they only have such names.
 #[test]
 fn what_is_not_of_the_overwritten_run_is_kept() {
@@ -484,12 +503,18 @@ fn what_is_not_of_the_overwritten_run_is_kept() {
 
 #[test]
 fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() {
+    // As a process leaves it that is killed when all is moved, before the first save.
     let begin_in_vain = |folder: &Path| {
-        let mut new = open(folder, Mode::Overwrite).folder;
-        let checkpoint = of(new.run(), at_step(3, &[]));
-        let mut wrong = checkpoint.clone();
-        wrong.parameters.projection_mut().b[0] = f32::NAN;
-        new.begin(&wrong).unwrap_err(); // all is moved, and the first save fails
+        let new = open(folder, Mode::Overwrite).folder.run();
+        let old = load_any(folder).ok().and_then(|loaded| loaded.checkpoint.run);
+        let lock = format!("{new} {new} {:<9}\n", "replacing");
+        fs::write(folder.join(RunFolder::LOCK), lock).unwrap();
+        let Some(old) = old else { return };
+        let aside = folder.join(format!("replaced-{old}"));
+        fs::create_dir_all(&aside).unwrap();
+        for path in ["i2_l2.ckpt", "i3_l2.ckpt", "log.csv"] {
+            fs::rename(folder.join(path), aside.join(path)).unwrap();
+        }
     };
     let (folder, old) = left_run();
     let before: Vec<_> = [2, 3].map(|step| bytes_of(folder.path(), step)).into();

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
 use crate::progress::LabNews;
+use crate::shell::path_word;
 
 /// What a lab that does not start may say about it, in bytes.
 const REASON: u64 = 1000;
@@ -54,7 +55,7 @@ fn silent(error: io::Error) -> Receiver<LabNews> {
 fn spawn(run: &Path, last_step: u64) -> io::Result<Child> {
     let mut command = Command::new(env::current_exe()?);
     command.args(["lab", "--beside", "--threads", "1", "--last-step", &last_step.to_string()]);
-    command.arg("--run").arg(run);
+    command.arg("--run").arg(path_word(run));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     in_a_group_of_its_own(&mut command).spawn() // Ctrl-C is the training's
 }

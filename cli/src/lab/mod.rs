@@ -60,8 +60,7 @@ impl Lab {
             end_with_standard_input();
         }
         use_threads(self.threads.count()?)?;
-        let sources = self.sources()?;
-        let excerpts = texts::excerpts(&self.texts, &sources[0], self.beside)?;
+        let (sources, excerpts) = self.sources()?;
         let (listener, port) = self.listen()?;
         let door = Door::new(token()?, port);
         let address = door.address();
@@ -78,21 +77,25 @@ impl Lab {
         if self.open {
             open(&address);
         }
-        let served = server::serve(listener, Arc::new(server::House { door, answer }));
+        let served = server::serve(listener, Arc::new(server::Service { door, answer }));
         served.map_err(Error::io("serve", address.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The runs that were named, or else what there is.
-    fn sources(&self) -> Result<Vec<Source>> {
+    /// The runs that were named, or else what there is; and texts to look at.
+    fn sources(&self) -> Result<(Vec<Source>, Vec<String>)> {
         const USUAL: &str = "checkpoints";
         let usual = [PathBuf::from(USUAL)];
         let paths = match &self.run[..] {
             [] if !checkpoints_in(Path::new(USUAL)).unwrap_or_default().is_empty() => &usual[..],
-            [] => return Ok(vec![texts::new_network(&self.texts)?]),
+            [] => {
+                let corpus = self.texts.read()?;
+                return Ok((vec![texts::new_network(&corpus)?], texts::passages(&corpus)));
+            }
             named => named,
         };
-        paths.iter().map(|path| source(path)).collect()
+        let sources: Vec<Source> = paths.iter().map(|path| source(path)).collect::<Result<_>>()?;
+        Ok((sources, texts::excerpts(&self.texts, &paths[0], self.beside)?))
     }
 
     fn listen(&self) -> Result<(TcpListener, u16)> {
@@ -118,8 +121,8 @@ fn source(path: &Path) -> Result<Source> {
 fn token() -> Result<String> {
     let mut random = [0; 16];
     OsRng.try_fill_bytes(&mut random).map_err(|error| Error::Io {
-        action: "read",
-        path: "random numbers of the system".into(),
+        action: "draw a random number from",
+        path: "the system".into(),
         source: io::Error::other(error),
     })?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

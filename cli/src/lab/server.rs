@@ -50,13 +50,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 type Answer = dyn Fn(&str, Option<&[u8]>) -> Result<Value, Refusal> + Send + Sync;
 
 /// All that a request needs.
-pub struct House {
+pub struct Service {
     pub door: Door,
     pub answer: Box<Answer>,
 }
 
 /// Serves on `listener` until the process ends.
-pub fn serve(listener: TcpListener, house: Arc<House>) -> io::Result<()> {
+pub fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(AT_ONCE)
@@ -64,15 +64,15 @@ pub fn serve(listener: TcpListener, house: Arc<House>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (doors, turns) =
+        let (doors, slots) =
             (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(AT_ONCE)));
         loop {
             let permit = Arc::clone(&doors).acquire_owned().await.expect("it is never closed");
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (house, turns) = (Arc::clone(&house), Arc::clone(&turns));
+                    let (service, slots) = (Arc::clone(&service), Arc::clone(&slots));
                     tokio::spawn(async move {
-                        connection(stream, house, turns).await;
+                        connection(stream, service, slots).await;
                         drop(permit);
                     });
                 }
@@ -84,10 +84,10 @@ pub fn serve(listener: TcpListener, house: Arc<House>) -> io::Result<()> {
 }
 
 /// Answers the requests of one client. What goes wrong with it concerns nobody else.
-async fn connection(stream: TcpStream, house: Arc<House>, turns: Arc<Semaphore>) {
+async fn connection(stream: TcpStream, service: Arc<Service>, slots: Arc<Semaphore>) {
     let service = service_fn(|request| {
-        let (house, turns) = (Arc::clone(&house), Arc::clone(&turns));
-        async move { Ok::<_, Infallible>(answer(request, house, turns).await) }
+        let (service, slots) = (Arc::clone(&service), Arc::clone(&slots));
+        async move { Ok::<_, Infallible>(answer(request, service, slots).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -104,10 +104,10 @@ async fn connection(stream: TcpStream, house: Arc<House>, turns: Arc<Semaphore>)
 
 async fn answer(
     request: Request<Incoming>,
-    house: Arc<House>,
-    turns: Arc<Semaphore>,
+    service: Arc<Service>,
+    slots: Arc<Semaphore>,
 ) -> Response<Full<Bytes>> {
-    match respond(request, house, turns).await {
+    match respond(request, service, slots).await {
         Ok((body, kind)) => response(StatusCode::OK, body, kind),
         Err(Refusal { status, sentence }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -120,12 +120,12 @@ const JSON: &str = "application/json";
 
 async fn respond(
     request: Request<Incoming>,
-    house: Arc<House>,
-    turns: Arc<Semaphore>,
+    service: Arc<Service>,
+    slots: Arc<Semaphore>,
 ) -> Result<(Bytes, &'static str), Refusal> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let path = request.uri().path().to_string();
-    match house.door.open(request.method().as_str(), &path, host)? {
+    match service.door.open(request.method().as_str(), &path, host)? {
         Route::File(name) => {
             let (text, kind) =
                 file(name).ok_or_else(|| Refusal::new(404, "there is no such page in the lab"))?;
@@ -134,14 +134,14 @@ async fn respond(
         Route::Get(name) | Route::Ask(name) => {
             let (name, is_question) = (name.to_string(), request.method() == Method::POST);
             let body = if is_question { Some(body(request).await?) } else { None };
-            let turn = timeout(TURN, turns.acquire_owned()).await.map_err(|_| busy())?;
+            let turn = timeout(TURN, slots.acquire_owned()).await.map_err(|_| busy())?;
             let work = spawn_blocking({
-                let house = Arc::clone(&house);
+                let service = Arc::clone(&service);
                 move || {
                     let _turn = turn; // held until the work is done, whether or not anybody waits for it
                     // On this thread and not on one of rayon's: what waits for an answer that another question is
                     // computing must not be what computes it.
-                    (house.answer)(&name, body.as_deref())
+                    (service.answer)(&name, body.as_deref())
                 }
             });
             // A panic ends here.
@@ -198,8 +198,8 @@ mod tests {
             _ => Ok(json!(name)),
         };
         let door = Door::new("token".into(), port);
-        let house = Arc::new(House { door, answer: Box::new(answer) });
-        std::thread::spawn(move || serve(listener, house));
+        let service = Arc::new(Service { door, answer: Box::new(answer) });
+        std::thread::spawn(move || serve(listener, service));
         let ask = |name: &str| {
             let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
             let head = format!("GET /token/api/{name} HTTP/1.1\r\nHost: localhost:{port}\r\n");

@@ -1,5 +1,6 @@
 //! Texts to look at, and a network for those who have none yet.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use karenina::error::Result;
@@ -7,7 +8,7 @@ use karenina::model::Sizes;
 use karenina::study::report::sample;
 use karenina::text::corpus::Corpus;
 use karenina::train::TrainConfig;
-use karenina::train::run::load_best;
+use karenina::train::run::{Loaded, load_best};
 
 use super::api::{Network, Source};
 use crate::input::{TextArgs, new_network as initial};
@@ -19,28 +20,23 @@ const LENGTH: usize = 240;
 /// Layers and cells of a network that is new.
 const NEW: (usize, usize) = (2, 8);
 
-/// Passages from all over the user's text. Where the text is not at hand, the network writes some.
+/// Passages from all over the user's text. Where the text is not at hand, the network of the `run` writes some.
 ///
 /// * `is_beside`: a training goes on, whose text may be long and is not read twice
-pub fn excerpts(texts: &TextArgs, source: &Source, is_beside: bool) -> Result<Vec<String>> {
-    if is_beside {
-        return Ok(written(source));
+pub fn excerpts(texts: &TextArgs, run: &Path, is_beside: bool) -> Result<Vec<String>> {
+    let corpus = (!is_beside).then(|| texts.read()).transpose()?;
+    if let Some(corpus) = corpus.as_ref().filter(|_| !texts.is_embedded()) {
+        return Ok(passages(corpus));
     }
-    let corpus = texts.read()?;
-    let is_of_it = match source {
-        Source::New { .. } => true,
-        Source::Run { path, .. } => {
-            load_best(path).is_ok_and(|loaded| loaded.checkpoint.text_sha256 == corpus.sha256())
-        }
-    };
-    if texts.is_embedded() && !is_of_it {
-        return Ok(written(source));
-    }
-    Ok(passages(&corpus))
+    let Ok(Loaded { checkpoint: best, .. }) = load_best(run) else { return Ok(Vec::new()) };
+    Ok(match corpus {
+        Some(corpus) if best.text_sha256 == corpus.sha256() => passages(&corpus),
+        _ => (0..3).map(|seed| sample(&best, LENGTH, seed).text).collect(),
+    })
 }
 
 /// Evenly spread passages, each from the start of a line or a word on.
-fn passages(corpus: &Corpus) -> Vec<String> {
+pub fn passages(corpus: &Corpus) -> Vec<String> {
     let count = EXCERPTS.min(corpus.len().div_ceil(LENGTH));
     let passage = |n: usize| {
         let mut characters = corpus.characters().skip(n * corpus.len() / count).peekable();
@@ -50,16 +46,8 @@ fn passages(corpus: &Corpus) -> Vec<String> {
     (0..count).map(passage).filter(|text| text.chars().count() > 1).collect()
 }
 
-/// What the network of a run writes by itself.
-fn written(source: &Source) -> Vec<String> {
-    let Source::Run { path, .. } = source else { return Vec::new() };
-    let Ok(loaded) = load_best(path) else { return Vec::new() };
-    (0..3).map(|seed| sample(loaded.checkpoint.clone(), LENGTH, seed).text).collect()
-}
-
 /// A small network as training starts it, over the characters of the text.
-pub fn new_network(texts: &TextArgs) -> Result<Source> {
-    let corpus = texts.read()?;
+pub fn new_network(corpus: &Corpus) -> Result<Source> {
     let vocabulary = corpus.vocabulary().clone();
     let (layers, hidden) = NEW;
     let sizes = Sizes::new(vocabulary.len(), hidden, layers);

@@ -84,8 +84,8 @@ pub fn cells(report: &Report) -> String {
     let note = "Single cells that keep track of something, after Karpathy, Johnson and Fei-Fei (2015), the \
                 clearest first. For each property of the text: the cell whose tanh c correlates most with \
                 it (r), and the correlation that the best of all cells reaches by chance, when the property \
-                is shifted along the text. Where r is negative, the cell falls as the property rises. Layers and cells are counted from 0, as in <code>karenina trace \
-                --unit</code>.";
+                is shifted along the text. Where r is negative, the cell falls as the property rises. Layers and \
+                cells are counted from 0, as in <code>karenina trace --unit</code>.";
     section("cells", "Cells", note, &body)
 }
 

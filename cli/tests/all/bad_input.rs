@@ -137,6 +137,28 @@ fn text_case((name, arguments, bytes): TextCase) -> String {
     format!("{name}: karenina train {arguments}\n{}", outcome(folder.path(), &words))
 }
 
+/// Each process that a launcher of MPI jobs starts would train on its own.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn ranks_are_refused_by_a_program_without_mpi() {
+    let folder = tempfile::tempdir().unwrap();
+    for set in [
+        &[("OMPI_COMM_WORLD_SIZE", "4")][..],
+        &[("PMI_SIZE", "4")],
+        &[("PMIX_RANK", "0"), ("SLURM_NTASKS", "4")],
+        &[("PMI_RANK", "1")],
+    ] {
+        let mut command = karenina(folder.path(), ["train", "--steps", "1"]);
+        let output = command.env_remove("SLURM_NTASKS").envs(set.iter().copied()).output().unwrap();
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(2), "{set:?}: {said}");
+        assert!(said.contains("built without MPI") && !said.contains("--groups"), "{said}");
+    }
+    let mut command = karenina(folder.path(), ["plan", "--steps", "1"]);
+    command.envs([("PMIX_RANK", "0"), ("SLURM_NTASKS", "1")]);
+    assert!(command.output().unwrap().status.success(), "one process is no job of several");
+}
+
 /// A folder as [`WORDS`] needs it.
 fn furnished() -> tempfile::TempDir {
     let folder = with_text();

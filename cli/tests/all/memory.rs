@@ -129,6 +129,21 @@ fn memory_is_asked_for_within_a_limit_of_the_process() {
     }
 }
 
+/// What a checkpoint holds has been loaded when the run asks for memory, and is not asked for again.
+#[test]
+fn a_run_goes_on_within_the_limit_in_which_it_began() {
+    let folder = with_text();
+    let binary = env!("CARGO_BIN_EXE_karenina");
+    let train =
+        "train text --preset article --hidden 700 --batch 2 --unroll 8 --threads 1 --no-samples";
+    for words in ["--steps 1", "--steps 2 --resume"] {
+        let script = format!("ulimit -v 225000; exec {binary} {train} {words}");
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        assert!(output.status.success(), "{words}: {}", errors(&output));
+    }
+}
+
 #[test]
 fn any_number_of_samples_takes_the_memory_of_a_round() {
     let folder = with_run();

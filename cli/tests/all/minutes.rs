@@ -148,6 +148,42 @@ fn who_repeats_the_end_of_a_run_moves_nothing() {
 }
 
 #[test]
+fn a_planned_run_is_ended_at_any_other_step_that_is_named() {
+    let folder = with_novel();
+    let end = || {
+        let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+        (end.step, end.epoch, end.config.schedule.descent)
+    };
+    let train = "train text --minutes 20 --hidden 4 --batch 16 --unroll 32 --no-samples";
+    succeed(folder.path(), &format!("{train} --steps 50")); // a pass has 36 batches
+    assert_eq!(end(), (50, 1, Some((30, 50))));
+    let told = errors(&succeed(folder.path(), &format!("{train} --resume --steps 200")));
+    assert_eq!(end(), (200, 5, Some((120, 200))), "{told}");
+    assert!(told.contains("it began with this plan: for 20 minutes and"), "{told}");
+}
+
+#[test]
+fn a_run_that_its_descent_has_ended_goes_on_as_it_is_told_to() {
+    let folder = with_novel();
+    let train = "train text --preset quick --hidden 4 --epochs 2 --no-samples";
+    let step = || load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.step;
+    succeed(folder.path(), &format!("{train} --descent 6..10"));
+    assert_eq!(step(), 10);
+    let told = errors(&succeed(folder.path(), &format!("{train} --resume")));
+    assert!(told.contains("--steps all for all 50 steps"), "{told}");
+    succeed(folder.path(), &format!("{train} --resume --steps all"));
+    assert_eq!(step(), 50);
+}
+
+#[test]
+fn a_long_run_is_saved_by_the_clock_too() {
+    let folder = with_novel();
+    succeed(folder.path(), "train text --minutes 20 --hidden 4 --steps 2 --no-samples");
+    let end = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint;
+    assert_eq!(end.config.save_minutes, Some(10.0));
+}
+
+#[test]
 fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
     let folder = with_novel();
     let output = succeed(folder.path(), "plan text --minutes 1 --threads 1 --hidden 32 --batch 4");

@@ -20,12 +20,16 @@ const ENDLESS: &str = "train text --hidden 8 --layers 1 --batch 2 --unroll 8 --e
 fn start(folder: &Path, arguments: &str) -> Child {
     let mut command = karenina(folder, arguments.split_whitespace());
     let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for_a_save(folder);
+    child
+}
+
+fn wait_for_a_save(folder: &Path) {
     let start = Instant::now();
     while load_any(&folder.join("checkpoints")).is_err() {
         assert!(start.elapsed() < Duration::from_secs(60), "nothing was saved in a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
-    child
 }
 
 fn send(child: &Child, signal: &str) {
@@ -37,6 +41,18 @@ fn send(child: &Child, signal: &str) {
 fn paste(folder: &Path, command: &str) {
     let output = Command::new("bash").args(["-c", command]).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{command}: {}", errors(&output));
+}
+
+#[test]
+fn who_goes_on_is_reminded_of_a_text_that_was_standard_input() {
+    let folder = with_text();
+    let mut command = karenina(folder.path(), ENDLESS.replace("text", "-").split_whitespace());
+    command.stdin(fs::File::open(folder.path().join("text")).unwrap());
+    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    wait_for_a_save(folder.path());
+    send(&child, "-INT");
+    let said = errors(&child.wait_with_output().unwrap());
+    assert!(said.contains("To continue, with the same text on standard input: "), "{said}");
 }
 
 #[test]

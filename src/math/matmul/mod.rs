@@ -72,8 +72,8 @@
 //!    for 512x10000x2048 on one core: chains of 256 terms 250, of 512 257, of 1024 259; with 8 tiles of X at a
 //!    time 266; with two X for one copy of dZ 269 (93 % of the peak); asking ahead, with dZ in halves,
 //!    239 -> 252. On an Intel Emerald Rapids, with the pieces, adding what waits in loops of fixed bounds: 54 -> 141
-//!    (85 % of the peak), since the tile had left its registers. What did not help then: panels of dZ copied just before use (the rows are a power of two
-//!    apart and fall on the same sets of the cache). For the same reason panels of dZ lie a cache line further apart
+//!    (85 % of the peak), since the tile had left its registers. What did not help then: panels of dZ copied just
+//!    before use (the rows are a power of two apart and fall on the same sets of the cache). For the same reason panels of dZ lie a cache line further apart
 //!    than they are long, and what is copied has a length that the compiler knows: 70 -> 76 with AVX2 for
 //!    512x2048x2048.
 //! 9. **B in 16 or 8 bits** ([`Storage`]), for generation, where reading B is all that counts. A number is widened

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::walk::Walk;
 use crate::error::{Error, Result};
-use crate::study::trace::exists;
+use crate::study::trace::require_below;
 
 /// Cells that make up the pattern of a span.
 const PATTERN: usize = 32;
@@ -58,8 +58,8 @@ impl Walk {
     /// # Errors
     /// [`Error::Setting`] for a layer or unit that does not exist.
     pub fn cell(&self, layer: usize, unit: usize) -> Result<Vec<f64>> {
-        exists("unit", Some(unit), self.sizes().hidden)?;
-        exists("layer", Some(layer), self.sizes().layers)?;
+        require_below(self.sizes().hidden, "unit", unit)?;
+        require_below(self.sizes().layers, "layer", layer)?;
         Ok(self.pass.c_hat(layer).column(unit).iter().copied().map(libm::tanh).collect())
     }
 

@@ -3,7 +3,7 @@
 //!
 //! A [`Walk`] is such a text. It gives each equation and activation at a step, the loss around a weight ([`nudge`]),
 //! how far one character's loss reaches back ([`reach`]), and the cells that set a span of it apart ([`cells`]). A
-//! [`Mind`] has read a text and writes on from there; [`Progress`] is how far a run has come.
+//! [`Reader`] has read a text and writes on from there; [`Progress`] is how far a run has come.
 
 pub mod cells;
 pub mod nudge;
@@ -17,4 +17,4 @@ pub use nudge::Weight;
 pub use progress::Progress;
 pub use reach::Dependence;
 pub use walk::{LayerNorm, Quantity, Walk, WalkStep};
-pub use writer::{Candidate, Draw, Mind, Written};
+pub use writer::{Candidate, Draw, Reader, Written};

@@ -1,4 +1,4 @@
-//! The loss around one weight: what a gradient is called to be, seen.
+//! The loss around one weight: what a gradient means, made visible.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::{State, Tensor};
 use crate::study::gradcheck::{Probe, Problem};
-use crate::study::trace::exists;
+use crate::study::trace::require_below;
 
 /// A number among the parameters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -191,8 +191,8 @@ impl Walk {
     fn place(&self, at: &Weight) -> Result<(usize, usize)> {
         let (k, tensor) = self.tensor(&at.tensor)?;
         let [rows, columns] = shape(&tensor);
-        exists("row", Some(at.row), rows)?;
-        exists("column", Some(at.column), columns)?;
+        require_below(rows, "row", at.row)?;
+        require_below(columns, "column", at.column)?;
         Ok((k, at.row * columns + at.column))
     }
 }

@@ -51,11 +51,15 @@ impl Progress {
     }
 }
 
-/// The end of a run whose first pass is over, or that ends after so many steps in any case.
+/// The end of a run that has been seen going from one pass to the next, or that ends after so many steps in any case.
 fn last_step_of(history: &[LogRow], config: &TrainConfig) -> Option<u64> {
-    let is_whole = history.first().is_some_and(|row| row.step == 1);
-    let pass = history.iter().position(|row| row.epoch > 1).filter(|_| is_whole);
-    let last = config.last_step(pass.map_or(u64::MAX, |steps| steps as u64));
+    // A batch that was skipped has a step but no row, so rows are not counted.
+    let is_turn = |rows: &[LogRow]| {
+        let [last, first] = [rows[0], rows[1]];
+        (1..first.epoch).contains(&last.epoch) && last.step.checked_add(1) == Some(first.step)
+    };
+    let turn = history.windows(2).find(|rows| is_turn(rows));
+    let last = config.last_step(turn.map_or(u64::MAX, |rows| rows[0].step / rows[0].epoch));
     Some(last).filter(|&last| last < u64::MAX)
 }
 
@@ -89,6 +93,16 @@ mod tests {
         assert_eq!(progress.seconds_left, Some(25.0));
         assert_eq!(progress.loss, 30.5);
         assert_eq!(progress.best, Some((40, 1.0 / 40.0)));
+    }
+
+    #[test]
+    fn a_batch_that_was_skipped_is_a_step_of_its_pass() {
+        for skipped in [1, 3, 30] {
+            let mut history = history(70, 30);
+            history.remove(skipped - 1);
+            let last_step = Progress::of(&history, &config(), None).unwrap().last_step;
+            assert_eq!(last_step, Some(90), "step {skipped}");
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! How far back the loss of one character reaches.
 
+use ndarray::Array2;
 use serde::Serialize;
 
 use super::walk::Walk;
 use crate::error::{Error, Result};
-use crate::study::trace::exists;
+use crate::study::trace::{norm, require_below};
 
 /// One character's loss seen from every step up to its own.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -41,14 +42,13 @@ impl Walk {
     /// # Errors
     /// [`Error::Setting`] for a step that does not exist and a window of no steps.
     pub fn reach(&self, at: usize, window: usize) -> Result<Dependence> {
-        exists("step", Some(at), self.steps())?;
-        if window == 0 {
-            return Err(Error::setting("the window", 0, "at least 1 step"));
-        }
+        require_below(self.steps(), "step", at)?;
+        Error::require(window > 0, "the window", window, "at least 1 step")?;
         let first = at - at % window;
         let layers = self.pass.backward_from_step(at).layers;
         let layers = layers.iter().map(|layer| {
-            let [dh, dc] = [&layer.dh, &layer.dc].map(Self::row_norms);
+            let norms = |rows: &Array2<f64>| rows.rows().into_iter().map(norm).collect::<Vec<_>>();
+            let [dh, dc] = [&layer.dh, &layer.dc].map(norms);
             let (dh_cut, dc_cut) = (share_before(&dh, first), share_before(&dc, first));
             LayerReach { dh, dc, dh_cut, dc_cut }
         });

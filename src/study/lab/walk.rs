@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 use ndarray::{ArrayView2, s};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::study::trace::pass::{self, Gradient, Pass};
-use crate::study::trace::{Equation, Guess, Spot, exists, guesses, norm, numbers, tensors};
+use crate::study::trace::{
+    Equation, Guess, Spot, guesses, numbers, require_below, require_two, tensors,
+};
 
 /// Characters that are kept of each step's predictions.
 const TOP: usize = 5;
@@ -119,8 +121,8 @@ impl Walk {
     /// * `ids`: the text, at least two characters
     ///
     /// # Errors
-    /// * [`Error::Setting`] for fewer than two characters
-    /// * [`Error::NoMemory`] if there is no memory for all that is kept
+    /// * [`Error::Setting`](crate::error::Error::Setting) for fewer than two characters
+    /// * [`Error::NoMemory`](crate::error::Error::NoMemory) if there is no memory for all that is kept
     ///
     /// # Panics
     /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
@@ -131,10 +133,7 @@ impl Walk {
     ) -> Result<Self> {
         let sizes = parameters.sizes();
         assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
-        if ids.len() < 2 {
-            let expected = "at least 2: one character to read and one to predict";
-            return Err(Error::setting("the text's length", ids.len(), expected));
-        }
+        require_two("the text's length", ids.len())?;
         let what = format!("a walk through {} characters", ids.len());
         memory::require(pass::bytes::<f64>(sizes, ids.len() - 1), what)?;
         let pass = Pass::forward(&parameters, &ids);
@@ -163,7 +162,7 @@ impl Walk {
         let steps = self.pass.losses().enumerate();
         steps
             .map(|(t, loss)| WalkStep {
-                character: self.character(t),
+                character: self.vocabulary[self.pass.input(t)],
                 next: self.vocabulary[self.pass.target(t)],
                 bits: loss / std::f64::consts::LN_2,
                 top: guesses(p.row(t), &self.vocabulary, TOP),
@@ -171,20 +170,15 @@ impl Walk {
             .collect()
     }
 
-    /// The character that is read at step `t`.
-    pub(super) fn character(&self, t: usize) -> char {
-        self.vocabulary[self.pass.input(t)]
-    }
-
     /// Each equation at `spot` with its numbers, forward, then backward: those of [`Trace`](crate::study::trace::Trace).
     ///
     /// # Errors
-    /// [`Error::Setting`] for a step, layer or unit that does not exist.
+    /// [`Error::Setting`](crate::error::Error::Setting) for a step, layer or unit that does not exist.
     pub fn equations(&self, spot: Spot) -> Result<Vec<Equation>> {
         let Sizes { hidden, layers, .. } = self.sizes();
-        exists("step", Some(spot.step), self.steps())?;
-        exists("layer", Some(spot.layer), layers)?;
-        exists("unit", Some(spot.unit), hidden)?;
+        require_below(self.steps(), "step", spot.step)?;
+        require_below(layers, "layer", spot.layer)?;
+        require_below(hidden, "unit", spot.unit)?;
         let (parameters, back) = (&self.parameters, self.back());
         Ok(numbers::equations(parameters, &self.pass, back, &self.vocabulary, spot))
     }
@@ -192,7 +186,7 @@ impl Walk {
     /// A quantity of some `units` of a layer over some `steps`: a row for each unit. Ranges end where there is no more.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a layer that does not exist.
+    /// [`Error::Setting`](crate::error::Error::Setting) for a layer that does not exist.
     pub fn values(
         &self,
         layer: usize,
@@ -201,7 +195,7 @@ impl Walk {
         steps: Range<usize>,
     ) -> Result<Vec<Vec<f64>>> {
         let Sizes { hidden, layers, .. } = self.sizes();
-        exists("layer", Some(layer), layers)?;
+        require_below(layers, "layer", layer)?;
         let all = self.quantity(layer, quantity);
         let (units, steps) = (within(units, hidden), within(steps, self.steps()));
         let row = |unit: usize| all.slice(s![steps.clone(), unit]).to_vec();
@@ -247,13 +241,8 @@ impl Walk {
         norms
     }
 
-    /// The norm over a layer's units of each row of a gradient.
-    pub(super) fn row_norms(rows: &ndarray::Array2<f64>) -> Vec<f64> {
-        rows.rows().into_iter().map(norm).collect()
-    }
-
     fn back(&self) -> &Gradient<f64> {
-        self.back.get_or_init(|| self.pass.backward(|_| 1.0 / self.steps() as f64))
+        self.back.get_or_init(|| self.pass.backward())
     }
 
     /// As training computes it.

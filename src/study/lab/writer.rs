@@ -21,7 +21,7 @@ pub struct Draw {
 
 /// What a network keeps of a text that it has read.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mind {
+pub struct Reader {
     /// The text.
     pub read: Vec<u32>,
     state: State<f64>,
@@ -51,7 +51,7 @@ pub struct Candidate {
     pub drawn: f64,
 }
 
-impl Mind {
+impl Reader {
     /// One that has read nothing.
     pub fn empty(parameters: &Parameters<f64>) -> Self {
         let state = State::zeros(parameters.sizes(), 1);

@@ -25,6 +25,7 @@ pub use samples::{Sample, sample, samples};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::Sizes;
+use crate::study::trace::require_two;
 use crate::text::vocabulary::Vocabulary;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::{LogRow, TrainConfig};
@@ -89,15 +90,12 @@ pub fn report(
 ) -> Result<Report> {
     let vocabulary = &checkpoint.vocabulary;
     let ids = vocabulary.encode(text)?;
-    if ids.len() < 2 {
-        let expected = "at least 2: one character to read and one to predict";
-        return Err(Error::setting("length", ids.len(), expected));
-    }
+    require_two("length", ids.len())?;
     let what = format!("a report on {} characters", ids.len());
     memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
     let (samples, broken) = match folder {
         Some(folder) => samples(folder, SAMPLES, SAMPLE_LENGTH, SEED)?,
-        None => (vec![sample(checkpoint.clone(), SAMPLE_LENGTH, SEED)], vec![]),
+        None => (vec![sample(&checkpoint, SAMPLE_LENGTH, SEED)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);
     let ids = &reading.ids[..reading.steps()];

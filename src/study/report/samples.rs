@@ -37,7 +37,7 @@ pub fn samples(
     let entries = evenly(checkpoints_in(folder)?, count);
     let written: Vec<Result<Sample>> = entries
         .into_par_iter()
-        .map(|Entry { path, .. }| Ok(sample(Checkpoint::load(&path)?, length, seed)))
+        .map(|Entry { path, .. }| Ok(sample(&Checkpoint::load(&path)?, length, seed)))
         .collect();
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for result in written {
@@ -52,20 +52,13 @@ pub fn samples(
 }
 
 /// `length` characters that `checkpoint` writes after a line break.
-pub fn sample(checkpoint: Checkpoint, length: usize, seed: u64) -> Sample {
+pub fn sample(checkpoint: &Checkpoint, length: usize, seed: u64) -> Sample {
     let Checkpoint { vocabulary, parameters, step, history, .. } = checkpoint;
-    let start = vocabulary.id('\n').unwrap_or(0);
-    let mut generator = Generator::new(&parameters, 1);
-    let mut rng = Pcg64::seed_from_u64(seed);
-    generator.step(&[start]);
-    let text = (0..length)
-        .map(|_| {
-            let id = Picker::default().pick(generator.logits().row(0), &mut rng);
-            generator.step(&[id]);
-            vocabulary.character(id)
-        })
-        .collect();
-    Sample { step, loss: history.last().map(|row| row.loss), text }
+    let mut generator = Generator::new(parameters, 1);
+    generator.read(&[vocabulary.id('\n').unwrap_or(0)]);
+    let written = generator.write(length, Picker::default(), &mut Pcg64::seed_from_u64(seed));
+    let text = written.into_iter().map(|id| vocabulary.character(id)).collect();
+    Sample { step: *step, loss: history.last().map(|row| row.loss), text }
 }
 
 /// At most `count` of `items`, the first and the last among them, the others spread evenly.

@@ -73,20 +73,20 @@ pub fn trace<R: Real>(
 ) -> Result<Trace> {
     let sizes = parameters.sizes();
     assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
-    if ids.len() < 2 {
-        let expected = "at least 2: one character to read and one to predict";
-        return Err(Error::setting("the text's length", ids.len(), expected));
-    }
+    require_two("the text's length", ids.len())?;
     let unroll = ids.len() - 1;
-    exists("unit", view.unit, sizes.hidden)?;
-    exists("unit", view.spot.map(|spot| spot.unit), sizes.hidden)?;
-    exists("layer", view.spot.map(|spot| spot.layer), sizes.layers)?;
-    exists("step", view.spot.map(|spot| spot.step), unroll)?;
+    for unit in view.unit.into_iter().chain(view.spot.map(|spot| spot.unit)) {
+        require_below(sizes.hidden, "unit", unit)?;
+    }
+    if let Some(spot) = view.spot {
+        require_below(sizes.layers, "layer", spot.layer)?;
+        require_below(unroll, "step", spot.step)?;
+    }
 
     let what = format!("a trace of {} characters", ids.len());
     memory::require(pass::bytes::<R>(sizes, unroll), what)?;
     let pass = Pass::forward(parameters, ids);
-    let mean = pass.backward(|_| 1.0 / unroll as f64);
+    let mean = pass.backward();
     let last = pass.backward_from_last();
     let nats = pass.losses().sum::<f64>() / unroll as f64;
     Ok(Trace {
@@ -104,14 +104,16 @@ pub fn trace<R: Real>(
     })
 }
 
-/// Fails unless the place `asked` for is one of `count`.
-pub(super) fn exists(name: &'static str, asked: Option<usize>, count: usize) -> Result<()> {
-    match asked {
-        Some(found) if found >= count => {
-            Err(Error::setting(name, found, format!("at most {}, counted from 0", count - 1)))
-        }
-        _ => Ok(()),
-    }
+/// Refuses the place `found` unless it is one of `count`.
+pub(super) fn require_below(count: usize, name: &'static str, found: usize) -> Result<()> {
+    let expected = || format!("at most {}, counted from 0", count - 1);
+    if found < count { Ok(()) } else { Err(Error::setting(name, found, expected())) }
+}
+
+/// Refuses a text of so many characters if nothing in it can be predicted.
+pub(super) fn require_two(name: &'static str, length: usize) -> Result<()> {
+    let expected = "at least 2: one character to read and one to predict";
+    Error::require(length >= 2, name, length, expected)
 }
 
 fn step<R: Real>(

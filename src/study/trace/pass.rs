@@ -116,10 +116,9 @@ impl<R: Real> Pass<R> {
         self.shard.layers[l].lstm.h.index_axis(Axis(1), 0)
     }
 
-    /// Takes Σ_t `scale(t)` · loss_t back through the network: 1/T everywhere for the mean, 1 at a
-    /// single step for that step's loss alone.
-    pub fn backward(&self, scale: impl Fn(usize) -> f64) -> Gradient<R> {
-        self.backward_from(self.unroll(), scale)
+    /// Takes the mean loss back through the network.
+    pub fn backward(&self) -> Gradient<R> {
+        self.backward_from(self.unroll(), |_| 1.0 / self.unroll() as f64)
     }
 
     /// Takes the loss of step `t` alone back through the network, from there on: [t + 1, …].
@@ -127,7 +126,7 @@ impl<R: Real> Pass<R> {
         self.backward_from(t + 1, |s| if s == t { 1.0 } else { 0.0 })
     }
 
-    /// [`Pass::backward`] of the first `steps` steps' losses.
+    /// Takes Σ_t `scale(t)` · loss_t of the first `steps` steps back through the network.
     fn backward_from(&self, steps: usize, scale: impl Fn(usize) -> f64) -> Gradient<R> {
         let mut dlogits = self.p().slice_move(s![..steps, ..]).to_owned();
         for (t, mut row) in dlogits.rows_mut().into_iter().enumerate() {
@@ -200,6 +199,7 @@ impl<R: Real> Pass<R> {
     }
 
     /// The gradient of the mean loss with respect to every parameter, as training computes it.
+    ///
     /// * `parameters`: those of the way forward
     pub fn parameter_gradients(&self, parameters: &Parameters<R>) -> Parameters<R> {
         let Shard { inputs, targets, .. } = &self.shard;

@@ -389,7 +389,8 @@ fn split(version: u32, payload: &[u8]) -> Option<(Start<'_>, &[u8])> {
 /// # Errors
 /// The reason why there is none.
 pub fn decode(version: u32, payload: &[u8]) -> Result<Record<'_>, String> {
-    let (added, rest) = split(version, payload).ok_or("damaged: its payload ends at once")?;
+    let (added, rest) =
+        split(version, payload).ok_or("damaged: its payload ends within its first fields")?;
     let coding = coding().with_limit(rest.len() as u64);
     let record = coding.reject_trailing_bytes().deserialize(rest);
     let mut record: Record<'_> = record.map_err(|error| format!("damaged: {error}"))?;
@@ -417,5 +418,5 @@ impl<'a> Head<'a> {
 pub fn length(sizes: Sizes, batch: usize, characters: usize, rows: u64) -> u64 {
     let shapes = tensors::shapes(sizes, batch as u64);
     let tensors: u64 = shapes.into_iter().map(|(rows, columns)| 4 * rows * columns + TENSOR).sum();
-    (FIXED + characters) as u64 + ROW as u64 * rows + tensors
+    ((FIXED + characters) as u64 + tensors).saturating_add((ROW as u64).saturating_mul(rows))
 }

@@ -7,7 +7,6 @@ use super::frame::{self, at};
 use super::{check, record};
 use crate::error::Result;
 use crate::model::Sizes;
-use crate::text::vocabulary::Vocabulary;
 use crate::train::{RunId, TrainConfig, files};
 
 /// A checkpoint without its numbers.
@@ -23,8 +22,6 @@ pub struct Summary {
     pub config: TrainConfig,
     /// V, H and L.
     pub sizes: Sizes,
-    /// The V characters.
-    pub vocabulary: Vocabulary,
     /// Steps made.
     pub step: u64,
     /// Full passes made through the text.
@@ -68,7 +65,6 @@ impl Summary {
             run: RunId::new(head.added.run),
             config,
             sizes,
-            vocabulary: Vocabulary::from_text(&head.vocabulary),
             step: head.step,
             epoch: head.epoch,
             loss: newest.map(|row| row.loss),

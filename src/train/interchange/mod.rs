@@ -106,14 +106,6 @@ pub fn export_gradients<R: Real>(
     write::encode(gradients, Card { loss: Some(loss), ..Card::default() }, precision)
 }
 
-/// Writes an exported file at `path`, whole or not at all.
-///
-/// # Errors
-/// Whatever the system refuses.
-pub fn save(path: &Path, bytes: &[u8]) -> Result<()> {
-    files::replace(path, &|out| out.write_all(bytes))
-}
-
 /// The model in a safetensors file, as a checkpoint of a run that has not begun: step 0, moments and
 /// state zero, of no text.
 ///

@@ -154,22 +154,41 @@ fn is_copy(path: &Path, other: &Path) -> bool {
     same_length && fs::read(path).is_ok_and(|bytes| fs::read(other).is_ok_and(|b| b == bytes))
 }
 
-/// Moves all `files` of the run named `run` into a new folder beside them.
+/// A folder for what `folder` holds of the run named `run`: a name that is free.
+pub fn place_aside(folder: &Path, run: Option<RunId>) -> PathBuf {
+    let run = run.map_or("unnamed".into(), |run| run.to_string());
+    numbered(&folder.join(format!("{REPLACED}{run}")), is_free)
+}
+
+/// Moves all `files` into the new folder `aside`, if there are any.
 ///
 /// # Errors
 /// Whatever the system refuses.
-pub fn move_away(folder: &Path, run: Option<RunId>, files: &[PathBuf]) -> Result<()> {
+pub fn move_into(aside: &Path, files: &[PathBuf]) -> Result<()> {
     if files.is_empty() {
         return Ok(());
     }
-    let run = run.map_or("unnamed".into(), |run| run.to_string());
-    let target = numbered(&folder.join(format!("{REPLACED}{run}")), is_free);
-    fs::create_dir(&target).map_err(Error::io("create the folder", &target))?;
+    fs::create_dir(aside).map_err(Error::io("create the folder", aside))?;
     for file in files {
         let name = file.file_name().unwrap_or_default();
-        fs::rename(file, target.join(name)).map_err(Error::io("move", file))?;
+        fs::rename(file, aside.join(name)).map_err(Error::io("move", file))?;
     }
     Ok(())
+}
+
+/// Moves what is in `aside` back into `folder`, if it is there.
+///
+/// # Errors
+/// Whatever the system refuses.
+pub fn move_back(aside: &Path, folder: &Path) -> Result<()> {
+    if is_free(aside) {
+        return Ok(());
+    }
+    for file in entries(aside)? {
+        let name = file.file_name().unwrap_or_default();
+        fs::rename(&file, folder.join(name)).map_err(Error::io("move", &file))?;
+    }
+    fs::remove_dir(aside).map_err(Error::io("delete", aside))
 }
 
 /// Deletes what the folder `replaced` holds of the run that it is named after, and the folder unless anything

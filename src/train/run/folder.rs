@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
 use super::listing::{LOG, best, checkpoints_in};
-use super::lock::Lock;
+use super::lock::{Claim, Lock};
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
 use crate::train::RunId;
@@ -45,8 +45,8 @@ enum Task {
     Begin,
     /// A run goes on; newer files than its checkpoint are damaged.
     GoOn { damaged: Vec<PathBuf> },
-    /// A run is replaced, whose name was this.
-    Replace { old: Option<RunId> },
+    /// A run is replaced, whose name was this. What stood in the lock.
+    Replace { old: Option<RunId>, claim: Option<Claim> },
 }
 
 /// A folder that this process alone trains in, until it is dropped.
@@ -105,7 +105,7 @@ impl RunFolder {
         };
         let Some(Found { run, path: file, checkpoint, damaged }) = found else {
             let is_free = contents.is_empty();
-            let task = if is_free { Task::Begin } else { Task::Replace { old } };
+            let task = if is_free { Task::Begin } else { Task::Replace { old, claim } };
             let folder = new(RunId::random()?, task, None);
             return Ok(Opened { folder, checkpoint: None, warnings });
         };
@@ -128,32 +128,55 @@ impl RunFolder {
         self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
         self.lock.prove()?; // what is swept and moved below must not be another run's
         contents::sweep(&self.path)?;
-        match &task {
+        match task {
+            Task::Begin => self.save_first(start)?,
             Task::GoOn { damaged } => {
                 for path in damaged {
-                    let (aside, path) = (contents::set_aside(path)?, path.display());
+                    let (aside, path) = (contents::set_aside(&path)?, path.display());
                     told.push(format!("{path} is damaged; it is kept as {}", aside.display()));
                 }
+                self.rewrite_log(&start.history)?;
             }
-            Task::Replace { old } => {
-                contents::move_away(&self.path, *old, &Contents::of(&self.path)?.files)?;
-                self.save(start)?;
-            }
-            Task::Begin => drop(self.save(start)?),
-        }
-        self.rewrite_log(&start.history)?;
-        if matches!(task, Task::Replace { .. }) {
-            self.lock.claim(self.run, false)?;
-            for replaced in Contents::of(&self.path)?.replaced {
-                told.extend(contents::delete_replaced(&replaced).err().map(|e| e.to_string()));
+            Task::Replace { old, claim } => {
+                self.replace(old, claim, start)?;
+                self.lock.claim(self.run, false)?;
+                for replaced in Contents::of(&self.path)?.replaced {
+                    told.extend(contents::delete_replaced(&replaced).err().map(|e| e.to_string()));
+                }
             }
         }
         Ok(told)
     }
 
-    /// The folder itself.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Saves what a new run starts with, and begins its log.
+    fn save_first(&mut self, start: &Checkpoint) -> Result<()> {
+        self.save(start)?;
+        self.rewrite_log(&start.history)
+    }
+
+    /// Moves the run called `old` aside and saves `start` in its place. Where that fails, as on a full disk, the old
+    /// one comes back, and so does what the lock said: its `claim`.
+    fn replace(
+        &mut self,
+        old: Option<RunId>,
+        claim: Option<Claim>,
+        start: &Checkpoint,
+    ) -> Result<()> {
+        let aside = contents::place_aside(&self.path, old);
+        let moved = contents::move_into(&aside, &Contents::of(&self.path)?.files);
+        let is_moved = moved.is_ok();
+        let replaced = moved.and_then(|()| self.save_first(start));
+        if replaced.is_err() && self.lock.prove().is_ok() {
+            if is_moved {
+                for name in [start.file_name().as_str(), LOG] {
+                    let _ = fs::remove_file(self.path.join(name)); // of the new run, if it is there
+                }
+            }
+            // If even that fails, the lock goes on saying what has happened, and how to undo it.
+            let back = contents::move_back(&aside, &self.path);
+            let _ = back.and_then(|()| self.lock.give_back(claim));
+        }
+        replaced
     }
 
     /// The name of the run that trains here.

@@ -135,6 +135,22 @@ impl Lock {
         Ok(())
     }
 
+    /// Writes down again what stood in the file before this process claimed it.
+    ///
+    /// # Errors
+    /// Whatever the system refuses.
+    pub fn give_back(&mut self, claim: Option<Claim>) -> Result<()> {
+        let mut file = &self.file;
+        let text = claim.map_or(String::new(), Claim::text);
+        let written = file
+            .seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(text.as_bytes()))
+            .and_then(|()| file.set_len(text.len() as u64))
+            .and_then(|()| file.sync_all());
+        self.claim = None;
+        written.map_err(Error::io("write", &self.path()))
+    }
+
     /// Fails unless the folder's lock is still this very file with this very claim.
     ///
     /// # Errors

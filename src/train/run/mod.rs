@@ -11,14 +11,14 @@ mod opening;
 mod saving;
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
 pub use folder::{Mode, Opened, RunFolder};
 pub use listing::{Entry, Loaded, checkpoints_in, load_any, load_best};
 pub use saving::OnSaveError;
-use saving::{LAST_PAUSES, Saving};
+use saving::{Attempts, LAST_PAUSES, Saving};
 
 use crate::error::{Error, Result};
 use crate::train::trainer::{StepReport, Trainer};
@@ -53,10 +53,11 @@ pub struct Run {
     /// What a save that fails does. Default: it is tried again.
     pub on_save_error: OnSaveError,
     saving: Saving,
+    logging: Attempts,
     /// What is still to be told.
     warnings: VecDeque<String>,
-    /// The log could not be written, and that has been told.
-    log_failed: bool,
+    /// What ends the run once all else has been told.
+    failure: Option<Error>,
     ended: bool,
 }
 
@@ -69,14 +70,27 @@ impl Run {
     pub fn new(mut trainer: Trainer, mut folder: RunFolder) -> Result<Self> {
         trainer.belong_to(folder.run());
         let warnings = folder.begin(trainer.checkpoint())?.into();
+        let now = Instant::now();
+        let mut saving = Saving::new(now);
+        // A run that was killed while it validated has saved the step without its validation.
+        let is_owed = trainer.history().last().is_some_and(|row| {
+            let is_due = row.step.is_multiple_of(trainer.config().save_every)
+                || row.step == trainer.last_step();
+            row.step == trainer.step() && row.validation.is_none() && is_due
+        });
+        if is_owed && trainer.validate().is_some() {
+            folder.rewrite_log(trainer.history())?;
+            saving.ask(true, None, now);
+        }
         Ok(Self {
             trainer,
             folder,
             on_nan: None,
             on_save_error: OnSaveError::default(),
-            saving: Saving::new(Instant::now()),
+            saving,
+            logging: Attempts::new(now),
             warnings,
-            log_failed: false,
+            failure: None,
             ended: false,
         })
     }
@@ -100,9 +114,7 @@ impl Run {
     pub fn stop(&mut self) -> Result<PathBuf> {
         self.ended = true;
         match self.folder.newest() {
-            Some((step, path)) if step == self.trainer.step() && path.exists() => {
-                Ok(path.to_path_buf())
-            }
+            Some((_, path)) if self.is_saved() => Ok(path.to_path_buf()),
             _ => self.save_at_last(),
         }
     }
@@ -117,21 +129,32 @@ impl Run {
 
     /// After a step: validation before the row is logged, so that the row holds it.
     fn log(&mut self, mut report: StepReport) -> Result<RunEvent> {
-        if self.ask_for_save() {
-            report.row.validation = self.trainer.validate();
-        }
-        match self.folder.log(self.trainer.history()) {
-            Ok(()) => self.log_failed = false,
-            Err(error @ Error::OtherRun { .. }) => return Err(error),
-            Err(error) if !self.log_failed => {
-                self.log_failed = true;
-                let warning =
-                    format!("{error}; training continues and will try to write the log again");
-                self.warnings.push_back(warning);
+        let is_due = self.ask_for_save();
+        if is_due {
+            if self.saving.is_old(Instant::now()) {
+                let _ = self.attempt(); // it is tried again after the validation, and a failure told then
             }
-            Err(_) => {}
+            report.row.validation = self.trainer.validate();
+            self.saving.ask(true, None, Instant::now());
+        }
+        if is_due || self.logging.is_time(Instant::now()) {
+            self.write_log()?;
         }
         Ok(RunEvent::Step(report))
+    }
+
+    /// One attempt to write what the log lacks.
+    fn write_log(&mut self) -> Result<()> {
+        let now = Instant::now();
+        match self.folder.log(self.trainer.history()) {
+            Ok(()) => self.logging = Attempts::new(now),
+            Err(error @ Error::OtherRun { .. }) => return Err(error),
+            Err(error) if self.logging.failed(now) => self.warnings.push_back(format!(
+                "{error}; training continues and will try to write the log again"
+            )),
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     /// After a step: notes whether to save. Whether that is by its number, and so with a validation.
@@ -141,7 +164,7 @@ impl Run {
         is_due
     }
 
-    /// Goes on without the batch that gave `error`, if that is allowed.
+    /// Goes on without the batch that gave `error`, if that is allowed. If not, the steps before it are saved.
     fn skip(&mut self, error: Error) -> Result<RunEvent> {
         match (&error, self.on_nan) {
             (Error::NotFinite { .. }, Some(left @ 1..)) => {
@@ -150,8 +173,21 @@ impl Run {
                 self.ask_for_save();
                 Ok(RunEvent::Skipped(error))
             }
-            _ => Err(error),
+            _ if self.is_saved() => Err(error),
+            _ => {
+                self.failure = Some(error);
+                Ok(match self.save_at_last() {
+                    Ok(path) => RunEvent::Saved(path),
+                    Err(not_saved) => RunEvent::Warning(not_saved.to_string()),
+                })
+            }
         }
+    }
+
+    /// Whether this very step is on the disk, with its validation.
+    fn is_saved(&self) -> bool {
+        let is_it = |(step, path): (u64, &Path)| step == self.trainer.step() && path.exists();
+        !self.saving.is_wanted() && self.folder.newest().is_some_and(is_it)
     }
 
     /// One attempt to save; nothing if it failed and that has been told.
@@ -160,7 +196,7 @@ impl Run {
             return self.save_at_last().map(|path| Some(RunEvent::Saved(path)));
         }
         let error = match self.attempt() {
-            Ok(path) => return Ok(Some(RunEvent::Saved(path))),
+            Ok(path) => return self.with_log(path).map(|path| Some(RunEvent::Saved(path))),
             Err(error) => error,
         };
         if self.on_save_error == OnSaveError::Stop || matches!(error, Error::OtherRun { .. }) {
@@ -183,7 +219,7 @@ impl Run {
         let mut pauses = LAST_PAUSES.iter();
         loop {
             let error = match self.attempt() {
-                Ok(path) => return Ok(path),
+                Ok(path) => return self.with_log(path),
                 Err(error) => error,
             };
             let is_hopeless = matches!(error, Error::OtherRun { .. } | Error::Checkpoint { .. });
@@ -200,6 +236,14 @@ impl Run {
         self.trainer.gather_state();
         let path = self.folder.save(self.trainer.checkpoint())?;
         self.saving.succeeded(Instant::now());
+        Ok(path)
+    }
+
+    /// What is saved at `path` is in the log too: if that could not be written, there may be room again.
+    fn with_log(&mut self, path: PathBuf) -> Result<PathBuf> {
+        if self.logging.are_failing() {
+            self.write_log()?;
+        }
         Ok(path)
     }
 
@@ -224,6 +268,9 @@ impl Run {
     fn event(&mut self) -> Option<Result<RunEvent>> {
         if let Some(warning) = self.warnings.pop_front() {
             return Some(Ok(RunEvent::Warning(warning)));
+        }
+        if let Some(failure) = self.failure.take() {
+            return Some(Err(failure));
         }
         let is_time = self.saving.is_time(Instant::now());
         if (is_time || self.saving.is_wanted() && self.is_last_step())

@@ -149,6 +149,10 @@ fn prove_log(folder: &Path, run: RunId) -> Result<()> {
     let log = folder.join(LOG);
     let found = match LogRow::run_of(&log) {
         Err(error) if error.is_missing() => return Ok(()),
+        Err(Error::RunFolder { path, reason }) => {
+            let way_out = "move it elsewhere, and it is written anew from the checkpoint";
+            return Err(refused(&path, &format!("{reason}; {way_out}")));
+        }
         found => found?,
     };
     match found.filter(|&found| found != run) {

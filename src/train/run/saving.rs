@@ -22,20 +22,59 @@ const SILENCE: Duration = Duration::from_secs(600);
 pub const LAST_PAUSES: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// The clock of a run's saves. It is the system's that only goes forward.
+/// Age of the newest checkpoint from which on a save comes before a validation too: that may take longer than a process
+/// is given that is told to stop.
+const OLD: Duration = Duration::from_secs(60);
+
+/// When to write again what could not be written. The clock is the system's that only goes forward.
 #[derive(Debug)]
-pub struct Saving {
-    last: Instant,
-    is_wanted: bool,
+pub struct Attempts {
     failures: u32,
     again: Instant,
     told: Option<Instant>,
 }
 
+impl Attempts {
+    /// Nothing has failed.
+    pub fn new(now: Instant) -> Self {
+        Self { failures: 0, again: now, told: None }
+    }
+
+    /// Whether the last one has failed.
+    pub fn are_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Whether it is time for one, not too soon after one that failed.
+    pub fn is_time(&self, now: Instant) -> bool {
+        self.failures == 0 || now >= self.again
+    }
+
+    /// One has failed; whether to tell.
+    pub fn failed(&mut self, now: Instant) -> bool {
+        let pause = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST);
+        self.failures += 1;
+        self.again = now + pause;
+        let is_news = self.told.is_none_or(|told| now.saturating_duration_since(told) >= SILENCE);
+        if is_news {
+            self.told = Some(now);
+        }
+        is_news
+    }
+}
+
+/// The clock of a run's saves.
+#[derive(Debug)]
+pub struct Saving {
+    last: Instant,
+    is_wanted: bool,
+    attempts: Attempts,
+}
+
 impl Saving {
     /// A run that has just been saved.
     pub fn new(now: Instant) -> Self {
-        Self { last: now, is_wanted: false, failures: 0, again: now, told: None }
+        Self { last: now, is_wanted: false, attempts: Attempts::new(now) }
     }
 
     /// After a step: a save is wanted if it `is_due` or `minutes` are over.
@@ -51,7 +90,12 @@ impl Saving {
 
     /// Whether it is time for one, and not too soon after one that failed.
     pub fn is_time(&self, now: Instant) -> bool {
-        self.is_wanted && (self.failures == 0 || now >= self.again)
+        self.is_wanted && self.attempts.is_time(now)
+    }
+
+    /// Whether to save before a validation too.
+    pub fn is_old(&self, now: Instant) -> bool {
+        self.attempts.is_time(now) && now.saturating_duration_since(self.last) >= OLD
     }
 
     /// A save is on the disk.
@@ -61,15 +105,7 @@ impl Saving {
 
     /// A save has failed; whether to tell.
     pub fn failed(&mut self, now: Instant) -> bool {
-        self.is_wanted = true;
-        let pause = Duration::from_secs(1 << self.failures.min(6)).min(LONGEST);
-        self.failures += 1;
-        self.again = now + pause;
-        let is_news = self.told.is_none_or(|told| now.saturating_duration_since(told) >= SILENCE);
-        if is_news {
-            self.told = Some(now);
-        }
-        is_news
+        self.attempts.failed(now)
     }
 }
 
@@ -86,7 +122,7 @@ mod tests {
         while now < start + Duration::from_secs(1200) {
             assert!(saving.is_time(now));
             told += u32::from(saving.failed(now));
-            let pause = saving.again - now;
+            let pause = saving.attempts.again - now;
             pauses.push(pause.as_secs());
             assert!(!saving.is_time(now + pause - Duration::from_millis(1)));
             now += pause;
@@ -109,5 +145,15 @@ mod tests {
         saving.succeeded(after(31.0));
         saving.ask(false, Some(0.5), after(60.0));
         assert!(!saving.is_time(after(60.0)));
+    }
+
+    #[test]
+    fn what_a_minute_has_learnt_is_saved_before_a_validation() {
+        let start = Instant::now();
+        let mut saving = Saving::new(start);
+        assert!(!saving.is_old(start + Duration::from_secs(59)));
+        assert!(saving.is_old(start + OLD));
+        saving.failed(start + OLD);
+        assert!(!saving.is_old(start + OLD), "not again so soon");
     }
 }

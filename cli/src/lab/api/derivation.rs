@@ -1,12 +1,12 @@
 //! The derivation of one equation, out of docs/derivation.md.
 
 use karenina::study::trace::DERIVATION;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::refusal::Refusal;
+use super::refusal::{Answer, Refusal};
 
 /// The heading and text under which the equation called `label` is derived.
-pub fn derivation(label: &str) -> Result<Value, Refusal> {
+pub fn derivation(label: &str) -> Answer {
     let anchor = format!("<a id=\"{}\"></a>", label.to_ascii_lowercase());
     let is_label = label.len() <= 3 && label.chars().all(|c| c.is_ascii_alphanumeric());
     let start = DERIVATION.find(&anchor).filter(|_| is_label).ok_or_else(|| {

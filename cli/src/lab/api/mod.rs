@@ -10,21 +10,24 @@ mod walking;
 mod watching;
 mod writing;
 
+use karenina::study::lab::Walk;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use door::{Door, Route};
 use networks::Networks;
 pub use networks::{Network, Source};
+use refusal::Answer;
 pub use refusal::Refusal;
+use walking::Asked;
 use watching::Watched;
-use writing::Minds;
+use writing::Readers;
 
 /// Everything that can be asked.
 #[derive(Debug)]
 pub struct Lab {
     networks: Networks,
-    minds: Minds,
+    readers: Readers,
     watched: Watched,
     excerpts: Vec<String>,
 }
@@ -34,12 +37,12 @@ impl Lab {
     /// * `excerpts`: of the user's texts, to look at
     /// * `last_step`: where the run ends to which the lab belongs
     pub fn new(sources: Vec<Source>, excerpts: Vec<String>, last_step: Option<u64>) -> Self {
-        let (networks, minds) = (Networks::new(sources), Minds::new());
-        Self { networks, minds, watched: Watched::new(last_step), excerpts }
+        let (networks, readers) = (Networks::new(sources), Readers::new());
+        Self { networks, readers, watched: Watched::new(last_step), excerpts }
     }
 
     /// The answer to a question without a body.
-    pub fn get(&self, name: &str) -> Result<Value, Refusal> {
+    pub fn get(&self, name: &str) -> Answer {
         match name.split_once('/') {
             None if name == "lab" => self.overview(),
             Some(("derivation", label)) => derivation::derivation(label),
@@ -48,20 +51,20 @@ impl Lab {
     }
 
     /// The answer to a question with the JSON `body`.
-    pub fn ask(&self, name: &str, body: &[u8]) -> Result<Value, Refusal> {
-        let Self { networks, minds, watched, .. } = self;
+    pub fn ask(&self, name: &str, body: &[u8]) -> Answer {
+        let Self { networks, readers, watched, .. } = self;
         match name {
             "walk" => walking::walk(networks, &read(body)?),
-            "equations" => walking::equations(networks, &read(body)?),
-            "strips" => walking::strips(networks, &read(body)?),
-            "map" => walking::map(networks, &read(body)?),
-            "matrix" => walking::matrix(networks, &read(body)?),
-            "nudge" => walking::nudge(networks, &read(body)?),
-            "differences" => walking::differences(networks, &read(body)?),
+            "equations" => on_walk(networks, body, walking::equations),
+            "strips" => on_walk(networks, body, walking::strips),
+            "map" => on_walk(networks, body, walking::map),
+            "matrix" => on_walk(networks, body, walking::matrix),
+            "nudge" => on_walk(networks, body, walking::nudge),
+            "differences" => on_walk(networks, body, walking::differences),
             "reach" => walking::reach(networks, &read(body)?),
-            "contrast" => walking::contrast(networks, &read(body)?),
-            "cell" => walking::cell(networks, &read(body)?),
-            "write" => writing::write(networks, minds, &read(body)?),
+            "contrast" => on_walk(networks, body, walking::contrast),
+            "cell" => on_walk(networks, body, walking::cell),
+            "write" => writing::write(networks, readers, &read(body)?),
             "watch" => watching::watch(networks, watched, &read(body)?),
             "glance" => watching::glance(networks, watched, &read(body)?),
             _ => Err(Refusal::new(404, "there is no such question")),
@@ -69,7 +72,7 @@ impl Lab {
     }
 
     /// The runs, their checkpoints, and texts to begin with.
-    fn overview(&self) -> Result<Value, Refusal> {
+    fn overview(&self) -> Answer {
         let run = |source: &Source| {
             let steps = source.checkpoints()?.iter().map(|entry| entry.step).collect::<Vec<u64>>();
             let is_folder = source.folder().is_some();
@@ -78,6 +81,15 @@ impl Lab {
         let runs: Result<Vec<Value>, Refusal> = self.networks.sources.iter().map(run).collect();
         Ok(json!({ "runs": runs?, "excerpts": self.excerpts }))
     }
+}
+
+/// The `answer` to the question in a body about a walk.
+fn on_walk<T: DeserializeOwned>(
+    networks: &Networks,
+    body: &[u8],
+    answer: fn(&Walk, &T) -> Answer,
+) -> Answer {
+    read::<Asked<T>>(body)?.of_walk(networks, answer)
 }
 
 /// The question in a body.

@@ -1,6 +1,10 @@
 //! Why a request gets no answer, in a sentence.
 
 use karenina::error::Error;
+use serde_json::Value;
+
+/// What is said to a question.
+pub type Answer = Result<Value, Refusal>;
 
 /// A status of HTTP and a sentence for people.
 #[derive(Debug)]

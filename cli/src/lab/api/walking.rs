@@ -1,32 +1,45 @@
 //! Answers about a text on its way through a network: Step, Nudge, Reach and Cells.
 
 use karenina::error::Error;
-use karenina::study::lab::{Quantity, Weight};
+use karenina::study::lab::{Quantity, Walk, Weight};
 use karenina::study::trace::Spot;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::networks::Networks;
-use super::refusal::Refusal;
+use super::refusal::{Answer, Refusal};
 
 /// Numbers in one answer, at most.
 const MOST_NUMBERS: usize = 1 << 15;
 /// Points of the loss around a weight, at most.
 const MOST_POINTS: usize = 41;
 
-type Answer = Result<Value, Refusal>;
-
-/// What all of them ask about.
+/// What all but Reach ask about.
 #[derive(Deserialize)]
 pub struct OnText {
     network: String,
     text: String,
 }
 
+/// What else one of them asks.
 #[derive(Deserialize)]
-pub struct AtSpot {
+pub struct Asked<T> {
     #[serde(flatten)]
     on: OnText,
+    #[serde(flatten)]
+    what: T,
+}
+
+impl<T> Asked<T> {
+    /// The `answer` about the walk that was asked for.
+    pub fn of_walk(&self, networks: &Networks, answer: fn(&Walk, &T) -> Answer) -> Answer {
+        let walk = networks.walk(&self.on.network, &self.on.text)?;
+        answer(&walk, &self.what)
+    }
+}
+
+#[derive(Deserialize)]
+pub struct AtSpot {
     step: usize,
     layer: usize,
     unit: usize,
@@ -34,8 +47,6 @@ pub struct AtSpot {
 
 #[derive(Deserialize)]
 pub struct Strips {
-    #[serde(flatten)]
-    on: OnText,
     unit: usize,
     from: usize,
     to: usize,
@@ -43,8 +54,6 @@ pub struct Strips {
 
 #[derive(Deserialize)]
 pub struct Map {
-    #[serde(flatten)]
-    on: OnText,
     layer: usize,
     quantity: Quantity,
     units: [usize; 2],
@@ -53,8 +62,6 @@ pub struct Map {
 
 #[derive(Deserialize)]
 pub struct Matrix {
-    #[serde(flatten)]
-    on: OnText,
     tensor: String,
     rows: [usize; 2],
     columns: [usize; 2],
@@ -62,8 +69,6 @@ pub struct Matrix {
 
 #[derive(Deserialize)]
 pub struct AtWeight {
-    #[serde(flatten)]
-    on: OnText,
     #[serde(flatten)]
     weight: Weight,
     epsilons: Vec<f64>,
@@ -79,8 +84,6 @@ pub struct Reach {
 
 #[derive(Deserialize)]
 pub struct Span {
-    #[serde(flatten)]
-    on: OnText,
     from: usize,
     to: usize,
     count: usize,
@@ -88,8 +91,6 @@ pub struct Span {
 
 #[derive(Deserialize)]
 pub struct Cell {
-    #[serde(flatten)]
-    on: OnText,
     layer: usize,
     unit: usize,
 }
@@ -112,16 +113,14 @@ pub fn walk(networks: &Networks, asked: &OnText) -> Answer {
     }))
 }
 
-pub fn equations(networks: &Networks, asked: &AtSpot) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
-    let &AtSpot { step, layer, unit, .. } = asked;
+pub fn equations(walk: &Walk, asked: &AtSpot) -> Answer {
+    let &AtSpot { step, layer, unit } = asked;
     Ok(json!(walk.equations(Spot { step, layer, unit })?))
 }
 
 /// Every quantity of one unit number in every layer, over some steps.
-pub fn strips(networks: &Networks, asked: &Strips) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
-    let &Strips { unit, from, to, .. } = asked;
+pub fn strips(walk: &Walk, asked: &Strips) -> Answer {
+    let &Strips { unit, from, to } = asked;
     let sizes = walk.sizes();
     if unit >= sizes.hidden {
         return Err(beyond("unit", unit, sizes.hidden));
@@ -136,31 +135,27 @@ pub fn strips(networks: &Networks, asked: &Strips) -> Answer {
 }
 
 /// One quantity of many units of a layer.
-pub fn map(networks: &Networks, asked: &Map) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn map(walk: &Walk, asked: &Map) -> Answer {
     let [[unit, last], [from, to]] = [asked.units, asked.steps];
     few(last.saturating_sub(unit).saturating_mul(to.saturating_sub(from)))?;
     Ok(json!(walk.values(asked.layer, asked.quantity, unit..last, from..to)?))
 }
 
-pub fn matrix(networks: &Networks, asked: &Matrix) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn matrix(walk: &Walk, asked: &Matrix) -> Answer {
     let [[row, last], [from, to]] = [asked.rows, asked.columns];
     few(last.saturating_sub(row).saturating_mul(to.saturating_sub(from)))?;
     Ok(json!(walk.weights(&asked.tensor, row..last, from..to)?))
 }
 
 /// The loss with a weight moved a little.
-pub fn nudge(networks: &Networks, asked: &AtWeight) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn nudge(walk: &Walk, asked: &AtWeight) -> Answer {
     let epsilons = finite(&asked.epsilons)?;
     let (slope, points) = (walk.slope(&asked.weight)?, walk.nudges(&asked.weight, epsilons)?);
     Ok(json!({ "slope": slope, "points": points }))
 }
 
 /// The finite difference at a weight.
-pub fn differences(networks: &Networks, asked: &AtWeight) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn differences(walk: &Walk, asked: &AtWeight) -> Answer {
     let epsilons = finite(&asked.epsilons)?;
     if epsilons.iter().any(|&epsilon| epsilon <= 0.0) {
         return Err(Refusal::bad("each ε of a central difference must be above 0"));
@@ -182,13 +177,11 @@ pub fn reach(networks: &Networks, asked: &Reach) -> Answer {
     Ok(json!(all?))
 }
 
-pub fn contrast(networks: &Networks, asked: &Span) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn contrast(walk: &Walk, asked: &Span) -> Answer {
     Ok(json!(walk.contrast(asked.from..asked.to, asked.count.min(100))?))
 }
 
-pub fn cell(networks: &Networks, asked: &Cell) -> Answer {
-    let walk = networks.walk(&asked.on.network, &asked.on.text)?;
+pub fn cell(walk: &Walk, asked: &Cell) -> Answer {
     Ok(json!(walk.cell(asked.layer, asked.unit)?))
 }
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::cache::{Cache, version};
 use super::networks::{Network, Networks, Source};
-use super::refusal::Refusal;
+use super::refusal::{Answer, Refusal};
 
 /// Points of each curve.
 const POINTS: usize = 400;
@@ -76,7 +76,7 @@ fn seconds(time: SystemTime) -> f64 {
 }
 
 /// Curves, progress, checkpoints and events of some runs.
-pub fn watch(networks: &Networks, watched: &Watched, asked: &Watch) -> Result<Value, Refusal> {
+pub fn watch(networks: &Networks, watched: &Watched, asked: &Watch) -> Answer {
     if asked.runs.len() > networks.sources.len() {
         return Err(Refusal::bad("the same run is asked for twice"));
     }
@@ -84,7 +84,7 @@ pub fn watch(networks: &Networks, watched: &Watched, asked: &Watch) -> Result<Va
     Ok(json!(runs.collect::<Result<Vec<Value>, Refusal>>()?))
 }
 
-fn one(source: &Source, watched: &Watched) -> Result<Value, Refusal> {
+fn one(source: &Source, watched: &Watched) -> Answer {
     let Some(folder) = source.folder() else {
         return Ok(json!({ "name": source.name(), "state": "not a run's folder" }));
     };
@@ -151,7 +151,7 @@ fn events(listed: &[(Entry, Result<Arc<Summary>, Refusal>)], history: &[LogRow])
 }
 
 /// What a checkpoint writes, and the norm of the gradient in each of its layers on the start of a text.
-pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Result<Value, Refusal> {
+pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer {
     let entries = networks.source(asked.run)?.checkpoints()?;
     let entry = entries.iter().rev().find(|entry| entry.step == asked.step).ok_or_else(|| {
         Refusal::new(404, format!("run {} has no checkpoint of step {}", asked.run, asked.step))
@@ -161,8 +161,9 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Result<
     Ok(Value::clone(&value))
 }
 
-fn look(checkpoint: Checkpoint, text: &str) -> Result<Value, Refusal> {
-    let network = Network::new(String::new(), String::new(), checkpoint.clone());
+fn look(checkpoint: Checkpoint, text: &str) -> Answer {
+    let written = sample(&checkpoint, SAMPLE, 0);
+    let network = Network::new(String::new(), String::new(), checkpoint);
     let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
     let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
     let characters = network.vocabulary.characters();
@@ -171,6 +172,5 @@ fn look(checkpoint: Checkpoint, text: &str) -> Result<Value, Refusal> {
         0 | 1 => Vec::new(),
         _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
     };
-    let written = sample(checkpoint, SAMPLE, 0);
     Ok(json!({ "step": written.step, "loss": written.loss, "text": written.text, "norms": norms }))
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use karenina::sample::Picker;
-use karenina::study::lab::{Candidate, Draw, Mind};
+use karenina::study::lab::{Candidate, Draw, Reader};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cache::Cache;
 use super::networks::{Network, Networks};
-use super::refusal::Refusal;
+use super::refusal::{Answer, Refusal};
 
 /// Characters that one answer may add.
 const MOST: usize = 100;
@@ -34,31 +34,31 @@ pub struct Write {
 
 /// The ends of texts that were read or written.
 #[derive(Debug)]
-pub struct Minds(Cache<Mind>);
+pub struct Readers(Cache<Reader>);
 
-impl Minds {
+impl Readers {
     pub fn new() -> Self {
         Self(Cache::new(MINDS))
     }
 
     /// What `network` keeps of `ids`; from the text without its last few characters, if that is known.
-    fn read(&self, network: &Network, ids: &[u32]) -> Result<Arc<Mind>, Refusal> {
+    fn read(&self, network: &Network, ids: &[u32]) -> Result<Arc<Reader>, Refusal> {
         self.0.get(&key(network, ids), || {
             let known = (1..=MOST.min(ids.len())).find_map(|n| {
                 let (start, more) = ids.split_at(ids.len() - n);
                 Some((self.0.known(&key(network, start))?, more))
             });
-            let (mut mind, more) = match known {
-                Some((mind, more)) => (Mind::clone(&mind), more),
-                None => (Mind::empty(&network.parameters), ids),
+            let (mut reader, more) = match known {
+                Some((reader, more)) => (Reader::clone(&reader), more),
+                None => (Reader::empty(&network.parameters), ids),
             };
-            mind.go_on(&network.parameters, more, 0, IDLE);
-            Ok(mind)
+            reader.go_on(&network.parameters, more, 0, IDLE);
+            Ok(reader)
         })
     }
 }
 
-/// Of a mind that only reads.
+/// Of a reader that only reads.
 const IDLE: Draw = Draw { picker: Picker::ARTICLE, seed: 0, drawn: 0 };
 
 fn key(network: &Network, ids: &[u32]) -> String {
@@ -66,7 +66,7 @@ fn key(network: &Network, ids: &[u32]) -> String {
 }
 
 /// Reads the text, writes on, and tells what may come after that.
-pub fn write(networks: &Networks, minds: &Minds, asked: &Write) -> Result<Value, Refusal> {
+pub fn write(networks: &Networks, readers: &Readers, asked: &Write) -> Answer {
     let picker = Picker::default().with_top_n(asked.top_n).with_top_p(asked.top_p);
     let picker = picker.with_temperature(asked.temperature);
     picker.validate()?;
@@ -80,13 +80,13 @@ pub fn write(networks: &Networks, minds: &Minds, asked: &Write) -> Result<Value,
             "the text is empty; the network must read a character before it writes",
         ));
     }
-    let read = minds.read(&network, &ids)?;
-    let mut mind = Mind::clone(&read);
+    let read = readers.read(&network, &ids)?;
+    let mut reader = Reader::clone(&read);
     let draw = Draw { picker, seed: asked.seed, drawn: asked.drawn };
-    let written = mind.go_on(&network.parameters, &[], asked.count, draw);
-    let next = mind.next(picker);
+    let written = reader.go_on(&network.parameters, &[], asked.count, draw);
+    let next = reader.next(picker);
     if asked.count > 0 {
-        minds.0.get(&key(&network, &mind.read), || Ok(mind))?;
+        readers.0.get(&key(&network, &reader.read), || Ok(reader))?;
     }
     let character = |id: u32| network.vocabulary.character(id);
     let candidate = |c: &Candidate| json!({ "character": character(c.id), "probability": c.probability, "drawn": c.drawn });

@@ -46,10 +46,10 @@ async function look(context, runs) {
     return;
   }
   if (!document.hidden) {
-    const answers = await context.only(ask("watch", { runs }).catch(() => null));
+    const answers = await context.only(ask("watch", { runs }).catch((error) => error));
     if (answers === false) return;
-    if (answers) show(context, runs, answers);
-    else context.parts.state.textContent = "The lab does not answer any more: it has ended, as it does with its training.";
+    if (answers instanceof Error) context.parts.state.textContent = answers.message;
+    else show(context, runs, answers);
   }
   context.timer = setTimeout(() => state.tab === "watch" && look(context, runs), PAUSE);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use karenina::sample::Picker;
-use karenina::study::lab::{Draw, Mind, Quantity, Walk, Weight};
+use karenina::study::lab::{Draw, Quantity, Reader, Walk, Weight};
 use karenina::study::trace::{Equation, Spot};
 use karenina::train::LogRow;
 use karenina::train::run::load_best;
@@ -304,11 +304,11 @@ fn written(page: &Page, count: usize) -> (String, f64) {
     let checkpoint = load_best(&page.run).unwrap().checkpoint;
     let vocabulary = checkpoint.vocabulary;
     let parameters = checkpoint.parameters.cast();
-    let mut mind = Mind::empty(&parameters);
+    let mut reader = Reader::empty(&parameters);
     let draw = Draw { picker: Picker::default(), seed: 1, drawn: 0 };
-    let written = mind.go_on(&parameters, &vocabulary.encode(TEXT).unwrap(), count, draw);
+    let written = reader.go_on(&parameters, &vocabulary.encode(TEXT).unwrap(), count, draw);
     let text: String = written.iter().map(|w| vocabulary.character(w.id)).collect();
-    (format!("{TEXT}{text}"), mind.next(Picker::default())[0].probability)
+    (format!("{TEXT}{text}"), reader.next(Picker::default())[0].probability)
 }
 
 /// Selects a span with the keyboard and colours the text by the first cell.

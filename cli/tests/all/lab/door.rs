@@ -1,14 +1,16 @@
 //! Who is let in, what is answered to whom, and that nobody can hold up the others.
 
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::support::{Server, agree, exchange, walk};
-use crate::command::{errors, run};
+use crate::command::{errors, karenina, run};
 use crate::report_support::run_folder;
 use karenina::study::trace::{Spot, significant};
 
@@ -198,6 +200,21 @@ fn what_is_too_large_is_refused_and_who_is_slow_holds_up_nobody() {
         stream.read_to_string(&mut answer).unwrap(); // an end, not a timeout
         assert!(answer.is_empty() || answer.contains(" 408 "), "{answer}");
     }
+}
+
+#[test]
+fn a_text_from_standard_input_is_read_once() {
+    let folder = run_folder();
+    let below = folder.path().join("without a run");
+    fs::create_dir(&below).unwrap();
+    let mut command = karenina(&below, ["lab", "-"]);
+    command.stdin(File::open(folder.path().join("text.txt")).unwrap());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut address = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+    child.kill().unwrap();
+    let said = errors(&child.wait_with_output().unwrap());
+    assert!(address.starts_with("http://127.0.0.1:"), "{said}");
 }
 
 #[test]
