@@ -21,7 +21,7 @@ const HIDDEN: [usize; 14] = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512
 /// Characters that a network should read for each of its weights before a larger one is worth its time.
 const READ_PER_WEIGHT: f64 = 2.5;
 /// Weights for each character of the text beyond which a network mostly learns it by heart.
-const WEIGHTS_PER_CHARACTER: f64 = 8.0;
+const WEIGHTS_PER_CHARACTER: f64 = 5.0;
 /// Passes through a text after which another one does more harm than good.
 const PASSES: f64 = 12.0;
 /// Validations in a run, each with a checkpoint.
@@ -170,7 +170,7 @@ impl Text {
         let per_character = network.sizes(self.vocabulary).flop(1);
         let read = (flop / per_character).min(PASSES * length);
         let (batch, unroll) = match read {
-            ..3e5 => (8, 32),
+            ..1e6 => (8, 32),
             ..4e6 => (16, 32),
             ..15e6 => (16, 64),
             _ => (32, 64),
@@ -322,6 +322,17 @@ mod tests {
             [1024, 256, 64],
             "the smallest is tried in any case"
         );
+    }
+
+    #[test]
+    fn a_short_text_has_a_small_network_and_few_rows() {
+        let sizes = |characters| {
+            let config = table(characters, 60.0);
+            (config.hidden, config.batch)
+        };
+        // docs/recipes.md, "Short texts"
+        assert_eq!([20_000, 60_000].map(sizes), [(64, 8), (128, 8)]);
+        assert_eq!(sizes(100_000), (192, 16));
     }
 
     #[test]
