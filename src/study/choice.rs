@@ -169,18 +169,20 @@ impl Text {
         let length = self.characters as f64;
         let per_character = network.sizes(self.vocabulary).flop(1);
         let read = (flop / per_character).min(PASSES * length);
+        let passes = read / length;
         let (batch, unroll) = match read {
-            ..1e6 => (8, 32),
+            ..3e5 => (8, 32),
+            ..1e6 if passes >= 4.0 => (8, 32),
             ..4e6 => (16, 32),
             ..15e6 => (16, 64),
             _ => (32, 64),
         };
-        let keep = match read / length {
+        let keep = match passes {
             ..4.0 => 1.0,
             ..7.0 => 0.9,
             _ => 0.8,
         };
-        let weight_decay = if read / length < 2.0 { 0.0 } else { 0.1 };
+        let weight_decay = if passes < 2.0 { 0.0 } else { 0.1 };
         let learning_rate = (2.0 / network.hidden as f64).min(16e-3);
         let adam = AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() };
         let config = on_top(TrainConfig { batch, unroll, adam, keep, ..network });
@@ -333,6 +335,11 @@ mod tests {
         // docs/recipes.md, "Short texts"
         assert_eq!([20_000, 60_000].map(sizes), [(64, 8), (128, 8)]);
         assert_eq!(sizes(100_000), (192, 16));
+        assert_eq!(
+            table(2_000_000, 0.2).batch,
+            16,
+            "few rows take longer, and a long text is read once"
+        );
     }
 
     #[test]
