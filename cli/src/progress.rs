@@ -182,12 +182,10 @@ impl Screen {
         }
     }
 
-    /// The mean loss of the last steps in nats, in words.
-    pub fn mean_loss(&self) -> String {
-        match self.recent.len() {
-            0 => "no loss to show".into(),
-            n => format!("loss {:.4} (mean of {})", self.mean(), count(n, "step")),
-        }
+    /// The mean loss of the last steps in nats, in words; nothing before there was one.
+    pub fn mean_loss(&self) -> Option<String> {
+        let count = count(self.recent.len(), "step");
+        (!self.recent.is_empty()).then(|| format!("loss {:.4} (mean of {count})", self.mean()))
     }
 
     fn mean(&self) -> f64 {

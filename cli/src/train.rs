@@ -267,12 +267,14 @@ impl Train {
     fn show_saved(&self, run: &Run, screen: &mut Screen, path: &Path) {
         let trainer = run.trainer();
         let validation = trainer.history().last().and_then(|row| row.validation);
-        let validation = validation.map_or(String::new(), |nats| {
+        let validation = validation.map(|nats| {
             let bits = nats / std::f64::consts::LN_2;
-            format!(", validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", libm::exp(nats))
+            format!("validation {nats:.4} (perplexity {:.3}, {bits:.4} bits)", libm::exp(nats))
         });
         let (step, file) = (trainer.step(), path.display().to_string());
-        screen.line(&format!("step {step}: {}{validation}; saved {file}", screen.mean_loss()));
+        let losses: Vec<_> = screen.mean_loss().into_iter().chain(validation).collect();
+        let losses = if losses.is_empty() { String::new() } else { losses.join(", ") + "; " };
+        screen.line(&format!("step {step}: {losses}saved {file}"));
         screen.event(&Event::Saved { step, file });
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
             let text = sample(trainer, SHORT_SAMPLE);
@@ -292,7 +294,10 @@ impl Train {
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
         self.output.say(&match is_idle {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
-            false => format!("finished: {}. The network writes:\n", screen.mean_loss()),
+            false => {
+                let loss = screen.mean_loss().unwrap_or("all batches were skipped".into());
+                format!("finished: {loss}. The network writes:\n")
+            }
         });
         if !self.output.json && !self.output.quiet {
             let mut out = io::stdout().lock();
@@ -326,9 +331,10 @@ fn limit(trainer: &Trainer) -> String {
     let config = trainer.config();
     let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
     let (step, last) = (trainer.step(), trainer.last_step());
-    if passes_follow_steps(trainer.checkpoint(), trainer.batches_per_epoch() as u64) {
+    let batches = trainer.batches_per_epoch() as u64;
+    if step == last && passes_follow_steps(trainer.checkpoint(), batches) {
         return format!(
-            "the run has reached step {step} of {last}, as planned; to continue it, pass --resume with a larger --steps"
+            "the run has reached step {step}, as planned; to continue it, pass --resume with a larger --steps"
         );
     }
     if last >= all && step == last {

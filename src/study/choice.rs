@@ -1,8 +1,8 @@
 //! What a number of minutes can buy for a text: the network, how it is trained, and for how long.
 //!
 //! A clock is looked at only before the first step, in trials that show how fast the machine is: they decide what
-//! network suits the time, of those for which there is memory, and how many steps fit into it. What is chosen is an ordinary
-//! configuration: a run with it gives the same bits as one whose user had set it all by hand.
+//! network suits the time, of those for which there is memory, and how many steps fit into it. What is chosen is an
+//! ordinary configuration: a run with it gives the same bits as one whose user had set it all by hand.
 
 use std::time::{Duration, Instant};
 
