@@ -349,13 +349,13 @@ pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
 }
 
 /// Characters a second of one text that is written as `karenina sample` writes it, for each of
-/// [`Storage::ALL`]; the best of some rounds of a fifth of a second, in turns.
+/// [`Storage::ALL`]; the best of some rounds of less than a tenth of a second, in turns.
 fn writing_speeds(
     parameters: &Parameters<f32>,
     threads: usize,
 ) -> Result<[f64; Storage::ALL.len()]> {
     const ROUNDS: usize = 5;
-    const ROUND: Duration = Duration::from_millis(200);
+    const ROUND: Duration = Duration::from_millis(60);
     let mut generators = Vec::new();
     for weights in Storage::ALL {
         generators.push(Generator::stored_in(parameters, 1, weights)?.on_threads(threads));

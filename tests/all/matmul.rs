@@ -1,5 +1,7 @@
 //! Every kernel against the naive loop, bit for bit: all sizes of tiles, edges and strides.
 
+use std::iter::zip;
+
 use half::{bf16, f16};
 use karenina::math::matmul::{
     Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed, multiply_together,
@@ -19,13 +21,14 @@ fn random(rows: usize, columns: usize, seed: u64) -> Array2<f32> {
 
 /// The contract: one chain over k for each element, from the value found in C.
 fn naive(kernel: &Kernel, a: ArrayView2<f32>, b: ArrayView2<f32>, c: &mut Array2<f32>) {
-    for ((m, n), c) in c.indexed_iter_mut() {
-        for k in 0..a.ncols() {
-            *c = match kernel.is_fused() {
-                // Not `mul_add`: where it calls the system, as on Windows, its last bit may be wrong.
-                true => libm::fmaf(a[[m, k]], b[[k, n]], *c),
-                false => *c + a[[m, k]] * b[[k, n]],
-            };
+    let add_product: fn(f32, f32, f32) -> f32 = match kernel.is_fused() {
+        // Not `mul_add`: where it calls the system, as on Windows, its last bit may be wrong.
+        true => libm::fmaf,
+        false => |a, b, c| c + a * b,
+    };
+    for (a, mut c) in zip(a.rows(), c.rows_mut()) {
+        for (&a, b) in zip(a, b.rows()) {
+            zip(&mut c, b).for_each(|(c, &b)| *c = add_product(a, b, *c));
         }
     }
 }
