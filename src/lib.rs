@@ -18,7 +18,7 @@
 //! // ... and let it write, one character at a time.
 //! let vocabulary = trainer.vocabulary();
 //! let mut generator = Generator::new(trainer.parameters(), 1);
-//! let mut rng = rand_pcg::Pcg64::seed_from_u64(1);
+//! let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(1);
 //! generator.read(&vocabulary.encode("Happy ")?);
 //! let mut text = String::new();
 //! for _ in 0..24 {
@@ -71,18 +71,18 @@
 //! # Layers of the code
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
-//! [`model`] and [`optim`] over [`ranks`] over [`layers`] and [`text`] over [`math`], [`memory`] and [`error`]. A test keeps
-//! it so.
+//! [`model`] and [`optim`] over [`ranks`], [`layers`], [`text`] and [`mod@reference`] over [`math`], [`memory`] and
+//! [`error`]. A test keeps it so.
 //!
 //! # What is stable
 //!
 //! What this documentation shows. Items that it hides, such as the kernels of the matrix products, are public
-//! for this crate's own tests and benchmarks and may change in any release. [`ndarray`] and [`rand`] are
+//! for this crate's own tests and benchmarks and may change in any release. [`ndarray`], [`rand`] and [`rand_pcg`] are
 //! exported, since arrays and generators of random numbers are passed in and out.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-pub use {ndarray, rand};
+pub use {ndarray, rand, rand_pcg};
 
 pub mod error;
 pub mod evaluate;

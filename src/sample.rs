@@ -141,7 +141,7 @@ fn likeliest<R: Real>(logits: ArrayView1<R>) -> u32 {
 /// use karenina::sample::{Generator, Picker};
 ///
 /// let sizes = Sizes::new(3, 8, 2);
-/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f32> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let mut generator = Generator::new(&parameters, 1);
 /// generator.read(&[0, 2, 1]); // what the text begins with

@@ -27,9 +27,13 @@ fn load(path: &Path) -> Result<Profile> {
 fn print(profiles: &[Profile; 2], paths: [&Path; 2], out: &mut impl Write) -> io::Result<()> {
     for (letter, (p, path)) in ["A", "B"].into_iter().zip(profiles.iter().zip(paths)) {
         let Profile { kernel, threads, sizes, .. } = p;
+        let program = match p.version.as_str() {
+            "" => String::new(), // a file of an older version
+            version => format!("karenina {version} on {}, ", p.processor),
+        };
         writeln!(
             out,
-            "{letter}: {}: {kernel} kernel, threads {threads}, ranks {}, peak {:.1} GFLOP/s; L = {}, H = {}, B = {}, \
+            "{letter}: {}: {program}{kernel} kernel, threads {threads}, ranks {}, peak {:.1} GFLOP/s; L = {}, H = {}, B = {}, \
              T = {}, V = {}",
             path.display(),
             p.ranks,

@@ -13,8 +13,7 @@ use karenina::train::interchange;
 use ndarray::ArrayView2;
 
 use super::input::ModelArg;
-use super::output::note;
-use super::output::{Kind, write_file};
+use super::output::{Kind, count, note, write_file};
 use super::table::Precision;
 
 /// Most characters of a phrase whose gradients are computed: all time steps are in memory at once.
@@ -59,7 +58,8 @@ fn gradients<R: Real>(
     precision: Precision,
 ) -> Result<Vec<u8>> {
     let length = phrase.chars().count();
-    let (found, expected) = (format!("of {length} characters"), format!("of 2 to {LONGEST}"));
+    let found = format!("a phrase of {}", count(length, "character"));
+    let expected = format!("a phrase of 2 to {LONGEST}");
     Error::require((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
     let ids = checkpoint.vocabulary.encode(phrase)?;
     let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);

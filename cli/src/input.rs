@@ -60,7 +60,7 @@ impl TextArgs {
             true => Err(Error::setting(
                 "TEXT",
                 "missing",
-                "named: this network was trained on another text than the built-in one",
+                "the name of a text: this network was not trained on the built-in one",
             )),
             false => Ok(corpus),
         }

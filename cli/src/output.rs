@@ -77,7 +77,7 @@ impl Kind {
             Self::Model => "model",
         };
         let reason = format!(
-            "it is there and is no {name} of karenina; name another file, or delete it first"
+            "the file exists and is no {name} of karenina's; name another file, or delete it first"
         );
         Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
     }
@@ -113,6 +113,11 @@ pub fn write_file(path: &Path, kind: Kind, bytes: &[u8]) -> Result<()> {
 pub fn print_bytes(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(output_error)
+}
+
+/// A plan, which is one long sentence, with a line for each of its parts.
+pub fn in_lines(plan: &str) -> String {
+    plan.replace("; ", ";\n  ")
 }
 
 /// `n` things, called by `noun` if it is one: `1 layer`, `2 batches`.

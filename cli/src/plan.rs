@@ -12,7 +12,7 @@ use karenina::study::plan::{Exchange, Plan as Found};
 use karenina::text::corpus::Corpus;
 use karenina::train::Workers;
 
-use super::output::{output_error, print_json};
+use super::output::{in_lines, output_error, print_json};
 use super::settings::{Recipe, Start};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
@@ -43,7 +43,8 @@ impl Plan {
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
-        let reason = if reason.is_empty() { Ok(()) } else { writeln!(out, "{reason}\n") };
+        let reason =
+            if reason.is_empty() { Ok(()) } else { writeln!(out, "{}\n", in_lines(&reason)) };
         reason.and_then(|()| print(&found, out)).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }

@@ -40,8 +40,8 @@ pub struct Profile {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Write an HTML page that shows each phase under the machine's roofline, in place of an older page if there
-    /// is one; `-` is standard output
+    /// Write an HTML page that shows every phase that multiplies under the machine's roofline, in place of an
+    /// older page if there is one; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Compare two files written by --json instead of measuring
@@ -110,10 +110,11 @@ impl Profile {
 fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{}, {} kernel: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
+        "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
          the last cache",
         count(p.threads, "thread"),
         p.kernel,
+        p.processor,
         p.peak_gflops,
         p.bandwidth.memory_gigabytes_per_second,
         p.bandwidth.cache_gigabytes_per_second,

@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::input::{self, ModelArg};
-use super::output::output_error;
+use super::output::{count, output_error};
 use super::settings::{ThreadsArg, WeightsArg};
 
 /// Arguments of `karenina sample`.
@@ -88,7 +88,7 @@ impl Sample {
         let rows = self.rows();
         memory::require(
             Generator::<f32>::bytes(checkpoint.parameters.sizes(), rows),
-            format!("to write {rows} texts at once"),
+            format!("writing {} at once", count(rows, "text")),
         )?;
         let threads = self.threads.count()?;
         let generator = |rows: usize| {

@@ -107,18 +107,18 @@ pub struct Settings {
     /// Passes through the text
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop at step N, counted from the start of the run. A learning rate that falls is then down at step N, unless
-    /// --descent says otherwise. A resumed run keeps this unless told otherwise, and `all` lifts it
+    /// Stop at step N, counted from the start of the run. A falling learning rate reaches 0 at step N, unless
+    /// --descent is given. A resumed run keeps this unless told otherwise, and `all` lifts it
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
-    /// Adam's learning rate, at its height
+    /// Highest learning rate of Adam
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
     /// Steps over which the learning rate rises to its height
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
     /// From step D on the learning rate falls along a line, and at step N, where it is 0, the run ends; with `none`
-    /// it stays at its height [default: the last two fifths of the run; article: none]
+    /// it stays at its highest [default: the last two fifths of the run; article: none]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times learning rate
@@ -204,8 +204,8 @@ pub struct Recipe {
     /// [default: 20 for a text of yours]
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Start with the network of this run, or of an imported model, instead of a new one: of a folder the best
-    /// by validation
+    /// Start with the network of a run or of an imported model instead of a new one; of a folder it is the best
+    /// checkpoint by validation
     #[arg(
         long,
         value_name = "DIR or FILE",
@@ -365,6 +365,7 @@ const NAMED: usize = 12;
 /// Around the path in the sentence about a run's start.
 const STARTS_WITH: &str = "starts with the network of ";
 const KNOWS: &str = ", which knows ";
+const AS_THE_MEAN: &str = "with weights that start as the mean of the others";
 
 /// Whether the file at `path` is `place`, or lies in that folder.
 fn is_in(path: &str, place: &Path) -> bool {
@@ -384,9 +385,12 @@ fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
     let named: String = new.iter().take(NAMED).map(|c| format!(" {c:?}")).collect();
     match new.len() {
         0 => format!("{start}, all that the text has"),
-        1 => format!("{start}; one more is in the text:{named}"),
-        n if n <= NAMED => format!("{start}; {n} more are in the text:{named}"),
-        n => format!("{start}; {n} more are in the text:{named} and {} others", n - NAMED),
+        1 => format!("{start}; one more is in the text:{named}, {AS_THE_MEAN}"),
+        n if n <= NAMED => format!("{start}; {n} more are in the text:{named}, {AS_THE_MEAN}"),
+        n => {
+            let others = n - NAMED;
+            format!("{start}; {n} more are in the text:{named} and {others} others, {AS_THE_MEAN}")
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use unicode_width::UnicodeWidthStr;
 pub enum Precision {
     /// As in training
     F32,
-    /// With next to no rounding
+    /// Double precision
     F64,
 }
 

@@ -10,17 +10,19 @@ use std::process::ExitCode;
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::memory;
+use karenina::model::Parameters;
 use karenina::ranks::Ranks;
 use karenina::sample::Generator;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
-use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder};
+use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder, load_best};
 use karenina::train::{Trainer, Workers};
 
 #[cfg(feature = "lab")]
 use super::lab::Beside;
-use super::output::{OutputArgs, count, layers, output_error, read_enough, warn};
+use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe, passes_follow_steps};
@@ -207,8 +209,8 @@ impl Train {
         let choice = &trainer.checkpoint().choice;
         match trainer.step() {
             _ if choice.is_empty() => {}
-            0 => self.output.say(choice),
-            _ => self.output.say(&format!("it began with this plan: {choice}")),
+            0 => self.output.say(&in_lines(choice)),
+            _ => self.output.say(&format!("it began with this plan: {}", in_lines(choice))),
         }
         screen.event(&Event::Start {
             run: self.run.display().to_string(),
@@ -277,10 +279,17 @@ impl Train {
         screen.line(&format!("step {step}: {losses}saved {file}"));
         screen.event(&Event::Saved { step, file });
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
-            let text = sample(trainer, SHORT_SAMPLE);
+            let text = sample_of(trainer, SHORT_SAMPLE);
             screen.event(&Event::Sample { step, text: &text });
             screen.line(&format!("\n{text}\n"));
         }
+    }
+
+    /// The checkpoint that `sample` would use, if it is better by validation than the network now.
+    fn best_before(&self, trainer: &Trainer) -> Option<Checkpoint> {
+        let best = load_best(&self.run).ok()?.checkpoint;
+        let is_before = best.step < trainer.step() && best.run == trainer.checkpoint().run;
+        is_before.then_some(best)
     }
 
     /// The end of a finished run: where it lies, how to use it, and what it writes.
@@ -288,35 +297,56 @@ impl Train {
         let trainer = run.trainer();
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.run.clone());
-        let text = sample(trainer, LAST_SAMPLE);
+        let best = self.best_before(trainer);
+        let (step, text) = match &best {
+            Some(best) => {
+                (best.step, sample(&best.parameters, &best.vocabulary, LAST_SAMPLE, best.step))
+            }
+            None => (trainer.step(), sample_of(trainer, LAST_SAMPLE)),
+        };
         let is_idle = trainer.step() == screen.first_step;
-        screen.event(&Event::Sample { step: trainer.step(), text: &text });
+        screen.event(&Event::Sample { step, text: &text });
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
         self.output.say(&match is_idle {
             true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
             false => {
                 let loss = screen.mean_loss().unwrap_or("all batches were skipped".into());
-                format!("finished: {loss}. The network writes:\n")
+                let which = match best {
+                    Some(_) => {
+                        format!("The network of step {step}, the best by validation, writes")
+                    }
+                    None => "The network writes".into(),
+                };
+                format!("finished: {loss}. {which}:\n")
             }
         });
         if !self.output.json && !self.output.quiet {
             let mut out = io::stdout().lock();
             writeln!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)?;
         }
-        let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&file)];
+        let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&self.run)];
         self.output.say(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// What the network writes now; if there is no memory for that any more, why it writes nothing.
-fn sample(trainer: &Trainer, length: usize) -> String {
-    let room = memory::require(Generator::<f32>::bytes(trainer.sizes(), 1), "writing a sample");
+/// What the network writes now.
+fn sample_of(trainer: &Trainer, length: usize) -> String {
+    sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step())
+}
+
+/// What a network writes; if there is no memory for that any more, why it writes nothing.
+fn sample(
+    parameters: &Parameters<f32>,
+    vocabulary: &Vocabulary,
+    length: usize,
+    seed: u64,
+) -> String {
+    let room = memory::require(Generator::<f32>::bytes(parameters.sizes(), 1), "writing a sample");
     if let Err(error) = room {
         return format!("({error})");
     }
-    let text = short_sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step());
-    text.trim().into()
+    short_sample(parameters, vocabulary, length, seed).trim().into()
 }
 
 /// Tells a program that the run ends, and clears the screen.

@@ -1,4 +1,4 @@
-//! The sizes of the processor's caches, as the system tells them.
+//! The sizes of the processor's caches, as Linux tells them, or else the processor itself.
 
 use std::fs;
 use std::path::Path;
@@ -6,24 +6,48 @@ use std::sync::OnceLock;
 
 /// Where Linux describes the first processor's caches.
 const FIRST: &str = "/sys/devices/system/cpu/cpu0/cache";
-/// Bytes of the second-level cache where the system does not tell: most desktop processors with AVX2 have as much
+/// Bytes of the second-level cache where nobody tells: most desktop processors with AVX2 have as much
 /// or more.
 const SECOND_LEVEL: usize = 512 << 10;
-/// Bytes of the last-level cache where the system does not tell.
+/// Bytes of the last-level cache where nobody tells.
 const LAST_LEVEL: usize = 32 << 20;
 
-/// Bytes of the first processor's second-level cache (Linux), else 512 KiB.
+/// Bytes of the first processor's second-level cache; 512 KiB where nobody tells.
 pub(crate) fn second_level() -> usize {
     static BYTES: OnceLock<usize> = OnceLock::new();
     *BYTES.get_or_init(|| {
-        let second = sizes(Path::new(FIRST)).find(|&(level, _)| level == 2);
+        let second = all().into_iter().find(|&(level, _)| level == 2);
         second.map_or(SECOND_LEVEL, |(_, bytes)| bytes)
     })
 }
 
-/// Bytes of the first processor's largest cache (Linux), else 32 MiB.
+/// Bytes of the first processor's largest cache; 32 MiB where nobody tells.
 pub(crate) fn last_level() -> usize {
-    sizes(Path::new(FIRST)).map(|(_, bytes)| bytes).max().unwrap_or(LAST_LEVEL)
+    all().into_iter().map(|(_, bytes)| bytes).max().unwrap_or(LAST_LEVEL)
+}
+
+/// Level and bytes of each cache for data.
+fn all() -> Vec<(u32, usize)> {
+    let told: Vec<_> = sizes(Path::new(FIRST)).collect();
+    if told.is_empty() { by_the_processor() } else { told }
+}
+
+/// What `cpuid` says, on Windows and an Intel Mac.
+#[cfg(target_arch = "x86_64")]
+fn by_the_processor() -> Vec<(u32, usize)> {
+    use raw_cpuid::{CacheType, CpuId};
+    let caches = CpuId::new().get_cache_parameters().into_iter().flatten();
+    let for_data = caches.filter(|cache| cache.cache_type() != CacheType::Instruction);
+    let bytes = for_data.map(|cache| {
+        let lines = cache.sets() * cache.associativity() * cache.physical_line_partitions();
+        (u32::from(cache.level()), lines * cache.coherency_line_size())
+    });
+    bytes.filter(|&(_, bytes)| bytes > 0).collect()
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn by_the_processor() -> Vec<(u32, usize)> {
+    Vec::new()
 }
 
 /// Level and bytes of each cache for data that `folder` describes in Linux' way: a folder `index0`, `index1`, … for
@@ -46,6 +70,13 @@ fn sizes(folder: &Path) -> impl Iterator<Item = (u32, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+    fn the_processor_tells_what_linux_does() {
+        let told: Vec<_> = sizes(Path::new(FIRST)).collect();
+        assert!(told.is_empty() || by_the_processor() == told, "{told:?}");
+    }
 
     #[test]
     fn caches_that_linux_describes_are_found_and_odd_files_passed_over() {

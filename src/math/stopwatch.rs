@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub enum Phase {
     /// First layer: the input weight's rows are gathered by character.
     Gather,
-    /// Higher layers: X·W_ih over all time steps.
+    /// Higher layers: X·W_ih, for about 100 rows at a time.
     InputMatmul,
     /// h·W_hh, once per time step.
     RecurrentMatmul,
@@ -28,7 +28,7 @@ pub enum Phase {
     GatesBackward,
     /// dz·W_hhᵀ, once per time step.
     RecurrentBackward,
-    /// dZ·W_ihᵀ over all time steps.
+    /// dZ·W_ihᵀ, for about 100 rows at a time.
     InputBackward,
     /// A shard waits for its thread to wake up, or for the slowest shard: rows do not divide evenly, or another program
     /// took a core.

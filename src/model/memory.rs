@@ -1,19 +1,11 @@
 //! How much memory a training step takes, told before any of it is allocated.
 //!
-//! Computed in f64: exact up to 2⁵³ bytes, and no size that a user can type overflows it.
+//! Computed in f64: exact up to 2⁵³ bytes, and no size that a user can type overflows it, since a conversion to an integer
+//! stops at its largest value.
 
 use crate::math::Real;
 use crate::model::network::Network;
-use crate::model::parameters::{Parameters, Sizes};
-
-impl<R: Real> Parameters<R> {
-    /// Bytes of all parameters of a network of these sizes; `u64::MAX` for as much and more.
-    pub fn bytes(sizes: Sizes) -> u64 {
-        let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
-        let lstm = 4.0 * h * (v + h + 1.0) + (l - 1.0) * 4.0 * h * (2.0 * h + 1.0);
-        in_bytes::<R>(lstm + v * (h + 1.0))
-    }
-}
+use crate::model::parameters::Sizes;
 
 impl<R: Real> Network<R> {
     /// Bytes of the shards' tapes for B = `batch` and T = `unroll`; `u64::MAX` for as much and more.
@@ -34,11 +26,6 @@ impl<R: Real> Network<R> {
     /// gradients as much again for their transposes. A last panel that is filled up with zeros is not counted.
     pub fn packed_bytes(sizes: Sizes) -> u64 {
         let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
-        in_bytes::<R>(4.0 * h * h * (2.0 * l - 1.0) + h * v)
+        ((4.0 * h * h * (2.0 * l - 1.0) + h * v) * size_of::<R>() as f64) as u64
     }
-}
-
-/// A conversion to an integer stops at its largest value.
-fn in_bytes<R>(numbers: f64) -> u64 {
-    (numbers * size_of::<R>() as f64) as u64
 }

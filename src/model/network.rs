@@ -31,7 +31,7 @@ use crate::ranks::Shares;
 /// use karenina::rand::SeedableRng;
 ///
 /// let sizes = Sizes::new(3, 4, 1);
-/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let mut gradients = Parameters::zeros(sizes);
 /// let mut state = State::zeros(sizes, 2);

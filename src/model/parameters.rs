@@ -151,6 +151,14 @@ pub struct Parameters<R> {
 }
 
 impl<R: Real> Parameters<R> {
+    /// Bytes of all parameters of a network of these sizes; `u64::MAX` for as much and more.
+    pub fn bytes(sizes: Sizes) -> u64 {
+        // In f64, since no size that a user can type overflows it.
+        let [v, h, l] = [sizes.vocabulary, sizes.hidden, sizes.layers].map(|n| n as f64);
+        let lstm = 4.0 * h * (v + h + 1.0) + (l - 1.0) * 4.0 * h * (2.0 * h + 1.0);
+        ((lstm + v * (h + 1.0)) * size_of::<R>() as f64) as u64
+    }
+
     /// All zero.
     ///
     /// # Panics

@@ -72,7 +72,7 @@ impl Choice {
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;
-        let mut affordable = None;
+        let (mut affordable, mut measured) = (None, String::new());
         if !has_end(&config) {
             let trial = Duration::from_secs_f64(CALIBRATION.as_secs_f64().min(seconds / 20.0));
             let measure = |config: &TrainConfig| {
@@ -81,12 +81,13 @@ impl Choice {
                 Ok::<_, Error>((step, sizes.flop(config.batch * config.unroll) / step))
             };
             // The first network was chosen by a guess. What it really computes in a second may suit another.
-            let (mut step, speed) = measure(&config)?;
+            let (mut step, mut speed) = measure(&config)?;
             let better = suited_to(seconds * speed)?;
             if better != config {
-                step = measure(&better)?.0;
+                (step, speed) = measure(&better)?;
                 config = better;
             }
+            measured = format!("; in a trial this machine computed {:.0} GFLOP/s", speed / 1e9);
             affordable = Some((seconds - start.elapsed().as_secs_f64()) / step); // the trials took some
         }
         let batches = config.batches(corpus.ids().clone())?;
@@ -105,7 +106,7 @@ impl Choice {
         let config = on_top(ending(config, steps, steps.div_ceil(epoch)));
         config.validate()?;
         let could = affordable.map_or(0.0, |affordable| affordable / epoch as f64);
-        let mut reason = text.reason(&config, minutes, steps, epoch);
+        let mut reason = text.reason(&config, minutes, steps, epoch) + &measured;
         if could > 1.1 * PASSES {
             reason += &format!("; to read so short a text more than {PASSES} times would not help");
         }
@@ -196,7 +197,7 @@ impl Text {
         let weights = config.sizes(self.vocabulary).parameters();
         format!(
             "{} {} characters: {} layer{} of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
-             step{} of {} x {}; {}; dropout keeps {}",
+             step{} of {} x {}; {}; {}, {}",
             for_minutes(minutes),
             self.characters,
             config.layers,
@@ -207,7 +208,14 @@ impl Text {
             config.batch,
             config.unroll,
             rate(config),
-            config.keep,
+            match config.keep {
+                1.0 => "no dropout".into(),
+                keep => format!("dropout keeps {keep}"),
+            },
+            match config.adam.weight_decay {
+                0.0 => "no weight decay".into(),
+                decay => format!("weight decay {decay}"),
+            },
         )
     }
 }
@@ -241,7 +249,11 @@ pub fn for_minutes(minutes: f64) -> String {
 /// What the learning rate does.
 fn rate(config: &TrainConfig) -> String {
     let height: f64 = significant(config.adam.learning_rate, 3).parse().expect("it was a number");
-    let rises = if config.schedule.warm_up > 0 { "rises to" } else { "starts at" };
+    let rises = match config.schedule.warm_up {
+        0 => "starts at",
+        warm_up if config.steps.is_some_and(|steps| warm_up > steps) => "rises towards",
+        _ => "rises to",
+    };
     let then = match config.schedule.descent {
         None => "stays there".into(),
         Some((_, end)) if config.steps == Some(end) => "falls to 0 at the last step".into(),

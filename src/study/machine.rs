@@ -3,6 +3,8 @@
 //! The roof of arithmetic is `math::matmul::Kernel::peak_gflops`; here is the other one, the speed of
 //! memory, by a plain loop that adds up an array: s ← s + x\[i\].
 
+use std::env;
+use std::fs;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
@@ -17,7 +19,7 @@ use crate::math::simd::vectorised;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bandwidth {
-    /// Bytes of the last-level cache as the system tells (Linux), else a guess of 32 MiB.
+    /// Bytes of the last-level cache as the system or the processor tells, else a guess of 32 MiB.
     pub cache_bytes: usize,
     /// 10⁹ bytes a second out of an array half as large as that cache.
     pub cache_gigabytes_per_second: f64,
@@ -40,6 +42,13 @@ impl Bandwidth {
             memory_gigabytes_per_second: read_speed(cache_bytes * 4, 5, threads),
         }
     }
+}
+
+/// The processor's name as Linux tells it, elsewhere its architecture.
+pub(crate) fn processor() -> String {
+    let told = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = told.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    name.map_or(env::consts::ARCH, |(_, name)| name.trim()).into()
 }
 
 /// As many threads as can run at once: at most one for each processor.

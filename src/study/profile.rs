@@ -18,7 +18,7 @@ use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::optim::schedule::Schedule;
 use crate::sample::{Generator, Picker};
-use crate::study::machine::{Bandwidth, threads_at_once};
+use crate::study::machine::{Bandwidth, processor, threads_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::{TrainConfig, Trainer, Workers};
@@ -32,6 +32,12 @@ const FEWEST_STEPS: usize = 5;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Profile {
+    /// The version of this crate; empty in files that are older than this field.
+    #[serde(default)]
+    pub version: String,
+    /// The processor's name as Linux tells it, elsewhere its architecture; empty in older files.
+    #[serde(default)]
+    pub processor: String,
     /// The instruction set of the matmul kernel in use.
     pub kernel: String,
     /// Threads that were asked for, of each rank.
@@ -186,6 +192,8 @@ impl Profile {
         let step_gflop = sizes.flop(positions) / 1e9;
         let gflops = step_gflop / step.seconds;
         Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            processor: processor(),
             kernel: Kernel::best().name().into(),
             threads,
             ranks: ranks.count(),
@@ -330,17 +338,20 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
 }
 
 /// Bytes that a phase's matrix products have to read on `positions` = B·T characters in so many `calls`, at least:
-/// in each call every number of C ← C + A·B once, in dW every number of X and dZ once. What a call
+/// in each call every number of A and B once, and of C where the product is added to it, in dW every number of X and dZ once. What a call
 /// reads again, copies or writes is not counted, and where the bytes come from does not matter.
 pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
     let [n, v, h, l] =
         [positions, sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as f64);
     let calls = calls as f64;
-    // The weights in each call; a row of H and one of 4H (or V) numbers for each position.
+    // The weights in each call; A's row for each position, H, 4H or V numbers. The recurrent products are added to z
+    // and dh, the others start from a bias or from zero.
     let numbers = match phase {
-        Phase::InputMatmul | Phase::InputBackward => calls * 4.0 * h * h + (l - 1.0) * n * 5.0 * h,
+        Phase::InputMatmul => calls * 4.0 * h * h + (l - 1.0) * n * h,
+        Phase::InputBackward => calls * 4.0 * h * h + (l - 1.0) * n * 4.0 * h,
         Phase::RecurrentMatmul | Phase::RecurrentBackward => calls * 4.0 * h * h + l * n * 5.0 * h,
-        Phase::Projection | Phase::ProjectionBackward => calls * h * v + n * (h + v),
+        Phase::Projection => calls * h * v + n * h,
+        Phase::ProjectionBackward => calls * h * v + n * v,
         // dZ and h of every layer, x above the first, where dZ is read once more; y and dlogits.
         Phase::ParameterGradients => n * (l * 5.0 * h + (l - 1.0) * h + 4.0 * h) + n * (h + v),
         _ => 0.0,

@@ -41,6 +41,12 @@ pub struct Builder {
 }
 
 impl Corpus {
+    /// The text that is built into the crate: "The House at Linden Ford", a story in English of
+    /// some 140,000 characters.
+    pub fn embedded() -> Self {
+        Self::from_str(include_str!("../../data/linden-ford.txt"))
+    }
+
     /// A corpus to be made of a text that comes in pieces.
     pub fn builder() -> Builder {
         Builder::new()

@@ -23,12 +23,6 @@ impl Corpus {
         Self { ids, vocabulary, sha256 }
     }
 
-    /// The text that is built into the crate: "The House at Linden Ford", a story in English of
-    /// some 140,000 characters.
-    pub fn embedded() -> Self {
-        Self::from_str(include_str!("../../data/linden-ford.txt"))
-    }
-
     /// Title of the text that is built in, for messages.
     pub fn embedded_name() -> &'static str {
         "The House at Linden Ford"

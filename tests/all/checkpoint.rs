@@ -224,7 +224,7 @@ fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
         change(&mut broken);
         let read = reason(Checkpoint::decode(&path, &broken.encode()));
         let saved = reason(broken.save(&path));
-        assert_eq!(saved, format!("not written, for it would be {read}"), "change {n}");
+        assert_eq!(saved, format!("not saved, because the file would be {read}"), "change {n}");
         assert_eq!(Checkpoint::load(&path).unwrap(), tiny(), "the old file is still there");
     }
 }

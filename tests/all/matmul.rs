@@ -267,16 +267,21 @@ fn a_bias_that_does_not_fit_is_named() {
 }
 
 #[test]
-fn a_team_adds_each_member_s_part_of_the_bias() {
-    let (a, b) = (random(5, 40, 6), random(40, 155, 7));
-    let bias = random(1, 155, 8).into_raw_vec_and_offset().0;
-    let mut packed = Packed::zeros(40, 155, Storage::F32);
-    packed.pack(b.view());
-    let (mut alone, mut together) = (Array2::zeros((5, 155)), Array2::zeros((5, 155)));
-    f32::multiply(Start::Bias(&bias), a.view(), &packed, alone.view_mut());
-    let (team, start) = (&mut Team::new(3), Start::Bias(bias.as_slice()));
-    multiply_together(team, start, a.view(), &packed, together.view_mut());
-    assert_eq!(bits(&together), bits(&alone));
+fn a_team_has_the_bits_of_one_thread_in_every_storage() {
+    let (a, b) = (random(5, 40, 6), random(40, 555, 7));
+    let bias = random(1, 555, 8).into_raw_vec_and_offset().0;
+    for storage in Storage::ALL {
+        let mut packed = Packed::zeros(40, 555, storage);
+        packed.pack(b.view());
+        let mut alone = Array2::zeros((5, 555));
+        f32::multiply(Start::Bias(&bias), a.view(), &packed, alone.view_mut());
+        for members in [2, 3, 16] {
+            let mut together = Array2::zeros((5, 555));
+            let (team, start) = (&mut Team::new(members), Start::Bias(bias.as_slice()));
+            multiply_together(team, start, a.view(), &packed, together.view_mut());
+            assert_eq!(bits(&together), bits(&alone), "{storage}, {members} members");
+        }
+    }
 }
 
 /// The rows [T·B, N] of all steps and rows of a batch, in one array for every `height` rows of the batch, with

@@ -187,6 +187,7 @@ fn a_failed_save_is_told_once_and_tried_again_while_training_goes_on() {
 
 /// As when a share comes back: its files are others than those that are open.
 #[test]
+#[cfg_attr(windows, ignore = "a folder whose lock is held cannot be taken away there")]
 fn a_log_that_cannot_be_written_is_told_once_and_whole_in_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let [path, copy] = ["run", "copy"].map(|name| folder.path().join(name));

@@ -67,6 +67,38 @@ fn teams_of_any_size_equal_one_thread() {
     }
 }
 
+/// As the engine divides a network that is wide enough for teams.
+#[test]
+fn a_wide_network_has_the_same_bits_on_1_to_64_threads() {
+    let (batch, unroll, sizes) = (52, 3, Sizes::new(9, 272, 2).with_cell_norm(true));
+    let step = |threads| {
+        let mut rng = Pcg64::seed_from_u64(4);
+        let mut parameters: Parameters<f32> =
+            Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+        let mut characters =
+            || Array2::from_shape_fn((unroll, batch), |_| rng.random_range(0..9u32));
+        let (x, y) = (characters(), characters());
+        let (mut gradients, mut state) = (Parameters::zeros(sizes), State::zeros(sizes, batch));
+        let mut network = Network::new(sizes, batch, unroll, threads);
+        let mut adam = Adam::new(AdamConfig::default(), sizes);
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let losses = [0, 1].map(|step| {
+            let dropout = Some(Dropout { keep: 0.6, seed: 5, step });
+            let (x, y) = (x.view(), y.view());
+            let loss = pool.install(|| {
+                network.gradients(&mut gradients, &parameters, x, y, &mut state, dropout)
+            });
+            adam.update(&mut parameters, &gradients);
+            loss
+        });
+        (losses, parameters)
+    };
+    let one = step(1);
+    for threads in [2, 3, 16, 64] {
+        assert!(step(threads) == one, "{threads} threads");
+    }
+}
+
 #[test]
 fn threads_share_rows_while_there_are_enough_and_then_columns() {
     let of = |Division { shards, members }| (shards, members);

@@ -47,6 +47,21 @@ fn a_generator_with_weights_in_fewer_bits_is_the_generator_of_the_rounded_networ
     }
 }
 
+#[test]
+fn a_text_that_several_threads_write_together_has_the_bits_of_one() {
+    let parameters = random(Sizes::new(33, 272, 2).with_cell_norm(true));
+    for weights in Storage::ALL {
+        let on = |threads| {
+            let generator = Generator::stored_in(&parameters, 2, weights).unwrap();
+            logits(generator.on_threads(threads), 2, 33)
+        };
+        let one = on(1);
+        for threads in [2, 3, 64] {
+            assert!(on(threads) == one, "{weights}, {threads} threads");
+        }
+    }
+}
+
 /// Rounds a matrix of so many `columns`, by the definition of each type.
 fn naively_rounded(weights: Storage, numbers: &[f32], columns: usize) -> Vec<f32> {
     let mut rounded = numbers.to_vec();

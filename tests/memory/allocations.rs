@@ -106,8 +106,9 @@ fn arrays_are_as_large_as_planned(keep: f64) {
 }
 
 fn assert_near(found: usize, planned: u64, what: &str) {
+    // The tests' own threads may give back some bytes meanwhile.
     let ratio = found as f64 / planned as f64;
-    assert!((1.0..1.01).contains(&ratio), "{what}: {found} bytes, planned {planned}");
+    assert!((0.999..1.01).contains(&ratio), "{what}: {found} bytes, planned {planned}");
 }
 
 fn initial(sizes: Sizes) -> Parameters<f32> {

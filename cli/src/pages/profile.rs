@@ -15,12 +15,13 @@ pub fn profile(profile: &Profile) -> String {
     let Profile { kernel, threads, sizes, batch, unroll, .. } = profile;
     let header = format!(
         "<h1>Profile of a training step</h1>\n<p>{}, {} characters, batches of {batch} × {unroll}; \
-         {}, {} kernel. The fastest of {} took {:.1} ms, the one in the middle {:.1} ms: {} characters a \
+         {}, {} kernel, {}. The fastest of {} took {:.1} ms, the one in the middle {:.1} ms: {} characters a \
          second, {:.1} % of the peak.</p>\n",
         layers(*sizes),
         sizes.vocabulary,
         count(*threads, "thread"),
         escape(kernel),
+        escape(&profile.processor),
         count(profile.steps, "step"),
         1e3 * profile.step_seconds,
         1e3 * profile.median_step_seconds,

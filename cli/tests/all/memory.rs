@@ -138,8 +138,7 @@ fn a_run_goes_on_within_the_limit_in_which_it_began() {
         "train text --preset article --hidden 700 --batch 2 --unroll 8 --threads 1 --no-samples";
     for words in ["--steps 1", "--steps 2 --resume"] {
         // The arenas of glibc's allocator, one for each thread, take address space of which there is too little here.
-        let script =
-            format!("ulimit -v 225000; MALLOC_ARENA_MAX=1 exec {binary} {train} {words}");
+        let script = format!("ulimit -v 225000; MALLOC_ARENA_MAX=1 exec {binary} {train} {words}");
         let mut shell = std::process::Command::new("sh");
         let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
         assert!(output.status.success(), "{words}: {}", errors(&output));

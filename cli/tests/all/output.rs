@@ -138,7 +138,7 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
             let message = errors(&output);
             assert_eq!(output.status.code(), Some(1), "{writer} {name}: {message}");
             let reason = format!(
-                "cannot write {name}: it is there and is no {kind} of karenina; name another"
+                "cannot write {name}: the file exists and is no {kind} of karenina's; name another"
             );
             assert!(message.contains(&reason), "{message}");
             assert_eq!((message.lines().count(), output.stdout.len()), (1, 0), "{message}");
@@ -153,7 +153,7 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
         let output = run(folder.path(), &format!("{writer} {name}"));
-        assert!(errors(&output).contains("of karenina; name another"), "{}", errors(&output));
+        assert!(errors(&output).contains("of karenina's; name another"), "{}", errors(&output));
         assert!(fs::read(folder.path().join(name)).unwrap() == bytes, "{name}");
     }
     let output = run(folder.path(), &format!("{profile} nowhere/page.html"));

@@ -39,7 +39,6 @@ fn phases_lie_within_the_step() {
     assert!(seconds <= profile.step_seconds, "{seconds} of {}", profile.step_seconds);
     let gflop: f64 = phases.iter().map(|phase| phase.gflop).sum();
     assert!((gflop / profile.step_gflop - 1.0).abs() < 1e-9);
-    assert!(profile.step_seconds <= profile.median_step_seconds);
     assert!(profile.fraction_of_peak > 0.0 && profile.fraction_of_peak < 1.0);
 }
 
@@ -86,8 +85,9 @@ fn a_product_reads_each_number_once_in_a_call() {
     let sums = 4 * positions * (2 * (2048 + 512) + 512 + 2048 + 512 + 155);
     let weights = 4 * 512 * 2048;
     let recurrent = 2 * unroll * (shards * weights + 4 * 100 * (512 + 2048));
-    let input = unroll * (shards * weights + 4 * 100 * (512 + 2048));
-    let projection = shards * 4 * 512 * 155 + 4 * positions * (512 + 155);
+    // These start from a bias or from zero: C is not read.
+    let input = |row| unroll * shards * weights + 4 * positions * row;
+    let projection = |row| shards * 4 * 512 * 155 + 4 * positions * row;
     let calls = |phase| match phase {
         Phase::RecurrentMatmul | Phase::RecurrentBackward => 2 * unroll * shards,
         Phase::InputMatmul | Phase::InputBackward => unroll * shards,
@@ -97,8 +97,10 @@ fn a_product_reads_each_number_once_in_a_call() {
     for phase in Phase::ALL {
         let expected = match phase {
             Phase::RecurrentMatmul | Phase::RecurrentBackward => recurrent,
-            Phase::InputMatmul | Phase::InputBackward => input,
-            Phase::Projection | Phase::ProjectionBackward => projection,
+            Phase::InputMatmul => input(512),
+            Phase::InputBackward => input(2048),
+            Phase::Projection => projection(512),
+            Phase::ProjectionBackward => projection(155),
             Phase::ParameterGradients => sums,
             _ => 0,
         };
@@ -192,6 +194,8 @@ fn json_has_the_promised_keys() {
         assert!(json[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {json}");
     }
     assert!(json.get("peak_rss_bytes").is_some());
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert_ne!(json["processor"], "");
     assert!(json["phases"].as_array().is_some_and(|phases| phases.len() > 10));
 }
 
@@ -251,6 +255,10 @@ fn two_profiles_stand_side_by_side() {
     let screen = String::from_utf8(compare("a.json", "b.json").stdout).unwrap();
     let row = screen.lines().find(|line| line.starts_with("recurrent matmul")).unwrap();
     assert!(row.contains(" 0.25 "), "{screen}");
+    assert!(
+        screen.starts_with(&format!("A: a.json: karenina {} on ", env!("CARGO_PKG_VERSION"))),
+        "{screen}"
+    );
     let last = screen.lines().find(|line| line.starts_with("the step")).unwrap();
     assert!(last.contains(" 1.00 ") && !screen.contains("sizes differ"), "{screen}");
 
@@ -259,7 +267,9 @@ fn two_profiles_stand_side_by_side() {
     assert!(screen.contains("sizes differ"), "{screen}");
 
     // A file of a version that counted no bytes and knew no weights in 8 bits.
-    slower.as_object_mut().unwrap().remove("sample_characters_per_second_i8").unwrap();
+    for key in ["sample_characters_per_second_i8", "version", "processor"] {
+        slower.as_object_mut().unwrap().remove(key).unwrap();
+    }
     for phase in slower["phases"].as_array_mut().unwrap() {
         phase.as_object_mut().unwrap().remove("gigabytes").unwrap();
     }

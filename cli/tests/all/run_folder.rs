@@ -363,3 +363,29 @@ mod unix {
         command
     }
 }
+
+/// What is held back is written the other way round, so that the network says it the worse the more it has learned.
+#[test]
+fn at_the_end_the_best_network_by_validation_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "abcd".repeat(200) + &"dcba".repeat(60);
+    fs::write(folder.path().join("turned"), text).unwrap();
+    let words = "train turned --preset article --hidden 16 --layers 1 --batch 2 --unroll 10 --epochs 9 \
+                 --save-every 10 --learning-rate 0.05 --keep 1 --validation 0.2 --no-samples --run run";
+    let messages = errors(&succeed(folder.path(), &format!("{words} --steps 90")));
+    let log = fs::read_to_string(folder.path().join("run/log.csv")).unwrap();
+    let rows = log.lines().filter(|line| !line.starts_with(['#', 's']));
+    let validated = rows.filter_map(|line| {
+        let cells: Vec<_> = line.split(',').collect();
+        Some((cells[3].parse::<f64>().ok()?, cells[0].to_string()))
+    });
+    let (_, best) = validated.min_by(|(a, _), (b, _)| a.total_cmp(b)).unwrap();
+    assert_ne!(best, "90", "{log}");
+    let expected = format!("The network of step {best}, the best by validation, writes:");
+    assert!(messages.contains(&expected), "{expected}: {messages}");
+
+    let again = succeed(folder.path(), &format!("{words} --resume --steps 91 --json"));
+    let events = String::from_utf8(again.stdout).unwrap();
+    let sample = events.lines().rfind(|line| line.contains(r#""event":"sample""#)).unwrap();
+    assert!(sample.contains(&format!(r#""step":{best}"#)), "{sample}");
+}

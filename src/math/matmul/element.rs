@@ -217,11 +217,11 @@ pub fn multiply_together<R: Element>(
     mut c: ArrayViewMut2<R>,
 ) {
     let (_, n) = R::shape(b);
+    assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
     let width = n.div_ceil(team.members()).next_multiple_of(R::columns_at_once(b));
     if team.members() == 1 || width >= n {
-        return R::multiply(start, a, b, c);
+        return R::multiply_columns(0, start, a, b, c);
     }
-    assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
     let start_at = |first: usize, columns: usize| match start {
         Start::Bias(row) => Start::Bias(&row[first..first + columns]),
         all => all,

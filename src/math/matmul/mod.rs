@@ -1,16 +1,16 @@
-//! Matrix products: C ← C + A·B with packed weights, and dW ← Xᵀ·dZ over all time steps.
+//! Matrix products: C ← start + A·B with packed weights, and dW ← Xᵀ·dZ over all time steps.
 //!
 //! # The plain algorithm
 //!
 //! ```text
 //! for m in 0..M, n in 0..N:
-//!     c = C[m, n]
+//!     c = C[m, n], or bias[n], or 0
 //!     for k in 0..K: c = fma(A[m, k], B[k, n], c)
 //!     C[m, n] = c
 //! ```
 //!
 //! What follows changes where operands lie and when they are touched, never this chain: each
-//! element of C is one sequence of fused multiply-adds, k ascending, from the value found in C. (dW is a
+//! element of C is one sequence of fused multiply-adds, k ascending, from what it [starts](Start) with. (dW is a
 //! tree of such chains, each from 0: see [`sums`](crate::math::sums).)
 //! So every fused kernel, every way to split rows and every number of threads give the same bits,
 //! and `tests/all/matmul.rs` compares bits. A processor without FMA multiplies and adds instead: its
@@ -27,8 +27,8 @@
 //! * `rows`, `accumulate`: the sums over positions; `element`: both number types behind one trait; `peak`:
 //!   what the registers could do at most
 //!
-//! From a layer to a multiply-add it is [`Element::multiply`], `blocked::multiply`, `Block::run`, the kernel's
-//! tile, `tile::tile`, `Vector::mul_add`.
+//! From a layer to the loop of multiply-adds it is [`multiply_together`], [`Element::multiply_columns`],
+//! `blocked::multiply`, `Block::run`, the kernel's `run`, `tile::tile`.
 //!
 //! # The departures
 //!

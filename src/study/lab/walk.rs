@@ -29,7 +29,7 @@ const TOP: usize = 5;
 /// use rand::SeedableRng;
 ///
 /// let sizes = Sizes::new(2, 4, 1);
-/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters = Arc::new(Parameters::initial(sizes, Initialisation::Glorot, &mut rng));
 /// let walk = Walk::new(parameters, &['a', 'n'], vec![0, 1, 1, 0]).unwrap();
 /// let equations = walk.equations(Spot { step: 1, layer: 0, unit: 2 }).unwrap();

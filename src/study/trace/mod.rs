@@ -59,7 +59,7 @@ impl Default for View {
 /// use rand::SeedableRng;
 ///
 /// let sizes = Sizes::new(2, 4, 1);
-/// let mut rng = rand_pcg::Pcg64::seed_from_u64(0);
+/// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
 /// let trace = trace(&parameters, &['a', 'n'], &[0, 1, 1, 0], View::default()).unwrap();
 /// assert_eq!((trace.steps[1].character, trace.steps[1].next), ('n', 'n'));

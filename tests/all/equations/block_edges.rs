@@ -186,6 +186,7 @@ fn hidden_sizes_around_the_blocks() {
     let hidden = [1, 12, 13, 14, 15, 16, 17, 31, 32, 33, 63, 64, 65];
     let cases = hidden.map(|hidden| (11, hidden, 2, 3, 5, 0.6));
     check(&cases);
+    check(&[(5, 513, 1, 2, 2, 1.0)]); // sums longer than a panel is deep, more columns than dW copies at once
 }
 
 /// The root mean square is a sum over the units, whose blocks are 16 wide too. Few units show little more than
@@ -215,6 +216,7 @@ fn positions_around_the_blocks() {
         (9, 21, 2, 13, 5, 0.8),
         (9, 21, 2, 101, 1, 0.8),
         (9, 21, 2, 3, 101, 0.8),
+        (9, 21, 2, 2, 108, 0.8), // in one shard: more rows than are copied, or multiplied by W_ih, at once
     ]);
 }
 
