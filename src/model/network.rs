@@ -309,12 +309,9 @@ impl Division {
     /// Rows for each shard above that, while threads can be shared out otherwise: with fewer, reading the weights
     /// takes longer than the arithmetic (24 rows reach 0.95 of what 50 do, 16 reach 0.88, 8 reach 0.5).
     const ROWS: usize = 24;
-    /// Rows for each shard at most: with 100, z and dz of a time step leave the core's own cache (docs/performance.md).
-    const MOST_ROWS: usize = 64;
 
     /// For `batch` rows of a network of `hidden` cells and `threads` threads: what leaves the least to do for each
-    /// thread. Of equals the one with more shards, whose members have less to wait for. A thread with many rows has
-    /// them in several shards, one after the other.
+    /// thread. Of equals the one with more shards, whose members have less to wait for.
     pub fn new(hidden: usize, batch: usize, threads: usize) -> Self {
         if hidden <= Self::SMALL {
             return Self { shards: threads.clamp(1, batch.max(1)), members: 1 };
@@ -327,9 +324,7 @@ impl Division {
         let work =
             |division: &Self| batch.div_ceil(division.shards) as f64 / division.members as f64;
         let all = (1..=most).rev().map(divided);
-        let best = all.min_by(|a, b| work(a).total_cmp(&work(b))).expect("at least one shard");
-        let finer = batch.div_ceil(best.shards).div_ceil(Self::MOST_ROWS).max(1);
-        if best.members == 1 { Self { shards: best.shards * finer, ..best } } else { best }
+        all.min_by(|a, b| work(a).total_cmp(&work(b))).expect("at least one shard")
     }
 }
 

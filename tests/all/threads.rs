@@ -103,9 +103,7 @@ fn a_wide_network_has_the_same_bits_on_1_to_64_threads() {
 fn threads_share_rows_while_there_are_enough_and_then_columns() {
     let of = |Division { shards, members }| (shards, members);
     let divided = |batch, threads| of(Division::new(512, batch, threads));
-    assert_eq!(divided(100, 1), (2, 1), "many rows are two shards, one after the other");
-    assert_eq!(divided(64, 1), (1, 1));
-    assert_eq!(divided(300, 2), (6, 1));
+    assert_eq!(divided(100, 1), (1, 1));
     assert_eq!(divided(100, 2), (2, 1));
     assert_eq!(divided(100, 4), (4, 1));
     assert_eq!(divided(100, 16), (4, 4));
@@ -115,9 +113,7 @@ fn threads_share_rows_while_there_are_enough_and_then_columns() {
     assert_eq!(of(Division::new(128, 3, 64)), (3, 1), "a small network");
     for (batch, threads) in (1..200).flat_map(|batch| (1..70).map(move |t| (batch, t))) {
         let (shards, members) = divided(batch, threads);
-        let fits = if members == 1 { shards <= threads * 4 } else { shards * members <= threads };
-        assert!(shards <= batch && fits, "{batch} rows, {threads} threads");
-        assert!(members > 1 || batch.div_ceil(shards) <= 64, "{batch} rows, {threads} threads");
+        assert!(shards <= batch && shards * members <= threads, "{batch} rows, {threads} threads");
     }
 }
 
