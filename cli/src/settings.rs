@@ -114,11 +114,11 @@ pub struct Settings {
     /// Highest learning rate of Adam
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// Steps over which the learning rate rises to its height
+    /// Steps over which the learning rate rises to its highest
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
     /// From step D on the learning rate falls along a line, and at step N, where it is 0, the run ends; with `none`
-    /// it stays at its highest [default: the last two fifths of the run; article: none]
+    /// it does not fall [default: the last two fifths of the run; article: none]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times learning rate

@@ -47,7 +47,7 @@ and errors. The key \"event\" of an object says which other keys it has:
           characters_per_second
   lab     address (with --lab)
   saved   step, file
-  sample  step, text
+  sample  step of the network that writes (at the end the best by validation), text
   end     step, reason (finished, nothing to do, or stopped, which is by a signal), file
 Losses are in nats per character.";
 
@@ -287,6 +287,11 @@ impl Train {
 
     /// The checkpoint that `sample` would use, if it is better by validation than the network now.
     fn best_before(&self, trainer: &Trainer) -> Option<Checkpoint> {
+        let history = trainer.history();
+        let lowest = history.iter().filter_map(|row| row.validation).min_by(f64::total_cmp)?;
+        if history.last()?.validation == Some(lowest) {
+            return None; // no need to read it from the disk
+        }
         let best = load_best(&self.run).ok()?.checkpoint;
         let is_before = best.step < trainer.step() && best.run == trainer.checkpoint().run;
         is_before.then_some(best)

@@ -71,11 +71,17 @@ fn sizes(folder: &Path) -> impl Iterator<Item = (u32, usize)> {
 mod tests {
     use super::*;
 
+    /// Not what Linux says of the first processor: this thread may run on another, whose caches are smaller.
     #[test]
-    #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-    fn the_processor_tells_what_linux_does() {
-        let told: Vec<_> = sizes(Path::new(FIRST)).collect();
-        assert!(told.is_empty() || by_the_processor() == told, "{told:?}");
+    fn what_the_processor_tells_is_the_size_of_a_cache() {
+        for (level, bytes) in by_the_processor() {
+            let possible = match level {
+                1 => 16 << 10..=256 << 10,
+                2 => 128 << 10..=64 << 20,
+                _ => 512 << 10..=4 << 30,
+            };
+            assert!(possible.contains(&bytes), "{bytes} bytes on level {level}");
+        }
     }
 
     #[test]

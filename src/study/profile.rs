@@ -338,8 +338,8 @@ pub fn flop(phase: Phase, sizes: Sizes, positions: usize) -> f64 {
 }
 
 /// Bytes that a phase's matrix products have to read on `positions` = B·T characters in so many `calls`, at least:
-/// in each call every number of A and B once, and of C where the product is added to it, in dW every number of X and dZ once. What a call
-/// reads again, copies or writes is not counted, and where the bytes come from does not matter.
+/// in each call every number of A and B once, and of C where the product is added to it; in dW every number of X and
+/// dZ once. What a call reads again, copies or writes is not counted, and where the bytes come from does not matter.
 pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
     let [n, v, h, l] =
         [positions, sizes.vocabulary, sizes.hidden, sizes.layers].map(|size| size as f64);
