@@ -16,7 +16,7 @@ use super::packed::{Aligned, panel_stride};
 use super::rows::Rows;
 use super::tile::Waiting;
 use crate::math::simd::{ask_for, vectorised};
-use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_parts};
+use crate::math::sums::{Carry, LONGEST_PIECE, Pieces, even_part, even_parts};
 
 /// Columns of dW worked on together: whole rows up to H = 512, since half rows are read at half the speed.
 const COPIED_COLUMNS: usize = 2048;
@@ -178,8 +178,11 @@ impl Levels {
         let mut waiting = [c; usize::BITS as usize];
         let merged = waiting.iter_mut().zip(carry.merged());
         let merged = merged.map(|(to, level)| *to = self.on(level, dw)).count();
-        // LOOP 3: rows of dW.
-        for ms in even_parts(dw.nrows(), Blocks::of(kernel).tiles * kernel.rows()) {
+        let tile_count = dw.nrows().div_ceil(kernel.rows());
+        let tile = |index| even_part(dw.nrows(), tile_count, index);
+        // LOOP 3: rows of dW, in blocks of whole tiles.
+        for block in even_parts(tile_count, Blocks::of(kernel).tiles) {
+            let ms = tile(block.start).start..tile(block.end - 1).end;
             let a = gather_columns(a, kernel, x, first + ms.start..first + ms.end);
             let block = Block {
                 tiles: &kernel.f32,

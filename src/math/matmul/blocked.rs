@@ -7,7 +7,7 @@ use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, LinalgScalar};
 
 use super::kernel::{Kernel, Tiles, WideTile};
 use super::packed::{Aligned, Packed};
-use super::tile::{DEPTH, Operands, ROW_STRIDE, TileFn, Waiting};
+use super::tile::{Ahead, DEPTH, Operands, ROW_STRIDE, TileFn, Waiting};
 use crate::math::caches;
 use crate::math::sums::{LONGEST_PIECE, even_parts};
 
@@ -126,7 +126,7 @@ pub(super) fn multiply<W: Copy>(
                     waiting: &[],
                     place: (0, 0),
                 };
-                let next = Ahead {
+                let next = NextRows {
                     start: match ks.end < b.rows() {
                         true => row(rows.start).wrapping_add(ks.end),
                         false => row(rows.end),
@@ -228,7 +228,7 @@ impl Origin {
 
 /// Rows of A that will be copied after a block is done.
 #[derive(Clone, Copy)]
-pub(super) struct Ahead {
+pub(super) struct NextRows {
     start: *const f32,
     /// From row to row.
     stride: isize,
@@ -236,7 +236,7 @@ pub(super) struct Ahead {
     columns: usize,
 }
 
-impl Ahead {
+impl NextRows {
     /// How many numbers each of some tiles asks for.
     fn share(&self, tiles: usize) -> usize {
         (self.rows * self.columns).div_ceil(tiles)
@@ -277,11 +277,14 @@ impl<W: Copy> Block<'_, W> {
     /// # Safety
     /// The pointers must be good for the sizes, C for writing, and the kernel must be available. C may
     /// be among what waits, elsewhere they must not overlap.
-    pub(super) unsafe fn run(&self, kernel: &Kernel, next: Option<Ahead>) {
+    pub(super) unsafe fn run(&self, kernel: &Kernel, next: Option<NextRows>) {
         let width = kernel.panel;
         let tiles = even_parts(self.rows, kernel.rows());
         let tile_count = tiles.len();
+        let share_of_b = (self.depth * width).div_ceil(tile_count);
         let share = next.map_or(0, |next| next.share(tile_count * self.columns.div_ceil(width)));
+        let ahead_in_b = Ahead::new::<W>(share_of_b, self.depth);
+        let ahead_in_a = Ahead::new::<f32>(share, self.depth);
         let mut position = 0;
         let mut column = 0;
         // BLOCK LOOP 1: panels of B.
@@ -296,7 +299,6 @@ impl<W: Copy> Block<'_, W> {
             for (index, tile) in tiles.clone().enumerate() {
                 let (a, run) = self.tile_of_a(wide, index, tile.clone());
                 let row = tile.start * self.c_stride;
-                let share_of_b = index * self.depth * width / tile_count;
                 let next_a = next.map_or(self.c.cast_const(), |next| next.address(position));
                 position += share;
                 let operands = Operands {
@@ -313,11 +315,8 @@ impl<W: Copy> Block<'_, W> {
                     waiting: self.waiting,
                     place: (self.place.0 + tile.start, self.place.1 + column),
                     ahead: [
-                        (
-                            next_b.wrapping_add(share_of_b).cast(),
-                            width.div_ceil(tile_count) * size_of::<W>(),
-                        ),
-                        (next_a.cast(), share.div_ceil(self.depth) * size_of::<f32>()),
+                        ahead_in_b.from(next_b.wrapping_add(index * share_of_b)),
+                        ahead_in_a.from(next_a),
                     ],
                 };
                 // SAFETY: the tile lies in the block, or at its edge.

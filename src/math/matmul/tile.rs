@@ -4,6 +4,7 @@
 //! in which B is stored. Beside it stands [`spin`], the same multiply-adds without memory.
 
 use std::hint::black_box;
+use std::ptr;
 
 use super::stored::Stored;
 use super::vector::Vector;
@@ -16,6 +17,10 @@ pub(super) const DEPTH: usize = 512;
 /// Rows of A lie this far apart when they are copied for the kernel ([`Layout::ROWS`]). A constant,
 /// so that the address of each row is one register and a displacement.
 pub(super) const ROW_STRIDE: usize = DEPTH;
+/// So many k are one straight piece of code, before which a tile asks for what will be needed soon.
+const AT_ONCE: usize = 8;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// How the kernel finds A.
 pub(super) struct Layout;
@@ -70,9 +75,40 @@ pub(super) struct Operands<'a, W> {
     pub(super) waiting: &'a [Waiting],
     /// Where in them the tile lies: row and column.
     pub(super) place: (usize, usize),
-    /// What will be needed soon of B and of A: at every k a tile of one panel asks for the lines at these
-    /// addresses, and they move on by so many bytes. Several panels are read at all the cache gives.
-    pub(super) ahead: [(*const u8, usize); 2],
+    /// What will be needed soon of B and of A. Several panels are read at all the cache gives.
+    pub(super) ahead: [Ahead; 2],
+}
+
+/// Memory that a tile of one panel asks for while it computes, a part of it at every [`AT_ONCE`]th k.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    address: *const u8,
+    /// Of a part.
+    bytes: usize,
+    lines: usize,
+}
+
+impl Ahead {
+    /// For tiles of this depth that ask for so many `numbers` each.
+    pub(super) fn new<W>(numbers: usize, depth: usize) -> Self {
+        let bytes = (numbers * AT_ONCE).div_ceil(depth) * size_of::<W>();
+        Self { address: ptr::null(), bytes, lines: bytes.div_ceil(LINE) }
+    }
+
+    /// Those of one tile, from `start` on.
+    pub(super) fn from<W>(self, start: *const W) -> Self {
+        Self { address: start.cast(), ..self }
+    }
+
+    /// Asks for the next part.
+    #[inline(always)]
+    unsafe fn ask_for<V: Vector>(&mut self) {
+        for line in 0..self.lines {
+            // SAFETY: any address may be asked for.
+            unsafe { V::prefetch(self.address.wrapping_add(line * LINE)) };
+        }
+        self.address = self.address.wrapping_add(self.bytes);
+    }
 }
 
 /// Computes one tile.
@@ -97,9 +133,7 @@ pub(super) unsafe fn tile<
 >(
     operands: &Operands<'_, W>,
 ) {
-    let Operands { depth, mut a, mut b, panel_stride, scales, c, c_stride, mut ahead, .. } =
-        *operands;
-    let (from, from_stride) = (operands.from, operands.from_stride);
+    let Operands { depth, mut a, mut b, from, from_stride, c, c_stride, mut ahead, .. } = *operands;
     let (row, column) = operands.place;
     // SAFETY: the caller vouches for the operands and the instruction set.
     unsafe {
@@ -111,11 +145,11 @@ pub(super) unsafe fn tile<
                 }
             }
         }
-        let (mut left, mut asked) = (depth, 0);
-        while left > 0 {
+        let part = depth.div_ceil(MR).next_multiple_of(AT_ONCE);
+        for (asked, first) in (0..depth).step_by(part).enumerate() {
             // C of the next tile and what waits for this one are asked for row by row: all at once would
             // fill the queue of outstanding misses and hold up A and B.
-            for first in (0..P * NV * V::LANES).step_by(16) {
+            for first in (0..P * NV * V::LANES).step_by(LINE / size_of::<f32>()) {
                 V::prefetch(operands.next_c.wrapping_add(asked * c_stride + first).cast());
                 if LAYOUT == Layout::COLUMNS {
                     for sum in operands.waiting {
@@ -123,30 +157,25 @@ pub(super) unsafe fn tile<
                     }
                 }
             }
-            asked += 1;
-            let part = depth.div_ceil(MR).min(left);
-            left -= part;
-            for _ in 0..part {
-                let mut b_k = [[V::zero(); NV]; P];
-                for (p, panel) in b_k.iter_mut().enumerate() {
-                    let scales = scales.wrapping_add(p * NV * V::LANES);
-                    *panel = W::load(b.add(p * panel_stride), scales);
-                }
+            let mut left = part.min(depth - first);
+            while left > 0 {
                 if P == 1 {
-                    for (address, step) in &mut ahead {
-                        V::prefetch(*address);
-                        *address = address.wrapping_add(*step);
+                    for ahead in &mut ahead {
+                        ahead.ask_for::<V>();
                     }
                 }
-                for (r, row) in sum.iter_mut().enumerate() {
-                    let r = if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r };
-                    let a_rk = V::splat(a.add(r));
-                    for (sum, &b_k) in row.as_flattened_mut().iter_mut().zip(b_k.as_flattened()) {
-                        *sum = a_rk.mul_add(b_k, *sum);
+                let now = left.min(AT_ONCE);
+                left -= now;
+                // Two loops, so that the compiler makes one straight piece of the first.
+                if now == AT_ONCE {
+                    for _ in 0..AT_ONCE {
+                        multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
+                    }
+                } else {
+                    for _ in 0..now {
+                        multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
                     }
                 }
-                a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
-                b = b.add(NV * V::LANES);
             }
         }
         // Sum by sum outside, so that the loops within have fixed bounds: an index that is known only at run
@@ -165,6 +194,40 @@ pub(super) unsafe fn tile<
                 sum.store(c.add(r * c_stride + v * V::LANES));
             }
         }
+    }
+}
+
+/// `sum` += A[.., k]·B[k, ..] for the k where `a` and `b` are, and on to the next.
+#[inline(always)]
+unsafe fn multiply_add<
+    V: Vector,
+    W: Stored,
+    const MR: usize,
+    const P: usize,
+    const NV: usize,
+    const LAYOUT: bool,
+>(
+    a: &mut *const f32,
+    b: &mut *const W,
+    operands: &Operands<'_, W>,
+    sum: &mut [[[V; NV]; P]; MR],
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut b_k = [[V::zero(); NV]; P];
+        for (p, panel) in b_k.iter_mut().enumerate() {
+            let scales = operands.scales.wrapping_add(p * NV * V::LANES);
+            *panel = W::load(b.add(p * operands.panel_stride), scales);
+        }
+        for (r, row) in sum.iter_mut().enumerate() {
+            let r = if LAYOUT == Layout::ROWS { r * ROW_STRIDE } else { r };
+            let a_rk = V::splat(a.add(r));
+            for (sum, &b_k) in row.as_flattened_mut().iter_mut().zip(b_k.as_flattened()) {
+                *sum = a_rk.mul_add(b_k, *sum);
+            }
+        }
+        *a = a.add(if LAYOUT == Layout::ROWS { 1 } else { MR });
+        *b = b.add(NV * V::LANES);
     }
 }
 
