@@ -39,7 +39,10 @@ impl Checkpoints {
     /// none.
     pub fn run(self) -> Result<ExitCode> {
         let folder = self.folder.unwrap_or(self.run);
-        let entries = checkpoints_in(&folder)?;
+        let entries = match checkpoints_in(&folder) {
+            Err(error) if error.is_missing() => vec![],
+            entries => entries?,
+        };
         if entries.is_empty() {
             return Err(Error::NoCheckpoint { path: folder });
         }

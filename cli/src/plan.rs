@@ -11,6 +11,7 @@ use karenina::ranks::Ranks;
 use karenina::study::plan::{Exchange, Plan as Found};
 use karenina::text::corpus::Corpus;
 use karenina::train::Workers;
+use serde::Serialize;
 
 use super::output::{in_lines, output_error, print_json};
 use super::settings::{Recipe, Start};
@@ -39,7 +40,7 @@ impl Plan {
         let Start { corpus, config, reason, .. } = self.recipe.start(corpus, workers)?;
         let found = Found::new(&corpus, &config, workers)?;
         if self.json {
-            print_json(&found)?;
+            print_json(&Json { choice: Some(reason).filter(|r| !r.is_empty()), found: &found })?;
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
@@ -48,6 +49,15 @@ impl Plan {
         reason.and_then(|()| print(&found, out)).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Json<'a> {
+    /// Why these sizes, if they were chosen for a text and a number of minutes.
+    choice: Option<String>,
+    #[serde(flatten)]
+    found: &'a Found,
 }
 
 /// The figures, a line each.

@@ -31,6 +31,7 @@ pub enum Event<'a> {
         last_step: u64,
         threads: usize,
         ranks: usize,
+        choice: Option<&'a str>,
         config: &'a TrainConfig,
     },
     Step {

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::slice;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -28,6 +29,9 @@ pub struct Sample {
     /// A text file that the network reads before it writes
     #[arg(long, value_name = "TEXT")]
     prime_file: Option<PathBuf>,
+    /// Encoding of that file, as in windows-1251 [default: UTF-8]
+    #[arg(long, value_name = "NAME", requires = "prime_file")]
+    encoding: Option<String>,
     /// Characters to write
     #[arg(long, value_name = "N", default_value_t = 1000)]
     length: usize,
@@ -133,7 +137,7 @@ impl Sample {
         match &self.prime_file {
             None => Ok(self.prime.clone()),
             Some(file) => {
-                let corpus = input::read_text(std::slice::from_ref(file), None)?;
+                let corpus = input::read_text(slice::from_ref(file), self.encoding.as_deref())?;
                 Ok(Some(corpus.characters().collect()))
             }
         }

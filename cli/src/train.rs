@@ -42,7 +42,7 @@ const JSON: &str = "\
 With --json, standard output has one JSON object on each line, and standard error only warnings \
 and errors. The key \"event\" of an object says which other keys it has:
   start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step,
-          threads, ranks, config
+          threads, ranks, choice (the plan of a run that was planned, else null), config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
   lab     address (with --lab)
@@ -223,6 +223,7 @@ impl Train {
             last_step: trainer.last_step(),
             threads,
             ranks: ranks.count(),
+            choice: Some(choice.as_str()).filter(|choice| !choice.is_empty()),
             config,
         });
     }

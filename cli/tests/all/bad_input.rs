@@ -50,7 +50,7 @@ fn texts() -> Vec<TextCase> {
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
 /// files in `model.pt` and `model.safetensors`.
-const WORDS: [(&str, &str); 56] = [
+const WORDS: [(&str, &str); 57] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -61,6 +61,7 @@ const WORDS: [(&str, &str); 56] = [
     ("weights of a type that there is not", "sample --weights f8"),
     ("no checkpoint there", "sample --run nowhere.ckpt"),
     ("no folder there", "sample --run nowhere"),
+    ("no folder there to list", "checkpoints --run nowhere"),
     ("an evaluation that names no text", "eval --threads 1"),
     ("a trace of nothing", "trace "),
     ("the checkpoint of another program", "sample --run model.pt"),

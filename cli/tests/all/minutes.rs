@@ -3,6 +3,7 @@
 use std::fs;
 
 use karenina::train::run::load_any;
+use serde_json::Value;
 
 use crate::command::{errors, run, succeed};
 
@@ -192,4 +193,28 @@ fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
         "{plan}"
     );
     assert!(plan.contains("the run "), "{plan}");
+}
+
+#[test]
+fn programs_and_the_report_are_told_the_choice_too() {
+    let folder = with_novel();
+    let sizes = "text --minutes 20 --hidden 4 --batch 4 --threads 1";
+    let told = |arguments: &str| {
+        String::from_utf8(succeed(folder.path(), arguments).stdout).expect("UTF-8")
+    };
+    let choice = |json: &str| {
+        let object: Value = serde_json::from_str(json).expect(json);
+        object["choice"].as_str().map(String::from)
+    };
+    let plan = choice(&told(&format!("plan {sizes} --json"))).expect("a plan");
+    assert!(plan.starts_with("for 20 minutes and 19200 characters: "), "{plan}");
+    let train = format!("train {sizes} --steps 2 --json");
+    let begun = choice(told(&train).lines().next().unwrap());
+    let kept = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.choice;
+    assert_eq!(begun.as_deref(), Some(kept.as_str()));
+    let page = told("report text --threads 1 --out -");
+    assert!(page.contains(&format!("The plan it began with: {kept}")), "{kept}");
+    let by_hand = "train text --preset quick --hidden 4 --steps 2 --overwrite --json";
+    assert_eq!(choice(told(by_hand).lines().next().unwrap()), None);
+    assert_eq!(choice(&told("plan text --preset quick --hidden 4 --json")), None);
 }

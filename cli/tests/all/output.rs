@@ -284,3 +284,19 @@ fn no_character_of_a_text_or_a_name_steers_a_page_or_a_terminal() {
     assert!(page.contains("a\\u{202e}"));
     clean("checkpoints", &bare(&["checkpoints", "--run", &name]));
 }
+
+#[test]
+fn a_prime_may_be_a_file_in_any_encoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("text", "да и нет, ".repeat(60).as_bytes());
+    write("prime", b"\xe4\xe0"); // windows-1251
+    succeed(folder.path(), &format!("train text {SMALL}"));
+    let sample = "sample --length 0 --prime-file prime";
+    let output = succeed(folder.path(), &format!("{sample} --encoding windows-1251"));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), "да");
+    let output = run(folder.path(), sample);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("prime"), "{}", errors(&output));
+    assert_eq!(run(folder.path(), "sample --encoding windows-1251").status.code(), Some(2));
+}

@@ -53,6 +53,8 @@ pub struct Report {
     pub sizes: Sizes,
     /// How it was trained.
     pub config: TrainConfig,
+    /// Why so, if that was chosen for a text and a number of minutes; else empty.
+    pub choice: String,
     /// Steps made.
     pub step: u64,
     /// The V characters by id.
@@ -112,5 +114,6 @@ pub fn report(
         reading,
         vocabulary: checkpoint.vocabulary,
         config: checkpoint.config,
+        choice: checkpoint.choice,
     })
 }
