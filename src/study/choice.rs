@@ -196,14 +196,19 @@ impl Text {
         let passes = steps as f64 / epoch as f64;
         let weights = config.sizes(self.vocabulary).parameters();
         format!(
-            "{} {} characters: {} layer{} of {} {}cells ({weights} weights) read the text {passes:.1} times in {steps} \
-             step{} of {} x {}; {}; {}, {}",
+            "{} {} characters: {} layer{} of {} {}cells ({weights} weights) read {} in {steps} step{} of {} x {}; {}; \
+             {}, {}",
             for_minutes(minutes),
             self.characters,
             config.layers,
             plural(config.layers as u64),
             config.hidden,
             if config.cell_norm { "normalised " } else { "" },
+            match 100.0 * passes {
+                percent @ ..1.0 => format!("{percent:.2} % of the text"),
+                percent @ ..100.0 => format!("{percent:.0} % of the text"),
+                _ => format!("the text {passes:.1} times"),
+            },
             plural(steps),
             config.batch,
             config.unroll,
@@ -375,6 +380,20 @@ mod tests {
                     "{characters}, {minutes}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_long_text_is_told_in_percent() {
+        let text = Text { characters: 600_000_000, vocabulary: 100 };
+        for (steps, epoch, told) in [
+            (12, 1_000, "read 1 % of the text in 12 steps"),
+            (1, 10_000, "read 0.01 % of the text in 1 step of"),
+            (999, 1_000, "read 100 % of the text in"),
+            (1_250, 1_000, "read the text 1.2 times in"),
+        ] {
+            let reason = text.reason(&TrainConfig::article(), 20.0, steps, epoch);
+            assert!(reason.contains(told), "{told}: {reason}");
         }
     }
 
