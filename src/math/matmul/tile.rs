@@ -79,6 +79,26 @@ pub(super) struct Operands<'a, W> {
     pub(super) ahead: [Ahead; 2],
 }
 
+impl<W> Operands<'_, W> {
+    /// Asks for a row of C of the next tile and of what waits for this one. All rows at once would fill the queue of
+    /// outstanding misses and hold up A and B.
+    #[inline(always)]
+    unsafe fn ask_for_row<V: Vector, const LAYOUT: bool>(&self, r: usize, columns: usize) {
+        let (row, column) = self.place;
+        for first in (0..columns).step_by(LINE / size_of::<f32>()) {
+            // SAFETY: any address may be asked for.
+            unsafe {
+                V::prefetch(self.next_c.wrapping_add(r * self.c_stride + first).cast());
+                if LAYOUT == Layout::COLUMNS {
+                    for sum in self.waiting {
+                        V::prefetch(sum.at(row + r, column + first).cast());
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Memory that a tile of one panel asks for while it computes, a part of it at every [`AT_ONCE`]th k.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
@@ -147,16 +167,7 @@ pub(super) unsafe fn tile<
         }
         let part = depth.div_ceil(MR).next_multiple_of(AT_ONCE);
         for (asked, first) in (0..depth).step_by(part).enumerate() {
-            // C of the next tile and what waits for this one are asked for row by row: all at once would
-            // fill the queue of outstanding misses and hold up A and B.
-            for first in (0..P * NV * V::LANES).step_by(LINE / size_of::<f32>()) {
-                V::prefetch(operands.next_c.wrapping_add(asked * c_stride + first).cast());
-                if LAYOUT == Layout::COLUMNS {
-                    for sum in operands.waiting {
-                        V::prefetch(sum.at(row + asked, column + first).cast());
-                    }
-                }
-            }
+            operands.ask_for_row::<V, LAYOUT>(asked, P * NV * V::LANES);
             let mut left = part.min(depth - first);
             while left > 0 {
                 if P == 1 {
