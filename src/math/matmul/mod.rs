@@ -27,7 +27,7 @@
 //! * `rows`, `accumulate`: the sums over positions; `element`: both number types behind one trait; `peak`:
 //!   what the registers could do at most
 //!
-//! From a layer to the loop of multiply-adds it is [`multiply_together`], [`Element::multiply_columns`],
+//! From a layer to the register tile it is [`multiply_together`], [`Element::multiply_columns`],
 //! `blocked::multiply`, `Block::run`, the kernel's `run`, `tile::tile`.
 //!
 //! # The departures
@@ -36,7 +36,7 @@
 //! is said. The register peak ([`Kernel::peak_gflops`]) was 275 to 290 from run to run, 138 with AVX2.
 //! The machine was busy with other work, which takes cache and memory: products that fit the cache
 //! repeat to 2 %, the large ones do not. What a departure bought is the best of four runs with and
-//! without it, in turns; where no figure stands, none was measured.
+//! without it, alternating; where no figure stands, none was measured.
 //!
 //! 1. **Register tiles** (`tile`). A tile of C stays in registers while k runs: 13 x 32 with
 //!    AVX-512, 6 x 16 with AVX2. One vector of B serves all rows, one number of A all columns. The naive

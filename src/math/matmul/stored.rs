@@ -132,7 +132,13 @@ impl Stored for f32 {
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self, _: *const f32) -> [V; NV] {
         // SAFETY: the caller's.
-        std::array::from_fn(|v| unsafe { V::load(from.add(v * V::LANES)) })
+        unsafe {
+            let mut vectors = [V::zero(); NV];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = V::load(from.add(v * V::LANES));
+            }
+            vectors
+        }
     }
 }
 
@@ -143,7 +149,13 @@ impl Stored for f16 {
     #[inline(always)]
     unsafe fn load<V: Vector, const NV: usize>(from: *const Self, _: *const f32) -> [V; NV] {
         // SAFETY: the caller's.
-        std::array::from_fn(|v| unsafe { V::load_f16(from.add(v * V::LANES)) })
+        unsafe {
+            let mut vectors = [V::zero(); NV];
+            for (v, vector) in vectors.iter_mut().enumerate() {
+                *vector = V::load_f16(from.add(v * V::LANES));
+            }
+            vectors
+        }
     }
 }
 
