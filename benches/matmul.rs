@@ -1,9 +1,9 @@
 //! The matrix products of a training step and of generation: by our kernel, by `matrixmultiply` and by `gemm`, which
 //! candle and faer use, on one thread and on all. A product MxKxN is 2·M·K·N operations.
 //!
-//! Lines read `matmul/who/product MxKxN, threads`. At the end stands a table, of turns that all take one after the other:
-//! the fastest of each, its share of the highest peak of the run, and how many times as fast ours is as the better of the
-//! others, in the turn in the middle.
+//! Lines read `matmul/who/product MxKxN, threads`. At the end stands a table of turns, in each of which all three multiply
+//! one after the other: the fastest of each, its share of the highest peak of the run, and how many times as fast ours is
+//! as the better of the others, in the median turn.
 //!
 //! Each gets its operands as it likes them best. Ours reads B packed beforehand, as the engine packs weights once
 //! for all time steps. The others have no such interface: they get B row after row, also where the engine
@@ -31,15 +31,18 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use table::Table;
 
 /// Rows and H of a time step's products: H = 512 from many rows to one, then smaller H. With 100 rows these are also
-/// the input products of a few steps together.
-const STEPS: [(usize, usize); 9] = [
+/// the input products of a few steps together; 16x192 are those of the preset `quick`, 32x448 of an hour's run.
+const STEPS: [(usize, usize); 12] = [
     (100, 512),
     (32, 512),
     (16, 512),
     (8, 512),
     (4, 512),
+    (2, 512),
     (1, 512),
+    (32, 448),
     (50, 256),
+    (16, 192),
     (50, 128),
     (32, 64),
 ];

@@ -7,7 +7,7 @@ use karenina::math::matmul::Kernel;
 /// With whom ours is compared.
 const OTHERS: [&str; 2] = ["matrixmultiply", "gemm"];
 
-/// GFLOP/s of each product in turns, beside the peak of the same run.
+/// GFLOP/s of each product, alternating, beside the peak of the same run.
 pub struct Table {
     kernel: &'static Kernel,
     /// Whether every line runs only once, to see that it works: then there is nothing to print.
@@ -109,7 +109,7 @@ impl Row {
         Some(self.of(who)?.iter().copied().fold(0.0, f64::max))
     }
 
-    /// How many times as fast ours is as the better of the others, in the turn in the middle: a turn is short, and who
+    /// How many times as fast ours is as the better of the others, in the median turn: a turn is short, and who
     /// disturbs the machine disturbs all who have theirs just then.
     fn ratio(&self) -> Option<f64> {
         let (ours, [first, second]) = (self.of("ours")?, OTHERS.map(|who| self.of(who)));
