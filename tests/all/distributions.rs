@@ -63,6 +63,20 @@ fn a_fresh_network_starts_as_the_article_says() {
 }
 
 #[test]
+fn input_weights_that_are_drawn_anew_have_their_spread_and_nothing_else_changes() {
+    let mut rng = Pcg64::seed_from_u64(4);
+    let before =
+        Parameters::<f64>::initial(Sizes::new(60, 64, 2), Initialisation::Glorot, &mut rng);
+    let mut after = before.clone();
+    after.set_input_weights(0.5, &mut rng);
+    let (mean, sd) = moments(after.lstm(0).w_ih.as_slice().unwrap());
+    assert!(mean.abs() < 0.02, "mean {mean}");
+    assert!((sd / (0.5 * CUT_SD) - 1.0).abs() < 0.02, "sd {sd}");
+    after.lstm_mut(0).w_ih.assign(&before.lstm(0).w_ih);
+    assert_eq!(after, before);
+}
+
+#[test]
 fn dropout_keeps_the_asked_share_and_the_mean() {
     for keep in [0.5, 0.8] {
         let dropout = Dropout { keep, seed: 9, step: 17 };

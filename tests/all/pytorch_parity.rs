@@ -1,7 +1,7 @@
 //! The same network in PyTorch, in f64: logits, loss, gradients, states and three clipped Adam steps.
 //!
-//! `tests/fixtures/pytorch-lstm-2x4.json` was written by PyTorch. The environment variable
-//! `KARENINA_FIXTURE` names a further file of the same form, of any size.
+//! The files in `tests/fixtures` were written by PyTorch. The environment variable `KARENINA_FIXTURE` names a further
+//! file of the same form, of any size.
 
 use std::path::Path;
 
@@ -19,6 +19,12 @@ const TOLERANCE: f64 = 1e-10;
 #[test]
 fn agrees_with_pytorch() {
     compare(Path::new("tests/fixtures/pytorch-lstm-2x4.json"));
+}
+
+/// `tests/fixtures/pytorch.py` wrote the file.
+#[test]
+fn agrees_with_pytorch_where_cells_are_normalised() {
+    compare(Path::new("tests/fixtures/pytorch-normalised-2x4.json"));
 }
 
 #[test]
@@ -86,7 +92,8 @@ fn compare(path: &Path) {
     let fixture: Value = serde_json::from_str(&text).unwrap();
     let config = &fixture["config"];
     let number = |name: &str| config[name].as_u64().unwrap() as usize;
-    let sizes = Sizes::new(number("vocab"), number("hidden"), number("layers"));
+    let sizes = Sizes::new(number("vocab"), number("hidden"), number("layers"))
+        .with_cell_norm(config["cell_norm"].as_bool().unwrap_or(false));
     let (batch, unroll) = (number("batch"), number("steps"));
 
     let mut parameters = pytorch_parameters(&fixture["parameters"], sizes);
