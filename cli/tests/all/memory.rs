@@ -175,7 +175,7 @@ fn a_long_text_takes_no_more_memory_than_a_short_one() {
             out.read_exact(&mut vec![0; bytes]).unwrap();
             peak(child.id()).expect("it is still writing")
         };
-        let (short, long) = (peak_after(10_000), peak_after(490_000));
+        let (short, long) = (peak_after(10_000), peak_after(300_000));
         drop(out);
         assert!(child.wait().unwrap().success(), "{words}");
         assert!(long - short < MIB / 4, "{options}: {short} bytes, {long} for the long text");
