@@ -54,6 +54,13 @@ pub enum Error {
         /// What would work, as in "at least 1".
         expected: String,
     },
+    /// The system starts no more threads, or rayon's global pool is in use already.
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        reason: String,
+    },
     /// A file is larger than the memory that is free.
     FileTooLarge {
         /// The file.
@@ -240,6 +247,9 @@ impl fmt::Display for Error {
                 let found = if found.is_empty() { "empty" } else { found };
                 write!(f, "{name} is {found}, but must be {expected}")
             }
+            Self::Threads { threads, reason } => {
+                write!(f, "cannot start {threads} thread{}: {reason}", plural(*threads as u64))
+            }
             Self::FileTooLarge { path, needed, available } => {
                 write_no_memory(f, &path.display(), *needed, *available)
             }
@@ -363,12 +373,5 @@ fn write_not_finite(
     Ok(())
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            Self::NotSaved { source, .. } => Some(source),
-            _ => None,
-        }
-    }
-}
+/// A message tells its cause too, so there is no `source` to tell it once more.
+impl std::error::Error for Error {}

@@ -57,6 +57,19 @@ pub fn dynamic_evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
 ///
 /// # Panics
 /// If the text has not at least `rows` + 1 characters, or `rows` is 0.
+///
+/// ```
+/// use karenina::evaluate::evaluate;
+/// use karenina::model::{Parameters, Sizes};
+/// use karenina::text::corpus::Corpus;
+///
+/// let corpus = Corpus::from_text("to and fro");
+/// let sizes = Sizes::new(corpus.vocabulary().len(), 8, 1);
+/// let blank = Parameters::<f32>::zeros(sizes); // all characters are as likely
+/// let found = evaluate(&blank, corpus.ids(), 1, 1);
+/// assert_eq!(found.characters, 9);
+/// assert!((found.perplexity() - sizes.vocabulary as f64).abs() < 1e-4);
+/// ```
 pub fn evaluate<R: Real>(
     parameters: &Parameters<R>,
     ids: &Ids,

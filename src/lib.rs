@@ -7,7 +7,7 @@
 //! use karenina::train::{TrainConfig, Trainer};
 //!
 //! // Train a small network on a text ...
-//! let corpus = Corpus::from_str(&"Happy families are all alike. ".repeat(20));
+//! let corpus = Corpus::from_text(&"Happy families are all alike. ".repeat(20));
 //! let config = TrainConfig::builder().hidden(32).layers(1).batch(4).unroll(30).epochs(30);
 //! let config = config.learning_rate(0.02).keep(1.0).build()?;
 //! let mut trainer = Trainer::new(&corpus, config, 1)?;
@@ -74,15 +74,19 @@
 //! [`model`] and [`optim`] over [`ranks`], [`layers`], [`text`] and [`mod@reference`] over [`math`], [`memory`] and
 //! [`error`]. A test keeps it so.
 //!
+//! # Features
+//!
+//! * `interchange`, off by default: the module `train::interchange`, models to and from PyTorch.
+//!
 //! # What is stable
 //!
 //! What this documentation shows. Items that it hides, such as the kernels of the matrix products, are public
-//! for this crate's own tests and benchmarks and may change in any release. [`ndarray`], [`rand`] and [`rand_pcg`] are
-//! exported, since arrays and generators of random numbers are passed in and out.
+//! for this crate's own tests and benchmarks and may change in any release. [`ndarray`], [`rand`], [`rand_pcg`] and
+//! [`rayon`] are exported, since arrays, generators of random numbers and pools of threads are passed in and out.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
-pub use {ndarray, rand, rand_pcg};
+pub use {ndarray, rand, rand_pcg, rayon};
 
 pub mod error;
 pub mod evaluate;

@@ -114,7 +114,7 @@ pub struct Weights {
 
 impl Weights {
     /// Every single number, in a fixed order.
-    pub fn numbers(&mut self) -> impl Iterator<Item = &mut f64> {
+    pub fn numbers_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         let layers = self.layers.iter_mut().flat_map(|layer| {
             layer.w_ih.iter_mut().chain(&mut layer.w_hh).flatten().chain(&mut layer.b)
         });
@@ -124,7 +124,7 @@ impl Weights {
     /// Zeros in the same shape.
     pub fn zeros(&self) -> Self {
         let mut zeros = self.clone();
-        zeros.numbers().for_each(|number| *number = 0.0);
+        zeros.numbers_mut().for_each(|number| *number = 0.0);
         zeros
     }
 }
@@ -538,8 +538,8 @@ pub fn backward(weights: &Weights, forward: &Forward, batch: &Batch) -> Backward
 
 /// Shortens the gradient to `limit` if it is longer, and keeps its direction. Returns its norm before.
 pub fn clip(dw: &mut Weights, limit: f64) -> f64 {
-    let norm = dw.numbers().map(|g| *g * *g).sum::<f64>().sqrt(); // Eq. U1
-    for g in dw.numbers() {
+    let norm = dw.numbers_mut().map(|g| *g * *g).sum::<f64>().sqrt(); // Eq. U1
+    for g in dw.numbers_mut() {
         *g *= limit / norm.max(limit); // Eq. U2
     }
     norm
@@ -581,8 +581,8 @@ impl Adam {
         let t = self.updates as f64;
         // Means that start at zero are too small at first, by these factors.
         let (first, second) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t)); // Eq. U5
-        let means = zip(self.m.numbers(), self.v.numbers());
-        for ((theta, g), (m, v)) in zip(zip(weights.numbers(), dw.numbers()), means) {
+        let means = zip(self.m.numbers_mut(), self.v.numbers_mut());
+        for ((theta, g), (m, v)) in zip(zip(weights.numbers_mut(), dw.numbers_mut()), means) {
             *m = beta1 * *m + (1.0 - beta1) * *g; // Eq. U3
             *v = beta2 * *v + (1.0 - beta2) * *g * *g; // Eq. U4
             *theta -= learning_rate * weight_decay * *theta; // Eq. U8

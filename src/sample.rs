@@ -62,6 +62,9 @@ impl Picker {
 
     /// Draws a character's id: softmax at the temperature, all but the top n set to zero, the rest
     /// scaled back to a sum of one — the article's `pick_top_n`. Temperature 0 draws no random number.
+    ///
+    /// # Panics
+    /// If V is 0: `logits` are `[V]`.
     pub fn pick<R: Real>(&self, logits: ArrayView1<R>, rng: &mut impl Rng) -> u32 {
         if self.temperature == 0.0 {
             return likeliest(logits);
@@ -80,6 +83,9 @@ impl Picker {
     }
 
     /// The characters among which [`Picker::pick`] draws and the probability of each, the likeliest first.
+    ///
+    /// # Panics
+    /// If V is 0: `logits` are `[V]`.
     ///
     /// ```
     /// use karenina::ndarray::array;

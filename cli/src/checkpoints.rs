@@ -105,7 +105,7 @@ fn table(files: &[Listed], newest: Option<usize>, best: Option<usize>) -> Table 
     let heads = [
         "step",
         "epoch",
-        "loss",
+        "step's loss",
         "validation",
         "network",
         "batch",

@@ -13,22 +13,24 @@ use karenina::memory;
 use karenina::train::thread_pool;
 use serde::Serialize;
 
-use super::input::{ModelArg, TextArgs};
+use super::input::{ModelArg, TextArgs, of_network};
+use super::job::ThreadsArg;
 use super::output::{OutputArgs, count, output_error, print_json};
-use super::settings::{ThreadsArg, WeightsArg};
+use super::settings::WeightsArg;
 
 /// Characters in each of the rows into which a long text is cut.
 const ROW: usize = 10_000;
 
 /// Arguments of `karenina eval`.
 #[derive(Args)]
+#[command(mut_arg("texts", of_network))]
 pub struct Eval {
     #[command(flatten)]
     texts: TextArgs,
     #[command(flatten)]
     model: ModelArg,
-    /// Also measure the network while it keeps learning from what it has read; RATE is its learning rate
-    /// [default: 5e-4]
+    /// Also measure the network while it keeps learning from what it has read, at this learning rate
+    /// [default of RATE: 5e-4]
     #[arg(
         long,
         value_name = "RATE",

@@ -27,11 +27,11 @@ pub struct Export {
     /// Type of the numbers in the file; f64 holds the same weights in twice the space
     #[arg(long, value_enum, default_value_t = Precision::F32)]
     precision: Precision,
-    /// Instead of the weights write the gradients of the mean loss over this phrase (2 to 10,000
+    /// Instead of the weights, write the gradients of the mean loss over this phrase (2 to 10,000
     /// characters, read from a zero state), computed in the precision of the file
     #[arg(long, value_name = "PHRASE", allow_hyphen_values = true)]
     gradients: Option<String>,
-    /// The file to write, in place of an older model if there is one; `-` is standard output
+    /// The file to write, which replaces an older model; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
     out: PathBuf,
 }

@@ -17,6 +17,7 @@ use karenina::text::vocabulary::Vocabulary;
 use super::input::{TextArgs, load, new_network, new_sizes};
 use super::output::output_error;
 use super::output::read_enough;
+use super::settings::NormArg;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
@@ -30,7 +31,7 @@ pub struct Gradcheck {
     #[command(flatten)]
     texts: TextArgs,
     /// Check a trained network: a run's folder, whose best checkpoint by validation is used, or one
-    /// checkpoint file [default: a new network, as training starts it]
+    /// checkpoint file [default: a new, untrained network]
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -44,9 +45,8 @@ pub struct Gradcheck {
     /// LSTM layers
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
-    /// Normalise the cell states of the network; training does, unless told otherwise
-    #[arg(long)]
-    cell_norm: bool,
+    #[command(flatten)]
+    norm: NormArg,
     /// Rows of the batch
     #[arg(long, value_name = "B", default_value_t = 3)]
     batch: usize,
@@ -84,7 +84,7 @@ impl Gradcheck {
             None => {
                 let vocabulary = text.vocabulary().clone();
                 let sizes = new_sizes(&vocabulary, self.hidden, self.layers)?
-                    .with_cell_norm(self.cell_norm);
+                    .with_cell_norm(self.norm.or(false));
                 // Before any weight is drawn: billions of them take half a minute.
                 Problem::<f64>::require_memory(sizes, (self.batch, self.unroll), self.keep)?;
                 (vocabulary, new_network(sizes, self.seed)?)

@@ -1,10 +1,37 @@
 //! What to type against an error: the library says what is wrong, the command adds its arguments.
 
+use std::error::Error as _;
+use std::io::ErrorKind::{IsADirectory, NotFound};
+use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
+use std::path::Path;
+
 use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use karenina::error::Error;
 use os_display::Quotable;
 
+use super::input::{holds_run, is_io};
 use super::shell::path_word;
+
+/// The sentence about a value that cannot be read, if that is the `error`. Our own parsers say what would work.
+pub fn of_value(error: &clap::Error) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (name, found) = (text(ContextKind::InvalidArg)?, text(ContextKind::InvalidValue)?);
+    let source = error.source().filter(|_| error.kind() == ErrorKind::ValueValidation)?;
+    let must = match source.downcast_ref().map(ParseIntError::kind) {
+        Some(IntErrorKind::PosOverflow) => "be smaller".into(),
+        Some(_) if found.starts_with('-') => "not be negative".into(),
+        Some(_) => "be a whole number, such as 20".into(),
+        None if source.is::<ParseFloatError>() => "be a number, such as 0.5".into(),
+        None => format!("be {source}"),
+    };
+    let name = name.split([' ', '=', '[']).next()?;
+    let found = if found.is_empty() { "empty" } else { found };
+    Some(format!("{name} is {found}, but must {must}"))
+}
 
 /// The sentence that tells a user of `command`, which reads the `texts` of these names, of `error`.
 pub fn sentence(error: &Error, command: &Command, texts: &[String]) -> String {
@@ -13,7 +40,10 @@ pub fn sentence(error: &Error, command: &Command, texts: &[String]) -> String {
         Error::NoCheckpoint { path } if !path.exists() => {
             format!("there is no run in {}: the folder does not exist", path.display())
         }
-        error => error.to_string(),
+        error => match no_folder(error) {
+            Some(file) => format!("{} is a file, not a folder", file.display()),
+            None => error.to_string(),
+        },
     };
     if let Error::Setting { name, .. } = error {
         let flag = name.replace('_', "-");
@@ -37,11 +67,19 @@ pub fn sentence(error: &Error, command: &Command, texts: &[String]) -> String {
     }
 }
 
+/// The file where a folder was to be made or read.
+fn no_folder(error: &Error) -> Option<&Path> {
+    let Error::Io { action: "create the folder" | "read the folder", path, .. } = error else {
+        return None;
+    };
+    path.ancestors().find(|path| path.is_file())
+}
+
 /// What would work, in a command that takes some flags.
 fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
     Some(match error {
         Error::Malformed { encoding: "UTF-8", .. } if takes("encoding") => {
-            "name its encoding, as in --encoding windows-1251".into()
+            "name its encoding, such as --encoding windows-1251".into()
         }
         Error::TextTooShort { found: ..1000, .. } => {
             "that is too little to learn from; name a text of 100,000 characters or more".into()
@@ -54,6 +92,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         {
             "a new run has more groups with --groups".into()
         }
+        Error::Threads { .. } if takes("threads") => "a smaller --threads may work".into(),
         Error::UnknownCharacter { .. } if takes("skip-unknown") => {
             "--skip-unknown leaves unknown characters out".into()
         }
@@ -61,6 +100,28 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
             if reason.contains("what looks like safetensors") =>
         {
             "`karenina import` makes a checkpoint of a model in safetensors".into()
+        }
+        Error::Damaged { reason, .. } if reason.starts_with("not a checkpoint of karenina") => {
+            "name a run's folder, or a checkpoint in it".into()
+        }
+        Error::Checkpoint { reason, .. } if reason.starts_with("not a safetensors file") => {
+            "name a file that `karenina export` or PyTorch's safetensors has written".into()
+        }
+        Error::Io { .. } if takes("run") && no_folder(error).is_some() => {
+            "name the run's folder with --run".into()
+        }
+        // A text: commands that read other files take no encoding.
+        Error::Io { path, .. }
+            if takes("encoding") && is_io(error, IsADirectory) && holds_run(path) =>
+        {
+            match takes("run") {
+                true => format!("name it with --run {}", path_word(path).maybe_quote()),
+                false => "name a text file".into(),
+            }
+        }
+        Error::Io { path, .. } if takes("dynamic") && is_io(error, NotFound) => {
+            let rate = path.to_str().filter(|word| word.parse::<f64>().is_ok())?;
+            format!("a rate is written --dynamic={rate}")
         }
         Error::NoCheckpoint { .. } if takes("overwrite") => {
             "pass --overwrite to begin a new run here, or name another folder with --run".into()
@@ -102,8 +163,8 @@ mod tests {
         Error::Setting { name, found: "0".into(), expected: "at least 1".into() }
     }
 
-    /// One error of every kind that has a hint.
-    fn errors() -> [Error; 11] {
+    /// Errors that have a hint whatever files there are.
+    fn errors() -> [Error; 14] {
         let path = || "f".into();
         [
             Error::Malformed { path: path(), encoding: "UTF-8", offset: 3 },
@@ -117,6 +178,9 @@ mod tests {
             Error::HalfReplaced { path: path(), back: "delete run.lock".into() },
             Error::OtherText { path: path() },
             Error::NotFinite { step: 1, what: "the loss".into(), text: vec![] },
+            Error::Threads { threads: 9, reason: "no more".into() },
+            Error::Damaged { path: path(), reason: "not a checkpoint of karenina".into() },
+            Error::Checkpoint { path: path(), reason: "not a safetensors file".into() },
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use karenina::error::{Error, Result};
 use karenina::train::interchange;
 use karenina::train::run::{Mode, RunFolder, checkpoints_in};
 
+use super::input::{holds_run, unreadable};
 use super::output::{layers, note, warn};
 use super::shell::{command, path_word};
 
@@ -25,8 +26,8 @@ pub struct Import {
     /// ascend; `-` is standard input
     #[arg(long, value_name = "FILE")]
     vocabulary: Option<PathBuf>,
-    /// Folder of the new run [default: the file's name without its extension, or with `-checkpoints`
-    /// added]
+    /// Folder of the new run [default: the file's name without its extension; with `-checkpoints` added if
+    /// that is taken]
     #[arg(long, alias = "checkpoints", value_name = "DIR")]
     run: Option<PathBuf>,
 }
@@ -34,6 +35,10 @@ pub struct Import {
 impl Import {
     /// Writes a checkpoint of step 0 into a folder of its own.
     pub fn run(self) -> Result<ExitCode> {
+        if self.file.is_dir() {
+            let reason = "it is a folder; name a safetensors file";
+            return Err(unreadable(&self.file, ErrorKind::IsADirectory, reason));
+        }
         let vocabulary = self.vocabulary.as_deref().map(read_utf8).transpose()?;
         let checkpoint = interchange::load(&self.file, vocabulary.as_deref())?;
         let folder = self.run.unwrap_or_else(|| beside(&self.file));
@@ -61,10 +66,7 @@ impl Import {
 /// something else than a run.
 fn beside(file: &Path) -> PathBuf {
     let folder = file.with_extension("");
-    let is_run = || {
-        folder.join(RunFolder::LOCK).exists()
-            || checkpoints_in(&folder).is_ok_and(|found| !found.is_empty())
-    };
+    let is_run = || folder.join(RunFolder::LOCK).exists() || holds_run(&folder);
     if folder == file || (folder.exists() && !is_run()) {
         let mut name = file.as_os_str().to_owned();
         name.push("-checkpoints");

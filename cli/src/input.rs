@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Arg, Args};
 use encoding_rs::{DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use karenina::error::{Error, Result};
 use karenina::memory;
@@ -14,7 +14,7 @@ use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::{Loaded, load_best};
+use karenina::train::run::{Loaded, checkpoints_in, load_best};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -23,12 +23,20 @@ use super::output::warn;
 /// The arguments that name a text.
 #[derive(Args)]
 pub struct TextArgs {
-    /// Texts, read as one; `-` is standard input [default: the built-in text]
+    /// Text files, read as one text; `-` is standard input [default: the built-in text]
     #[arg(value_name = "TEXT")]
     texts: Vec<PathBuf>,
-    /// Encoding of the texts, as in windows-1251 [default: UTF-8]
+    /// Encoding of the text files, such as windows-1251 [default: UTF-8]
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
+}
+
+/// `texts` of a command that looks at a trained network; see [`TextArgs::read_for`].
+pub fn of_network(texts: Arg) -> Arg {
+    texts.help(
+        "Text files, read as one text; `-` is standard input [default: the built-in text, unless the network was \
+         trained on another]",
+    )
 }
 
 impl TextArgs {
@@ -60,7 +68,7 @@ impl TextArgs {
             true => Err(Error::setting(
                 "TEXT",
                 "missing",
-                "the name of a text: this network was not trained on the built-in one",
+                "given: this network was not trained on the built-in text",
             )),
             false => Ok(corpus),
         }
@@ -97,8 +105,8 @@ impl TextArgs {
 /// The argument that names a trained network.
 #[derive(Args)]
 pub struct ModelArg {
-    /// A run's folder, of which the best checkpoint by validation is used, or the newest if there was no
-    /// validation; or one checkpoint file
+    /// A run's folder or one checkpoint file; for a folder, its best checkpoint by validation is used, or the
+    /// newest if nothing was validated
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -118,7 +126,8 @@ impl ModelArg {
 /// The checkpoint in a file, or in a folder the best by validation; says which damaged ones it skipped.
 pub fn load(path: &Path) -> Result<Loaded> {
     let loaded = load_best(path).map_err(|error| {
-        match error.is_missing() && path.extension().is_none() {
+        let is_missing = error.is_missing() || is_io(&error, ErrorKind::NotADirectory);
+        match is_missing && path.extension().is_none() {
             true => Error::NoCheckpoint { path: path.to_path_buf() }, // a folder that no run has made yet
             false => error,
         }
@@ -127,6 +136,16 @@ pub fn load(path: &Path) -> Result<Loaded> {
         warn(&format!("{error}; using {}", loaded.path.display()));
     }
     Ok(loaded)
+}
+
+/// Whether the system gave `error` as one of this `kind`.
+pub fn is_io(error: &Error, kind: ErrorKind) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == kind)
+}
+
+/// Whether there is a checkpoint in `folder`.
+pub fn holds_run(folder: &Path) -> bool {
+    checkpoints_in(folder).is_ok_and(|found| !found.is_empty())
 }
 
 /// The sizes of a network over `vocabulary` that the user describes.
@@ -190,7 +209,10 @@ fn read_one<'a>(
         return Ok(name);
     }
     if path.is_dir() {
-        let reason = "it is a folder; name the text files in it";
+        let reason = match holds_run(path) {
+            true => "it is the folder of a run, not a text",
+            false => "it is a folder; name a text file in it",
+        };
         return Err(unreadable(path, ErrorKind::IsADirectory, reason));
     }
     let file = File::open(path).map_err(Error::io("read", path))?;
@@ -199,7 +221,8 @@ fn read_one<'a>(
     Ok(path)
 }
 
-fn unreadable(name: &Path, kind: ErrorKind, reason: &str) -> Error {
+/// The error about the file `name` that cannot be read for this `reason`.
+pub fn unreadable(name: &Path, kind: ErrorKind, reason: &str) -> Error {
     Error::io("read", name)(io::Error::new(kind, reason))
 }
 
@@ -239,7 +262,7 @@ fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Resul
         _ => {
             let label = if odd > even { "utf-16le" } else { "utf-16be" };
             format!(
-                "it is full of zeros, as UTF-16 is; name its encoding, as in --encoding {label}"
+                "it is full of zeros, as UTF-16 is; name its encoding, such as --encoding {label}"
             )
         }
     };
@@ -381,7 +404,7 @@ mod tests {
             fs::write(&path, text).unwrap();
             path
         });
-        assert_eq!(read_text(&paths, None).unwrap(), Corpus::from_str("one\ntwo"));
+        assert_eq!(read_text(&paths, None).unwrap(), Corpus::from_text("one\ntwo"));
         assert_eq!(read_text(&[], None).unwrap(), Corpus::embedded());
     }
 
@@ -395,7 +418,7 @@ mod tests {
         };
         fs::write(folder.path().join("empty"), "").unwrap();
         fs::write(folder.path().join("mark"), "\u{feff}").unwrap();
-        assert_eq!(message(""), "cannot read DIR/: it is a folder; name the text files in it");
+        assert_eq!(message(""), "cannot read DIR/: it is a folder; name a text file in it");
         assert!(message("none").starts_with("cannot read DIR/none: "));
         assert_eq!(message("empty"), "cannot read DIR/empty: it holds no text");
         assert_eq!(message("mark"), "cannot read DIR/mark: it holds no text");

@@ -1,4 +1,4 @@
-//! A command on several ranks: rank 0 does what it always does, the others take part.
+//! A command on threads and on several ranks: rank 0 does what it always does, the others take part.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -11,19 +11,33 @@ use karenina::error::{Error, Result};
 use karenina::math::matmul::Kernel;
 use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
-use karenina::train::Workers;
+use karenina::train::{Workers, thread_count};
 
 use super::output::warn;
-use super::settings::ThreadsArg;
 use super::signals::Signals;
+
+/// How many threads compute.
+#[derive(Args)]
+pub struct ThreadsArg {
+    /// Threads to use [default: one for each physical core that the process may run on]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+impl ThreadsArg {
+    /// Their number.
+    pub fn count(&self) -> Result<usize> {
+        thread_count(self.threads)
+    }
+}
 
 /// How threads and ranks work together.
 #[derive(Args)]
 pub struct WorkersArgs {
     #[command(flatten)]
     threads: ThreadsArg,
-    /// When several ranks train: seconds without a word from another rank after which the job ends. Saving and
-    /// validating take place in between
+    /// When several ranks train: end the job after S seconds without a word from another rank. Choose more than
+    /// saving or validating takes
     #[cfg(feature = "mpi")]
     #[arg(long, value_name = "S", default_value_t = 300.0)]
     rank_timeout: f64,

@@ -29,9 +29,10 @@ mod table;
 mod trace;
 mod train;
 
+use std::env;
 use std::mem::take;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, exit};
 
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use karenina::math::matmul::Kernel;
@@ -95,7 +96,7 @@ impl Cli {
 /// Runs the command; exit code 0, 1 for a failure, 2 for a mistake in the arguments.
 fn main() -> ExitCode {
     let mut parser = Cli::parser();
-    let typed = parser.get_matches_mut();
+    let typed = parser.try_get_matches_from_mut(env::args_os()).unwrap_or_else(|e| refuse(&e));
     let command = match Cli::from_arg_matches(&typed) {
         Ok(cli) => cli.command,
         Err(error) => error.exit(),
@@ -129,6 +130,13 @@ fn main() -> ExitCode {
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }
+}
+
+/// Ends with what is wrong with the arguments.
+fn refuse(error: &clap::Error) -> ! {
+    let Some(sentence) = hints::of_value(error) else { error.exit() };
+    output::warn(&sentence);
+    exit(2)
 }
 
 /// The names of the texts that were `given` to a subcommand.

@@ -14,7 +14,7 @@ use karenina::train::Workers;
 use serde::Serialize;
 
 use super::output::{in_lines, output_error, print_json};
-use super::settings::{Recipe, Start};
+use super::settings::{Recipe, Start, held_back};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
 #[derive(Args)]
@@ -39,14 +39,16 @@ impl Plan {
     fn lead(&self, workers: &Workers, corpus: Corpus) -> Result<ExitCode> {
         let Start { corpus, config, reason, .. } = self.recipe.start(corpus, workers)?;
         let found = Found::new(&corpus, &config, workers)?;
+        let held_back = held_back(&config, &corpus)?;
         if self.json {
-            print_json(&Json { choice: Some(reason).filter(|r| !r.is_empty()), found: &found })?;
+            let choice = Some(reason).filter(|reason| !reason.is_empty());
+            print_json(&Json { choice, held_back, found: &found })?;
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
         let reason =
             if reason.is_empty() { Ok(()) } else { writeln!(out, "{}\n", in_lines(&reason)) };
-        reason.and_then(|()| print(&found, out)).map_err(output_error)?;
+        reason.and_then(|()| print(&found, held_back, out)).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -56,12 +58,14 @@ impl Plan {
 struct Json<'a> {
     /// Why these sizes, if they were chosen for a text and a number of minutes.
     choice: Option<String>,
+    /// Characters at the end of the text that are held back for validation.
+    held_back: usize,
     #[serde(flatten)]
     found: &'a Found,
 }
 
 /// The figures, a line each.
-fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
+fn print(plan: &Found, held_back: usize, out: &mut impl Write) -> io::Result<()> {
     let m = &plan.memory;
     let of_machine = plan.machine_bytes.map_or(String::new(), |all| {
         format!(", {:.1} % of the machine's", 100.0 * m.total() as f64 / all as f64)
@@ -105,6 +109,9 @@ fn print(plan: &Found, out: &mut impl Write) -> io::Result<()> {
     let (batches, epoch) = (plan.batches_per_epoch, time(plan.epoch_seconds));
     writeln!(out, "an epoch         {batches} steps, about {epoch}")?;
     writeln!(out, "the run          {} steps, about {}", plan.steps, time(plan.run_seconds))?;
+    if held_back > 0 {
+        writeln!(out, "held back        the last {held_back} characters, for validation")?;
+    }
     let (count, bytes) = (plan.checkpoints, plan.checkpoint_bytes);
     writeln!(
         out,

@@ -16,14 +16,12 @@ use super::input::TextArgs;
 use super::job::WorkersArgs;
 use super::output::{Kind, count, is_standard_output, note, output_error, print_json, write_file};
 use super::pages;
-use super::settings::Sizes;
+use super::settings::{Sizes, of_preset};
 use super::table::{Table, dim, is_coloured, plain};
-
-/// On a quiet machine the median step takes no longer than this many of the fastest.
-pub const BUSY: f64 = 1.15;
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]
+#[command(mut_args(of_preset))]
 pub struct Profile {
     #[command(flatten)]
     texts: TextArgs,
@@ -40,11 +38,11 @@ pub struct Profile {
     /// Print JSON instead of text
     #[arg(long)]
     json: bool,
-    /// Write an HTML page that shows every phase that multiplies under the machine's roofline, in place of an
-    /// older page if there is one; `-` is standard output
+    /// Write an HTML page that shows each phase with matrix products under the machine's roofline, and replace an
+    /// older page; `-` is standard output
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Compare two files written by --json instead of measuring
+    /// Instead of measuring, compare two files written by --json
     #[arg(long, value_names = ["A.json", "B.json"], num_args = 2, exclusive = true)]
     compare: Option<Vec<PathBuf>>,
 }
@@ -130,7 +128,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         p.steps,
         1e3 * p.median_step_seconds,
     )?;
-    if p.median_step_seconds > BUSY * p.step_seconds {
+    if p.was_disturbed() {
         writeln!(
             out,
             "The machine was busy: the median step took {:.1} times as long as the fastest. Measure again when \

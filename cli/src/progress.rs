@@ -32,6 +32,7 @@ pub enum Event<'a> {
         threads: usize,
         ranks: usize,
         choice: Option<&'a str>,
+        validation: Option<f64>,
         config: &'a TrainConfig,
     },
     Step {

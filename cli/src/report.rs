@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use karenina::error::Result;
+use karenina::error::{Error, Result};
 use karenina::memory;
 use karenina::study::report::{Reading, report};
 use karenina::train::LogRow;
@@ -13,13 +13,14 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
 use karenina::train::thread_pool;
 
-use super::input::{ModelArg, TextArgs};
+use super::input::{ModelArg, TextArgs, of_network};
+use super::job::ThreadsArg;
 use super::output::{Kind, is_standard_output, note, output_error, write_file};
 use super::pages;
-use super::settings::ThreadsArg;
 
 /// Arguments of `karenina report`.
 #[derive(Args)]
+#[command(mut_arg("texts", of_network))]
 pub struct Report {
     #[command(flatten)]
     texts: TextArgs,
@@ -31,7 +32,7 @@ pub struct Report {
     /// Skip characters that the network does not know
     #[arg(long)]
     skip_unknown: bool,
-    /// The page to write, in place of an older page if there is one; `-` is standard output
+    /// The page to write, which replaces an older page; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     out: PathBuf,
     #[command(flatten)]
@@ -42,6 +43,8 @@ impl Report {
     /// Writes the page and says where it is.
     pub fn run(self) -> Result<ExitCode> {
         let threads = self.threads.count()?;
+        let expected = "at least 2: one character to read and one to predict";
+        Error::require(self.length >= 2, "--length", self.length, expected)?;
         Kind::Page.require_at(&self.out)?; // before the work
         let checkpoint = self.model.load()?;
         let history = self.history(&checkpoint)?;
@@ -83,9 +86,7 @@ impl Report {
         memory::require(reading.saturating_add(page), format!("--length {}", self.length))?;
         let mut end = Vec::with_capacity(most);
         end.extend(corpus.characters().rev().filter(known).take(most));
-        if self.length >= 2 {
-            self.texts.require_two(end.len())?;
-        }
+        self.texts.require_two(end.len())?;
         Ok(end.into_iter().rev().collect())
     }
 }

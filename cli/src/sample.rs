@@ -15,8 +15,9 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::input::{self, ModelArg};
+use super::job::ThreadsArg;
 use super::output::{count, output_error};
-use super::settings::{ThreadsArg, WeightsArg};
+use super::settings::WeightsArg;
 
 /// Arguments of `karenina sample`.
 #[derive(Args)]
@@ -29,7 +30,7 @@ pub struct Sample {
     /// A text file that the network reads before it writes
     #[arg(long, value_name = "TEXT")]
     prime_file: Option<PathBuf>,
-    /// Encoding of that file, as in windows-1251 [default: UTF-8]
+    /// Encoding of that file, such as windows-1251 [default: UTF-8]
     #[arg(long, value_name = "NAME", requires = "prime_file")]
     encoding: Option<String>,
     /// Characters to write
@@ -40,7 +41,7 @@ pub struct Sample {
     samples: usize,
     #[command(flatten)]
     picker: PickerArgs,
-    /// Stop when this has been written
+    /// Stop once this has been written
     #[arg(long, value_name = "PHRASE")]
     stop: Option<String>,
     #[command(flatten)]

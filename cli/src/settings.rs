@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Arg, Args};
 use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
@@ -15,28 +15,52 @@ use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::Loaded;
-use karenina::train::{TrainConfig, Workers, thread_count};
+use karenina::train::{TrainConfig, Workers};
 
 use super::input::{TextArgs, load};
 use super::job::WorkersArgs;
 
+/// Whether cells are normalised.
+#[derive(Args)]
+pub struct NormArg {
+    /// Divide the cell states by their root mean square on the way to the output; without a value: true
+    /// [default: true, but false for the preset article, in gradcheck and in trace]
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_parser = truth
+    )]
+    cell_norm: Option<bool>,
+}
+
+fn truth(text: &str) -> std::result::Result<bool, &'static str> {
+    text.parse().map_err(|_| "true or false; before a text, write --cell-norm=true")
+}
+
+impl NormArg {
+    /// What the user has set, or else `default`.
+    pub fn or(&self, default: bool) -> bool {
+        self.cell_norm.unwrap_or(default)
+    }
+}
+
 /// The sizes of network and batch.
 #[derive(Args)]
 pub struct Sizes {
-    /// LSTM cells in a layer
+    /// LSTM cells in a layer [default: article 512, quick 192, otherwise chosen for text and time]
     #[arg(long, value_name = "H")]
     hidden: Option<usize>,
-    /// LSTM layers
+    /// LSTM layers [default: 2]
     #[arg(long, value_name = "L")]
     layers: Option<usize>,
-    /// Whether the cell states are divided by their root mean square on the way to the output
-    /// [default: true; article: false]
-    #[arg(long, value_name = "true|false", hide_possible_values = true)]
-    cell_norm: Option<bool>,
-    /// Rows of a batch
+    #[command(flatten)]
+    norm: NormArg,
+    /// Rows of a batch [default: article 100, quick 16, otherwise chosen for text and time]
     #[arg(long, value_name = "B")]
     batch: Option<usize>,
-    /// Time steps of a batch
+    /// Time steps of a batch [default: article 100, quick 48, otherwise chosen for text and time]
     #[arg(long, value_name = "T")]
     unroll: Option<usize>,
     /// Groups into which the rows of a batch are divided, at least one for each rank. Their number changes the last bits
@@ -45,12 +69,18 @@ pub struct Sizes {
     groups: Option<usize>,
 }
 
+/// `arg`, one of [`Sizes`], of a command that always has a preset.
+pub fn of_preset(arg: Arg) -> Arg {
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    arg.help(help.replace(", otherwise chosen for text and time", ""))
+}
+
 impl Sizes {
     /// `config` with the sizes that the user has set.
     pub fn on_top_of(&self, mut config: TrainConfig) -> TrainConfig {
         config.hidden = self.hidden.unwrap_or(config.hidden);
         config.layers = self.layers.unwrap_or(config.layers);
-        config.cell_norm = self.cell_norm.unwrap_or(config.cell_norm);
+        config.cell_norm = self.norm.or(config.cell_norm);
         config.batch = self.batch.unwrap_or(config.batch);
         config.unroll = self.unroll.unwrap_or(config.unroll);
         config.groups = self.groups.unwrap_or(config.groups);
@@ -58,27 +88,12 @@ impl Sizes {
     }
 }
 
-/// How many threads compute.
-#[derive(Args)]
-pub struct ThreadsArg {
-    /// Threads to use [default: one for each physical core that the process may run on]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-}
-
-impl ThreadsArg {
-    /// Their number.
-    pub fn count(&self) -> Result<usize> {
-        thread_count(self.threads)
-    }
-}
-
 /// The type in which weights are stored.
 #[derive(Args)]
 pub struct WeightsArg {
-    /// How weights are stored: f16 and bf16 write faster, for they halve the memory that is read for each
-    /// character; i8 quarters it, which pays from some 300 cells on. They predict slightly worse, which
-    /// `karenina eval --weights` measures
+    /// How weights are stored: f16 and bf16 are faster, since they halve the memory that is read for each
+    /// character; i8 quarters it, which pays off from about 300 cells on. Predictions get slightly worse;
+    /// `karenina eval --weights` measures by how much
     #[arg(long, value_name = "TYPE", default_value_t = Storage::F32, value_parser = weights())]
     pub weights: Storage,
 }
@@ -98,51 +113,53 @@ pub struct Settings {
     #[arg(long, value_name = "X")]
     init_sd: Option<f64>,
     /// Draw the first layer's input weights from a truncated normal distribution of this standard deviation
-    /// [default: 1; quick 0.5; article: like the others]
+    /// [default: article like the others, quick 0.5, otherwise 1]
     #[arg(long, value_name = "X")]
     input_sd: Option<f64>,
     /// Bias of the forget gates before training [default: 1]
     #[arg(long, value_name = "X")]
     forget_bias: Option<f64>,
-    /// Passes through the text
+    /// Passes through the text [default: article 20, quick 15, otherwise chosen for text and time]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Stop at step N, counted from the start of the run. A falling learning rate reaches 0 at step N, unless
-    /// --descent is given. A resumed run keeps this unless told otherwise, and `all` lifts it
+    /// --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
+    /// [default: all with a preset, otherwise chosen for text and time]
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
-    /// Highest learning rate of Adam
+    /// Highest learning rate of Adam [default: article 0.001, quick 0.016, otherwise 2 / H, at most 0.016]
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// Steps over which the learning rate rises to its highest
+    /// Steps over which the learning rate rises to its highest [default: article 0, otherwise a fiftieth of the run]
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// From step D on the learning rate falls along a line, and at step N, where it is 0, the run ends; with `none`
-    /// it does not fall [default: the last two fifths of the run; article: none]
+    /// From step D on, the learning rate falls in a straight line to 0 at step N, where the run ends; with `none`
+    /// it does not fall [default: article none, otherwise the last two fifths of the run]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
-    /// Weight decay: each step shrinks every parameter by the fraction X times learning rate
-    /// [default: chosen for the text; quick 0.1; article 0]
+    /// Weight decay: each step shrinks every parameter by the fraction X times the learning rate
+    /// [default: article 0, quick 0.1, otherwise chosen for text and time]
     #[arg(long, value_name = "X")]
     weight_decay: Option<f64>,
     /// Probability that dropout keeps an output; 1 turns dropout off
+    /// [default: article 0.5, quick 0.8, otherwise chosen for text and time]
     #[arg(long, value_name = "P")]
     keep: Option<f64>,
-    /// Largest global norm of the gradients; inf turns clipping off
+    /// Largest global norm of the gradients; inf turns clipping off [default: 5]
     #[arg(long, value_name = "X")]
     clip: Option<f64>,
-    /// Steps between checkpoints
+    /// Steps between checkpoints [default: article 200, quick 480, otherwise a twelfth of the run]
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
-    /// Also save every M minutes; a resumed run keeps this unless told otherwise, and `none` lifts it
-    /// [default: 10 where the steps are chosen for a time; otherwise none]
+    /// Also save every M minutes. A resumed run keeps this unless told otherwise; `none` turns it off
+    /// [default: none with a preset, otherwise 10]
     #[arg(long, value_name = "M|none", value_parser = minutes)]
     save_minutes: Option<Limit<f64>>,
-    /// How much of the text to hold back for validation: a share such as 0.1, or a number of batches
-    /// such as 3
+    /// How much of the text's end to hold back for validation: a share such as 0.1, or a number of batches
+    /// such as 3 [default: none with a preset, otherwise at most a twentieth, but at least one batch]
     #[arg(long, value_name = "X", value_parser = validation)]
     validation: Option<Validation>,
-    /// Seed of the initial weights and of dropout
+    /// Seed of the initial weights and of dropout [default: 0]
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
 }
@@ -152,7 +169,7 @@ pub struct Settings {
 pub struct Limit<T>(pub Option<T>);
 
 fn steps(text: &str) -> std::result::Result<Limit<u64>, String> {
-    limit(text, "all").ok_or_else(|| "use a number of steps, or all".into())
+    limit(text, "all").ok_or_else(|| "a number of steps, or all".into())
 }
 
 fn descent(text: &str) -> std::result::Result<Limit<(u64, u64)>, String> {
@@ -164,11 +181,11 @@ fn descent(text: &str) -> std::result::Result<Limit<(u64, u64)>, String> {
         (start < end).then_some((start, end))
     });
     let limit = steps.map(|steps| Limit(Some(steps)));
-    limit.ok_or_else(|| "use two steps, the first one smaller, as in 600..1000, or none".into())
+    limit.ok_or_else(|| "two steps, the first one smaller, such as 600..1000, or none".into())
 }
 
 fn minutes(text: &str) -> std::result::Result<Limit<f64>, String> {
-    limit(text, "none").ok_or_else(|| "use a number of minutes, or none".into())
+    limit(text, "none").ok_or_else(|| "a number of minutes, or none".into())
 }
 
 fn limit<T: FromStr>(text: &str, no_limit: &str) -> Option<Limit<T>> {
@@ -183,8 +200,15 @@ fn validation(text: &str) -> std::result::Result<Validation, String> {
     if let Ok(batches) = text.parse() {
         return Ok(Validation::Batches(batches));
     }
-    let share = text.parse().map_err(|_| "use a share such as 0.1, or a number of batches")?;
+    let share = text.parse().map_err(|_| "a share such as 0.1, or a number of batches")?;
     Ok(Validation::Share(share))
+}
+
+/// How many characters at the end of `corpus` a run of this `config` holds back for validation.
+pub fn held_back(config: &TrainConfig, corpus: &Corpus) -> Result<usize> {
+    let batches = config.batches(corpus.ids().clone())?;
+    let is_any = batches.validation_len() > 0;
+    Ok(if is_any { corpus.len() - batches.validation_position(0, 0).start } else { 0 })
 }
 
 /// Minutes for a user's own text.
@@ -201,17 +225,17 @@ pub struct Recipe {
     #[arg(long, value_name = "NAME", conflicts_with = "minutes")]
     preset: Option<String>,
     /// Minutes to train: network, batches, learning rate and number of steps are chosen for them and for the text
-    /// [default: 20 for a text of yours]
+    /// [default: 20 for a text of your own]
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
-    /// Start with the network of a run or of an imported model instead of a new one; of a folder it is the best
-    /// checkpoint by validation
+    /// Start with the network of a run or of an imported model instead of a new one; for a folder, its best checkpoint
+    /// by validation is used
     #[arg(
         long,
         value_name = "DIR or FILE",
         conflicts_with_all = ["hidden", "layers", "cell_norm", "init_sd", "input_sd", "forget_bias"]
     )]
-    from: Option<PathBuf>,
+    pub from: Option<PathBuf>,
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]

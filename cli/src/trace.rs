@@ -13,6 +13,7 @@ use karenina::text::vocabulary::Vocabulary;
 use super::input::{load, new_network, new_sizes};
 use super::output::{Kind, output_error, print_json, write_file};
 use super::pages;
+use super::settings::NormArg;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
@@ -22,7 +23,7 @@ pub struct Trace {
     #[arg(value_name = "PHRASE")]
     phrase: String,
     /// A run's folder, whose best checkpoint by validation is used, or one checkpoint file
-    /// [default: a new network, as training starts it, over the characters of the phrase]
+    /// [default: a new, untrained network over the characters of the phrase]
     #[arg(
         long,
         aliases = ["checkpoint", "checkpoints"],
@@ -36,20 +37,19 @@ pub struct Trace {
     /// LSTM layers of a new network
     #[arg(long, value_name = "L", default_value_t = 2)]
     layers: usize,
-    /// Normalise the cell states of a new network; training does, unless told otherwise
-    #[arg(long)]
-    cell_norm: bool,
+    #[command(flatten)]
+    norm: NormArg,
     /// Seed of a new network
     #[arg(long, value_name = "S", default_value_t = 0)]
     seed: u64,
     /// Show this unit instead of the means over all
     #[arg(long, value_name = "K")]
     unit: Option<usize>,
-    /// Print each equation of one time step with its numbers, for one unit [default unit: 0]
+    /// Print each equation of one time step with its numbers, for the unit of --unit, or unit 0
     #[arg(long)]
     numbers: bool,
-    /// Time step of --numbers, counted from 0 [default: one in the
-    /// middle, where the loss of later steps comes back too]
+    /// Time step of --numbers, counted from 0 [default: one in the middle, which the loss of later steps
+    /// reaches too]
     #[arg(long, value_name = "T", requires = "numbers")]
     step: Option<usize>,
     /// Layer of --numbers, counted from 0
@@ -116,7 +116,7 @@ impl Trace {
         }
         let vocabulary = Vocabulary::from_text(&self.phrase);
         let sizes =
-            new_sizes(&vocabulary, self.hidden, self.layers)?.with_cell_norm(self.cell_norm);
+            new_sizes(&vocabulary, self.hidden, self.layers)?.with_cell_norm(self.norm.or(false));
         let network = new_network(sizes, self.seed)?;
         Ok((vocabulary, network))
     }
@@ -202,7 +202,7 @@ fn gates(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result<()>
 }
 
 fn means(layer: &LayerStep) -> Vec<(String, Colour)> {
-    let gate = |Spread { mean, low, high }: Spread| {
+    let gate = |Spread { mean, low, high, .. }: Spread| {
         let share = low + high;
         let colour = if share > 0.5 { Colour::Yellow } else { Colour::Dim };
         [number(mean), (format!("{:.0}%", 100.0 * share), colour)]

@@ -25,7 +25,7 @@ use super::lab::Beside;
 use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
-use super::settings::{Limit, Recipe, passes_follow_steps};
+use super::settings::{Limit, Recipe, held_back, passes_follow_steps};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 
@@ -42,13 +42,15 @@ const JSON: &str = "\
 With --json, standard output has one JSON object on each line, and standard error only warnings \
 and errors. The key \"event\" of an object says which other keys it has:
   start   run, text, characters, vocabulary, parameters, batches_per_epoch, step, last_step,
-          threads, ranks, choice (the plan of a run that was planned, else null), config
+          threads, ranks, choice (the plan of a run that was planned, else null),
+          validation (loss of the network that --from names; null without one, or if nothing is
+          held back), config
   step    step, epoch, loss, validation (null if not measured), norm, learning_rate, seconds,
           characters_per_second
   lab     address (with --lab)
   saved   step, file
   sample  step of the network that writes (at the end the best by validation), text
-  end     step, reason (finished, nothing to do, or stopped, which is by a signal), file
+  end     step, reason (finished, nothing to do, or, after a signal, stopped), file
 Losses are in nats per character.";
 
 /// Arguments of `karenina train`.
@@ -87,20 +89,21 @@ pub struct Train {
 }
 
 /// How many batches may be skipped because a number in them is not finite.
-fn on_nan(text: &str) -> std::result::Result<Limit<u64>, String> {
-    match text.split_once('=') {
-        None if text == "stop" => Ok(Limit(None)),
-        None if text == "skip" => Ok(Limit(Some(10))),
-        Some(("skip", n)) => n.parse::<u64>().map(|n| Limit(Some(n))).map_err(|e| e.to_string()),
-        _ => Err("use stop, skip (up to 10 batches) or skip=N".into()),
-    }
+fn on_nan(text: &str) -> std::result::Result<Limit<u64>, &'static str> {
+    let skipped = match text.split_once('=') {
+        None if text == "stop" => Some(Limit(None)),
+        None if text == "skip" => Some(Limit(Some(10))),
+        Some(("skip", n)) => n.parse().ok().map(|n| Limit(Some(n))),
+        _ => None,
+    };
+    skipped.ok_or("stop, skip (up to 10 batches) or skip=N, such as skip=3")
 }
 
 fn on_save_error(text: &str) -> std::result::Result<OnSaveError, String> {
     match text {
         "retry" => Ok(OnSaveError::Retry),
         "stop" => Ok(OnSaveError::Stop),
-        _ => Err("use retry or stop".into()),
+        _ => Err("retry or stop".into()),
     }
 }
 
@@ -126,7 +129,7 @@ impl Train {
         let Opened { mut folder, checkpoint, warnings, .. } = RunFolder::open(&self.run, mode)?;
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));
-        let trainer = match checkpoint {
+        let mut trainer = match checkpoint {
             None => fresh.map_or_else(|| self.begin(&mut corpus, workers), Ok)?,
             Some(checkpoint) => {
                 let path = folder.newest().expect("it was loaded from a file").1;
@@ -136,9 +139,11 @@ impl Train {
         };
         let (last, epoch) = (trainer.last_step(), trainer.batches_per_epoch() as u64);
         let mut screen = Screen::new(self.output, trainer.step(), last, last.div_ceil(epoch));
-        self.introduce(&corpus, &trainer, &mut screen);
+        self.introduce(&corpus, &trainer);
         // From now on there is something to save, at step 0 already.
         let signals = Signals::register(screen.announcer(STOPPING));
+        let validation = self.starts_with(&mut trainer);
+        self.begins(&corpus, &trainer, validation, &mut screen);
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
@@ -186,8 +191,17 @@ impl Train {
         Ok(checkpoint)
     }
 
+    /// Says and returns the validation loss of a network that comes from elsewhere, before it learns: what the run has
+    /// to improve on.
+    fn starts_with(&self, trainer: &mut Trainer) -> Option<f64> {
+        let is_given = trainer.step() == 0 && self.recipe.from.is_some();
+        let loss = is_given.then(|| trainer.validate()).flatten()?;
+        self.output.say(&format!("the network it starts with has a validation loss of {loss:.4}"));
+        Some(loss)
+    }
+
     /// Says what will be done.
-    fn introduce(&self, corpus: &Corpus, trainer: &Trainer, screen: &mut Screen) {
+    fn introduce(&self, corpus: &Corpus, trainer: &Trainer) {
         let (config, sizes) = (trainer.config(), trainer.sizes());
         let Workers { threads, ref ranks } = *trainer.workers();
         let each = match ranks.count() {
@@ -195,8 +209,12 @@ impl Train {
             n => format!(" in each of {n} ranks"),
         };
         let text = self.recipe.texts.name();
+        let held_back = match held_back(config, corpus) {
+            Ok(0) | Err(_) => String::new(),
+            Ok(n) => format!("; the last {n} are held back for validation"),
+        };
         self.output.say(&format!(
-            "{text}: {} characters, {} distinct\n{}, {} parameters; {} of {} x {} characters an epoch, {}{each}",
+            "{text}: {} characters, {} distinct{held_back}\n{}, {} parameters; {} of {} x {} characters an epoch, {}{each}",
             corpus.len(),
             sizes.vocabulary,
             layers(sizes),
@@ -212,9 +230,21 @@ impl Train {
             0 => self.output.say(&in_lines(choice)),
             _ => self.output.say(&format!("it began with this plan: {}", in_lines(choice))),
         }
+    }
+
+    /// Tells programs what begins.
+    fn begins(
+        &self,
+        corpus: &Corpus,
+        trainer: &Trainer,
+        validation: Option<f64>,
+        screen: &mut Screen,
+    ) {
+        let (sizes, choice) = (trainer.sizes(), &trainer.checkpoint().choice);
+        let Workers { threads, ref ranks } = *trainer.workers();
         screen.event(&Event::Start {
             run: self.run.display().to_string(),
-            text,
+            text: self.recipe.texts.name(),
             characters: corpus.len(),
             vocabulary: sizes.vocabulary,
             parameters: sizes.parameters(),
@@ -224,7 +254,8 @@ impl Train {
             threads,
             ranks: ranks.count(),
             choice: Some(choice.as_str()).filter(|choice| !choice.is_empty()),
-            config,
+            validation,
+            config: trainer.config(),
         });
     }
 
@@ -314,7 +345,7 @@ impl Train {
         screen.event(&Event::Sample { step, text: &text });
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
         self.output.say(&match is_idle {
-            true => format!("nothing to do: {} ({})", limit(trainer), file.display()),
+            true => format!("nothing to do: {}", limit(trainer, &file)),
             false => {
                 let loss = screen.mean_loss().unwrap_or("all batches were skipped".into());
                 let which = match best {
@@ -362,29 +393,30 @@ fn end(run: &Run, screen: &mut Screen, reason: &'static str, file: &Path) -> Res
     screen.finish()
 }
 
-/// What has ended the run, and how to continue it.
-fn limit(trainer: &Trainer) -> String {
-    let config = trainer.config();
-    let all = config.epochs.saturating_mul(trainer.batches_per_epoch() as u64);
+/// Where the run has ended, with all saved in `file`, and how to train it further.
+fn limit(trainer: &Trainer, file: &Path) -> String {
+    let (config, batches) = (trainer.config(), trainer.batches_per_epoch() as u64);
+    let all = config.epochs.saturating_mul(batches);
     let (step, last) = (trainer.step(), trainer.last_step());
-    let batches = trainer.batches_per_epoch() as u64;
-    if step == last && passes_follow_steps(trainer.checkpoint(), batches) {
-        return format!(
-            "the run has reached step {step}, as planned; to continue it, pass --resume with a larger --steps"
-        );
-    }
-    if last >= all && step == last {
-        return format!(
-            "the run has reached the end of epoch {}; to continue it, pass --resume with a larger --epochs",
-            config.epochs
-        );
-    }
-    let is_at = match step == last {
-        true => format!("has reached step {step}, where it was to stop"),
-        false => format!("is at step {step}, and was to stop at step {last}"),
+    let more = format!(
+        "a larger --steps, or with --steps all for all {all} steps; for more, add a larger --epochs"
+    );
+    let (is_at, more) = match () {
+        () if step != last => (format!("is at step {step}, and was to stop at step {last}"), more),
+        () if passes_follow_steps(trainer.checkpoint(), batches) => {
+            (format!("has reached step {step}, as planned"), "a larger --steps".into())
+        }
+        () if last >= all => {
+            (format!("has reached the end of epoch {}", config.epochs), "a larger --epochs".into())
+        }
+        () => (format!("has reached step {step}, where it was to stop"), more),
+    };
+    let rate = match config.schedule.descent {
+        None => "",
+        Some(_) => ". The learning rate then rises again, and falls to 0 at the new end",
     };
     format!(
-        "the run {is_at}; to continue it, pass --resume with a larger --steps, or --steps all for all {all} steps, \
-         and for more a larger --epochs too"
+        "the run {is_at} ({}). To train it further, pass --resume with {more}{rate}",
+        file.display()
     )
 }

@@ -12,6 +12,9 @@ const LANES: usize = 16;
 /// The largest logit is subtracted first, which changes nothing but keeps eˣ finite.
 ///
 /// * `logits_to_p` `[V]`: logits on entry, probabilities on return
+///
+/// # Panics
+/// If `target` is not below V.
 #[inline(always)]
 pub fn forward<R: Real>(logits_to_p: &mut [R], target: usize) -> R {
     let max = maximum(logits_to_p);
@@ -30,6 +33,9 @@ pub fn forward<R: Real>(logits_to_p: &mut [R], target: usize) -> R {
 /// Backward: dlogits = (p − onehot(target)) · scale (Eq. B1), with scale = 1 / (B·T) for a mean.
 ///
 /// * `p_to_dlogits` `[V]`: probabilities on entry, the logits' gradient on return
+///
+/// # Panics
+/// If `target` is not below V.
 #[inline(always)]
 pub fn backward<R: Real>(p_to_dlogits: &mut [R], target: usize, scale: R) {
     // F10: p = softmax(logits)

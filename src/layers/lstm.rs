@@ -4,6 +4,9 @@
 //! dZ·W_ihᵀ on the way back are done for several time steps at once: for as many rows as keep the kernels
 //! busy, and for no more, so that z and dz are still in the cache. The sums over time that are the weights'
 //! gradients are in `model`, since they run over all shards.
+//!
+//! The functions, as those of [`projection`](super::projection), are hidden from this documentation like the team of
+//! threads and the packed weights that they take: [`Network`](crate::model::Network) is the way to call them.
 
 use std::mem::swap;
 
@@ -52,6 +55,7 @@ pub struct LstmParametersMut<'a, R> {
 
 /// A layer's weights laid out for the kernels: W_ih [D, 4H] and W_hh [H, 4H] on the way forward, their
 /// transposes on the way back.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct PackedLstm<R: Real> {
     /// W_ih; absent in the first layer, which gathers rows instead.
@@ -168,6 +172,7 @@ fn steps_at_once(rows: usize) -> usize {
 ///
 /// # Panics
 /// If shapes do not agree, or a sequence comes in where `packed` is that of a first layer.
+#[doc(hidden)]
 pub fn forward<R: Real>(
     tape: &mut LstmTape<R>,
     input: Input<R>,
@@ -212,8 +217,8 @@ pub fn forward<R: Real>(
             watch.measure(Phase::Gather, || gather(z.view_mut(), ids.row(t), parameters, team));
         }
         watch.measure(Phase::RecurrentMatmul, || {
-            // Eq. F1: … + h_{t−1}·W_hh
-            multiply_together(team, Start::C, h_prev, &packed.w_hh, z.view_mut());
+            let (w_hh, z) = (&packed.w_hh, z.view_mut());
+            multiply_together(team, Start::C, h_prev, w_hh, z); // Eq. F1: … + h_{t−1}·W_hh
         });
         watch.measure(Phase::Gates, || {
             let c = c_rest.index_axis_mut(Axis(0), 0);
@@ -287,6 +292,7 @@ fn cells_forward<R: Real>(
 ///
 /// # Panics
 /// If shapes do not agree.
+#[doc(hidden)]
 pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,
     dy: &mut Array3<R>,

@@ -1,4 +1,5 @@
-//! The projection to the vocabulary: logits = y·W + b.
+//! The projection to the vocabulary: logits = y·W + b. Its functions are hidden for the reason that [`lstm`](super::lstm)
+//! gives.
 
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 
@@ -31,6 +32,7 @@ pub struct ProjectionParametersMut<'a, R> {
 /// * `w` [H, V], `b` `[V]`
 /// * `logits` [N, V], overwritten
 /// * `team`: shares the rows, of which there are many, not the columns
+#[doc(hidden)]
 pub fn forward<R: Real>(
     y: ArrayView2<R>,
     w: &R::Packed,
@@ -52,6 +54,7 @@ pub fn forward<R: Real>(
 /// * `w_transposed` [V, H]
 /// * `dy` [N, H], overwritten
 /// * `team`: shares the rows
+#[doc(hidden)]
 pub fn backward<R: Real>(
     dlogits: ArrayView2<R>,
     w_transposed: &R::Packed,

@@ -13,6 +13,8 @@ use crate::math::matmul::Element;
 /// in `f64`, where rounding is far below the error of a finite difference. What differs between the two is
 /// below the layers: `f64` takes eˣ and tanh from `libm` and has matrix kernels of its own.
 ///
+/// Sealed: `f32` and `f64` alone.
+///
 /// Nothing here comes from the system's mathematical library, whose last bit differs from system to system.
 pub trait Real:
     LinalgScalar

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// The phases of a training step, in the order in which they run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
     /// First layer: the input weight's rows are gathered by character.

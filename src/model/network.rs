@@ -62,7 +62,8 @@ pub struct Network<R: Real> {
 
 impl<R: Real> Network<R> {
     /// Memory for batches of B = `batch` rows and T = `unroll` steps, and work for `threads` threads, of which
-    /// those of the current pool are some. Sums have the shape of [`default_groups`].
+    /// those of the current pool are some. Sums over rows have as many groups as
+    /// [`TrainConfig::groups`](crate::train::TrainConfig::groups) has by default.
     ///
     /// # Panics
     /// Without rows, steps or layers.
@@ -372,8 +373,8 @@ impl<R: Real> Prepared<'_, R> {
         self.network.losses_of_runs()
     }
 
-    /// [`Network::shards`].
-    pub fn shards(&self) -> &[Shard<R>] {
+    /// The network's shards.
+    pub(crate) fn shards(&self) -> &[Shard<R>] {
         &self.network.shards
     }
 }

@@ -12,7 +12,8 @@ use crate::math::Real;
 use crate::math::init::{GlorotUniform, TruncatedNormal, fill};
 
 /// What a network is beside its weights: the three numbers that fix every shape, and how its cells show their state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Sizes {
     /// V, distinct characters.
     pub vocabulary: usize,
@@ -122,6 +123,7 @@ impl Sizes {
 
 /// A matrix or vector among the [`Parameters`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tensor {
     /// A name like PyTorch's, as in `w_hh_l0`.
     pub name: String,

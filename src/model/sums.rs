@@ -30,9 +30,12 @@ pub(super) fn sum_over_positions<R: Real>(
         let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
         let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
         let ProjectionParametersMut { w: dw, b: mut db } = sizes.projection_mut(numbers);
-        let db = contiguous(db.as_slice_mut()); // Eq. B3: the sum of dlogits
-        let dw = (rows(shape, hidden, &y), dw); // Eq. B2: yᵀ·dlogits
-        accumulate_transposed([dw], rows(shape, vocabulary, &dlogits), db, pieces);
+        accumulate_transposed(
+            [(rows(shape, hidden, &y), dw)], // Eq. B2: yᵀ·dlogits
+            rows(shape, vocabulary, &dlogits),
+            contiguous(db.as_slice_mut()), // Eq. B3: Σ dlogits
+            pieces,
+        );
         return;
     }
     let l = part;
@@ -41,19 +44,31 @@ pub(super) fn sum_over_positions<R: Real>(
     let dz = rows(shape, 4 * hidden, &dz);
     // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
     let h_prev = move |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
+    let h_prev = rows(shape, hidden, &h_prev);
     let LstmParametersMut { w_ih: dw_ih, w_hh: dw_hh, b: mut db } = sizes.lstm_mut(l, numbers);
-    let db = contiguous(db.as_slice_mut()); // Eq. B17: the sum of dz
-    let dw_hh = (rows(shape, hidden, &h_prev), dw_hh); // Eq. B18: h_prevᵀ·dz
+    let db = contiguous(db.as_slice_mut());
     match l {
         0 => {
-            accumulate_transposed([dw_hh], dz, db, pieces);
+            accumulate_transposed(
+                [(h_prev, dw_hh)], // Eq. B18: h_prevᵀ·dz
+                dz,
+                db, // Eq. B17: Σ dz
+                pieces,
+            );
             by_character.sort(shards, pieces);
             by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
         }
         _ => {
             let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
-            let dw_ih = (rows(shape, hidden, &x), dw_ih); // Eq. B19: xᵀ·dz
-            accumulate_transposed([dw_hh, dw_ih], dz, db, pieces);
+            accumulate_transposed(
+                [
+                    (h_prev, dw_hh),                  // Eq. B18: h_prevᵀ·dz
+                    (rows(shape, hidden, &x), dw_ih), // Eq. B19: xᵀ·dz
+                ],
+                dz,
+                db, // Eq. B17: Σ dz
+                pieces,
+            );
         }
     }
 }

@@ -35,8 +35,21 @@ impl Default for AdamConfig {
 }
 
 impl AdamConfig {
+    /// These constants with another [`AdamConfig::learning_rate`].
+    pub const fn with_learning_rate(self, learning_rate: f64) -> Self {
+        Self { learning_rate, ..self }
+    }
+
+    /// These constants with another [`AdamConfig::weight_decay`].
+    pub const fn with_weight_decay(self, weight_decay: f64) -> Self {
+        Self { weight_decay, ..self }
+    }
+
     /// Checks every constant against its range.
-    pub(crate) fn validate(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first one out of its range.
+    pub fn validate(&self) -> Result<()> {
         let Self { learning_rate, beta1, beta2, epsilon, weight_decay } = *self;
         // Adam moves every weight by about the rate at each step: beyond this the gates are shut for
         // good and hours go by for nothing, or the weights leave the range of f32.
@@ -56,6 +69,30 @@ impl AdamConfig {
 }
 
 /// Adam's memory: both moments of every parameter, and how many updates were made.
+///
+/// ```
+/// use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
+/// use karenina::ndarray::array;
+/// use karenina::optim::adam::{Adam, AdamConfig};
+/// use karenina::optim::clip::clip_by_global_norm;
+/// # use karenina::rand::SeedableRng;
+///
+/// let sizes = Sizes::new(3, 4, 1);
+/// # let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
+/// let mut parameters = Parameters::<f32>::initial(sizes, Initialisation::Glorot, &mut rng);
+/// let mut gradients = Parameters::zeros(sizes);
+/// let mut adam = Adam::new(AdamConfig::default().with_learning_rate(0.01), sizes);
+///
+/// let (inputs, targets) = (array![[0], [1], [2]], array![[1], [2], [0]]);
+/// let mut network = Network::new(sizes, 1, 3, 1);
+/// for _ in 0..50 {
+///     let (x, y, state) = (inputs.view(), targets.view(), &mut State::zeros(sizes, 1));
+///     let loss = network.gradients(&mut gradients, &parameters, x, y, state, None);
+///     clip_by_global_norm(&mut gradients, 5.0);
+///     adam.update(&mut parameters, &gradients);
+/// #   assert!(adam.updates < 50 || loss < 0.9, "ln 3 at first: {loss}");
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Adam<R> {
     /// The constants.

@@ -25,7 +25,10 @@ impl Schedule {
     }
 
     /// Checks that a descent has a length.
-    pub(crate) fn validate(self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it has none.
+    pub fn validate(self) -> Result<()> {
         let Some((start, end)) = self.descent else { return Ok(()) };
         let later = start.saturating_add(1);
         let expected = format!("from a step to a later one, as in {start}..{later}");

@@ -194,9 +194,9 @@ impl Text {
     /// What `config` does with this text in so many minutes.
     fn reason(self, config: &TrainConfig, minutes: f64, steps: u64, epoch: u64) -> String {
         let passes = steps as f64 / epoch as f64;
-        let weights = config.sizes(self.vocabulary).parameters();
+        let parameters = config.sizes(self.vocabulary).parameters();
         format!(
-            "{} {} characters: {} layer{} of {} {}cells ({weights} weights) read {} in {steps} step{} of {} x {}; {}; \
+            "{} {} characters: {} layer{} of {} {}cells ({parameters} parameters) read {} in {steps} step{} of {} x {}; {}; \
              {}, {}",
             for_minutes(minutes),
             self.characters,

@@ -25,7 +25,7 @@ const TRIAL_STEP: f64 = 0.4;
 pub(super) const GUESS: f64 = 0.7;
 
 /// What [`Plan::new`] finds. A step that is expected to take long is tried out on fewer time steps.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// Threads that were asked for, of each rank.

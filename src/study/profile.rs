@@ -10,7 +10,7 @@ use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::math::matmul::Kernel;
 use crate::math::matmul::Storage;
 use crate::math::stopwatch::{Phase, Stopwatch};
@@ -29,7 +29,7 @@ const MEASURE: Duration = Duration::from_secs(3);
 const FEWEST_STEPS: usize = 5;
 
 /// What [`Profile::measure`] finds. Seconds are wall time; GFLOP are 10⁹ operations.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Profile {
     /// The version of this crate; empty in files that are older than this field.
@@ -88,7 +88,8 @@ pub struct Profile {
 }
 
 /// One phase of the fastest step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PhaseProfile {
     /// As [`Phase::name`]; "other" is what no phase explains.
     pub name: String,
@@ -122,6 +123,12 @@ impl PhaseProfile {
 }
 
 impl Profile {
+    /// Whether the machine was busy with other work too: the median step took over 1.15 times as long as the fastest,
+    /// which on a quiet machine it does not.
+    pub fn was_disturbed(&self) -> bool {
+        self.median_step_seconds > 1.15 * self.step_seconds
+    }
+
     /// The whole step as if it were one phase; its operations are those of all ranks, its bytes those of the first.
     pub fn whole_step(&self) -> PhaseProfile {
         PhaseProfile {
@@ -141,13 +148,15 @@ impl Profile {
     /// * `steps`: how many steps are measured; without, as many as three seconds hold but at least five
     ///
     /// # Errors
-    /// Those of [`Trainer::new`], a loss that is not finite, and what there is too little memory for.
+    /// [`Error::Setting`] for 0 steps; those of [`Trainer::new`], a loss that is not finite, and what there is too little
+    /// memory for.
     pub fn measure(
         corpus: &Corpus,
         config: TrainConfig,
         workers: impl Into<Workers>,
         steps: Option<usize>,
     ) -> Result<Self> {
+        Error::require(steps != Some(0), "steps", 0, "at least 1")?;
         let config = endless(config);
         let mut trainer = Trainer::new(corpus, config, workers)?;
         let threads = trainer.workers().threads;
@@ -360,7 +369,7 @@ pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
 }
 
 /// Characters a second of one text that is written as `karenina sample` writes it, for each of
-/// [`Storage::ALL`]; the best of some rounds of less than a tenth of a second, in turns.
+/// [`Storage::ALL`]; the best of some rounds of less than a tenth of a second, alternating.
 fn writing_speeds(
     parameters: &Parameters<f32>,
     threads: usize,

@@ -62,8 +62,8 @@ struct Section {
 /// A text as batches to train on, and batches of its end to validate with.
 ///
 /// ```
+/// use karenina::ndarray::{Array2, array};
 /// use karenina::text::batches::{Batches, Validation};
-/// use ndarray::{Array2, array};
 ///
 /// let batches = Batches::new((1..=12).collect(), 2, 3, Validation::None)?;
 /// let (mut inputs, mut targets) = (Array2::zeros((3, 2)), Array2::zeros((3, 2)));

@@ -26,7 +26,7 @@ const CHUNK: usize = 1 << 17;
 /// for piece in ["one\r", "\ntwo"] {
 ///     pieces.push_str(piece)?;
 /// }
-/// assert_eq!(pieces.finish()?, Corpus::from_str("one\ntwo"));
+/// assert_eq!(pieces.finish()?, Corpus::from_text("one\ntwo"));
 /// # Ok::<(), karenina::error::Error>(())
 /// ```
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Corpus {
     /// The text that is built into the crate: "The House at Linden Ford", a story in English of
     /// some 140,000 characters.
     pub fn embedded() -> Self {
-        Self::from_str(include_str!("../../data/linden-ford.txt"))
+        Self::from_text(include_str!("../../data/linden-ford.txt"))
     }
 
     /// A corpus to be made of a text that comes in pieces.
@@ -66,8 +66,7 @@ impl Corpus {
     ///
     /// # Panics
     /// If there is no memory for its ids.
-    #[expect(clippy::should_implement_trait, reason = "no text is wrong, and FromStr says it may")]
-    pub fn from_str(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         let mut builder = Self::builder();
         builder.push_str(text).and_then(|()| builder.finish()).expect("memory for the text's ids")
     }
@@ -76,7 +75,7 @@ impl Corpus {
 impl Default for Corpus {
     /// The empty text.
     fn default() -> Self {
-        Self::from_str("")
+        Self::from_text("")
     }
 }
 

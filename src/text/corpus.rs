@@ -101,7 +101,7 @@ mod tests {
     use super::Corpus;
 
     fn normal(text: &str) -> String {
-        Corpus::from_str(text).characters().collect()
+        Corpus::from_text(text).characters().collect()
     }
 
     #[test]
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_dropped_at_the_start_only() {
         assert_eq!(normal("\u{feff}\u{feff}a\u{feff}"), "a\u{feff}");
-        assert!(Corpus::from_str("\u{feff}").is_empty());
+        assert!(Corpus::from_text("\u{feff}").is_empty());
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
     /// The example of FIPS 180-2, appendix B.1.
     #[test]
     fn sha256_gives_the_published_answer() {
-        let hash = Corpus::from_str("abc").sha256().map(|byte| format!("{byte:02x}")).concat();
+        let hash = Corpus::from_text("abc").sha256().map(|byte| format!("{byte:02x}")).concat();
         assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 }

@@ -19,7 +19,7 @@ use crate::memory;
 /// ids.read(1, &mut row);
 /// assert_eq!(row, [0, 255, 2, 0]);
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Ids(Arc<Numbers>);
 
 /// Ids in the smallest type that holds them.

@@ -12,9 +12,10 @@ use crate::error::{Error, Result};
 ///
 /// let vocabulary = Vocabulary::from_text("anna");
 /// assert_eq!(vocabulary.characters(), ['a', 'n']);
-/// assert_eq!(vocabulary.encode("nan").unwrap(), [1, 0, 1]);
+/// assert_eq!(vocabulary.encode("nan")?, [1, 0, 1]);
+/// # Ok::<(), karenina::error::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocabulary {
     /// In ascending order, each once.
     characters: Vec<char>,

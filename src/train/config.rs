@@ -36,8 +36,8 @@ pub struct TrainConfig {
     /// T, time steps of a batch. Default 100.
     pub unroll: usize,
     /// Groups into which the rows of a batch are cut for sums over them, at most B: their number changes the
-    /// last bits of the results (`math::sums`). Default 0, which stands for
-    /// [`default_groups`] and is replaced by its number when training starts.
+    /// last bits of the results (`math::sums`). Default 0, which stands for the largest power of two up to 16 that
+    /// leaves each group 512 of the B·T positions and a row, and is replaced by that number when training starts.
     pub groups: usize,
     /// Passes through the text. Default 20.
     pub epochs: u64,

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// The name of a run: a random number, so that no two runs share one.
 ///
 /// Displayed and read as 16 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(NonZeroU64);
 
 impl RunId {
@@ -52,12 +52,14 @@ impl fmt::Display for RunId {
 }
 
 impl FromStr for RunId {
-    type Err = ();
+    type Err = Error;
 
     /// Reads the one spelling that is written.
-    fn from_str(text: &str) -> std::result::Result<Self, ()> {
-        let run = u64::from_str_radix(text, 16).ok().and_then(Self::new).ok_or(())?;
-        if run.to_string() == text { Ok(run) } else { Err(()) }
+    fn from_str(text: &str) -> Result<Self> {
+        let run = u64::from_str_radix(text, 16).ok().and_then(Self::new);
+        run.filter(|run| run.to_string() == text).ok_or_else(|| {
+            Error::setting("run", text, "16 hexadecimal digits in lower case, not all 0")
+        })
     }
 }
 
@@ -69,10 +71,10 @@ mod tests {
     fn a_name_is_read_as_it_is_written_and_in_no_other_spelling() {
         let run = RunId::new(0x00ab_cdef_0123_4567).unwrap();
         assert_eq!(run.to_string(), "00abcdef01234567");
-        assert_eq!("00abcdef01234567".parse(), Ok(run));
+        assert_eq!("00abcdef01234567".parse::<RunId>().unwrap(), run);
         for other in ["abcdef01234567", "00ABCDEF01234567", "+0abcdef01234567", "0000000000000000"]
         {
-            assert_eq!(other.parse::<RunId>(), Err(()), "{other}");
+            assert!(other.parse::<RunId>().is_err(), "{other}");
         }
     }
 

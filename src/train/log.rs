@@ -111,16 +111,16 @@ fn rows<'a>(
 }
 
 impl FromStr for LogRow {
-    type Err = ();
+    type Err = Error;
 
     /// Reads what [`Display`](fmt::Display) writes.
-    fn from_str(line: &str) -> std::result::Result<Self, ()> {
-        fn number<T: FromStr>(field: &str) -> std::result::Result<T, ()> {
-            field.parse().map_err(|_| ())
+    fn from_str(line: &str) -> Result<Self> {
+        fn number<T: FromStr>(field: &str) -> Result<T> {
+            field.parse().map_err(|_| Error::setting("field", field, "a number"))
         }
         let fields: Vec<&str> = line.split(',').collect();
         let &[step, epoch, loss, validation, norm, learning_rate, seconds] = &fields[..] else {
-            return Err(());
+            return Err(Error::setting("row", line, "seven fields with commas between them"));
         };
         Ok(Self {
             step: number(step)?,

@@ -1,6 +1,6 @@
 //! The threads that a network computes on. Results do not depend on their number.
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
 use crate::train::cores::physical_cores;
@@ -17,28 +17,40 @@ pub fn thread_count(asked: Option<usize>) -> Result<usize> {
     let threads = asked.unwrap_or_else(physical_cores);
     match threads {
         1..=MAX_THREADS => Ok(threads),
-        _ => Err(refused(threads, format!("from 1 to {MAX_THREADS}"))),
+        _ => Err(Error::setting("threads", threads, format!("from 1 to {MAX_THREADS}"))),
     }
 }
 
 /// A pool of `threads` threads.
 ///
 /// # Errors
-/// As [`thread_count`], or if the system does not start that many.
+/// As [`thread_count`], and [`Error::Threads`] if the system does not start that many.
 pub fn thread_pool(threads: usize) -> Result<ThreadPool> {
     let pool = ThreadPoolBuilder::new().num_threads(thread_count(Some(threads))?).build();
-    pool.map_err(|error| refused(threads, format!("a number that the system can start ({error})")))
+    pool.map_err(|error| refused(threads, &error))
 }
 
 /// Gives rayon's global pool, which serves work that is in no other, `threads` threads.
 ///
 /// # Errors
-/// As [`thread_pool`], or if that pool is in use already.
+/// As [`thread_pool`], and [`Error::Threads`] if that pool is in use already.
 pub fn use_threads(threads: usize) -> Result<()> {
     let built = ThreadPoolBuilder::new().num_threads(thread_count(Some(threads))?).build_global();
-    built.map_err(|error| refused(threads, format!("a number that the system can start ({error})")))
+    built.map_err(|error| refused(threads, &error))
 }
 
-fn refused(threads: usize, expected: String) -> Error {
-    Error::setting("threads", threads, expected)
+fn refused(threads: usize, error: &ThreadPoolBuildError) -> Error {
+    Error::Threads { threads, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::use_threads;
+
+    #[test]
+    fn a_pool_that_is_in_use_is_no_mistake_in_a_setting() {
+        let _ = use_threads(2);
+        let error = use_threads(2).unwrap_err();
+        assert!(!error.is_usage() && error.to_string().starts_with("cannot start 2 threads: "));
+    }
 }

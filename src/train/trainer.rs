@@ -53,7 +53,7 @@ const ROWS_AHEAD: u64 = 1 << 14;
 /// use karenina::text::corpus::Corpus;
 /// use karenina::train::{TrainConfig, Trainer};
 ///
-/// let corpus = Corpus::from_str(&"to and fro ".repeat(10));
+/// let corpus = Corpus::from_text(&"to and fro ".repeat(10));
 /// let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(3)).build()?;
 /// let mut trainer = Trainer::new(&corpus, config, 1)?;
 /// for report in trainer.by_ref() {
@@ -86,7 +86,8 @@ impl Trainer {
     /// ([`Workers::follow`]); only rank 0 has a trainer of its own.
     ///
     /// # Errors
-    /// A setting out of range, a text too short for one batch, or more ranks than groups of rows.
+    /// [`Error::Setting`] for a setting or a number of threads out of range and for more ranks than groups of rows;
+    /// [`Error::TextTooShort`]; [`Error::NoMemory`]; [`Error::Threads`]; [`Error::Rank`] if another rank cannot take part.
     pub fn new(corpus: &Corpus, config: TrainConfig, workers: impl Into<Workers>) -> Result<Self> {
         config.validate()?;
         let workers = workers.into();
@@ -151,8 +152,9 @@ impl Trainer {
     /// Goes on where `checkpoint` stopped: the same bits as if it had never stopped.
     ///
     /// # Errors
-    /// [`Error::OtherText`] if `corpus` is not the text that the checkpoint was trained on,
-    /// [`Error::Mismatch`] if its place in it does not exist; a text too short for one batch.
+    /// [`Error::OtherText`] if `corpus` is not the text that the checkpoint was trained on, [`Error::Mismatch`] if its
+    /// place in it does not exist, [`Error::UnknownCharacter`] if its vocabulary lacks a character of it; else as
+    /// [`Trainer::new`], though all the memory that is asked for is that of a copy of the ids where one must be made.
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
         corpus: &Corpus,

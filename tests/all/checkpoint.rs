@@ -184,6 +184,11 @@ fn reason<T>(result: Result<T>) -> String {
     }
 }
 
+/// Parameters of another network than [`tiny`]'s.
+fn zeros(vocabulary: usize, hidden: usize, layers: usize) -> Parameters<f32> {
+    Parameters::zeros(Sizes::new(vocabulary, hidden, layers).with_cell_norm(true))
+}
+
 /// A save proves the numbers in memory, a reader those in the file: both must come to the same end.
 #[test]
 fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
@@ -194,11 +199,11 @@ fn what_a_reader_would_refuse_is_not_written_for_the_same_reason() {
         |c| c.config.save_minutes = Some(f64::NAN),
         |c| c.parameters.projection_mut().b[0] = f32::NAN,
         |c| c.parameters.lstm_mut(1).w_hh[(1, 7)] = f32::INFINITY,
-        |c| c.parameters = Parameters::zeros(Sizes { hidden: 3, ..c.parameters.sizes() }),
+        |c| c.parameters = zeros(3, 3, 2),
         |c| c.adam.m.lstm_mut(0).b[0] = f32::NEG_INFINITY,
-        |c| c.adam.m = Parameters::zeros(Sizes { layers: 1, ..c.adam.m.sizes() }),
+        |c| c.adam.m = zeros(3, 2, 1),
         |c| c.adam.v.projection_mut().w[(0, 0)] = -1.0,
-        |c| c.adam.v = Parameters::zeros(Sizes { vocabulary: 4, ..c.adam.v.sizes() }),
+        |c| c.adam.v = zeros(4, 2, 2),
         |c| c.adam.config.beta2 = 1.0,
         |c| c.adam.updates = 3,
         |c| c.state.h[1][(2, 1)] = f32::NAN,

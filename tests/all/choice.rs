@@ -7,7 +7,7 @@ use karenina::train::{TrainConfig, Trainer};
 
 fn corpus(characters: usize) -> Corpus {
     let text = "All happy families are alike; each unhappy family is unhappy in its own way. ";
-    Corpus::from_str(&text.chars().cycle().take(characters).collect::<String>())
+    Corpus::from_text(&text.chars().cycle().take(characters).collect::<String>())
 }
 
 #[test]

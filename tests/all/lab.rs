@@ -5,7 +5,11 @@ use std::sync::Arc;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::sample::{Generator, Picker};
 use karenina::study::lab::{Draw, Quantity, Reader, Walk, Weight};
-use karenina::study::trace::{Spot, View, trace};
+use karenina::study::profile::Profile;
+use karenina::study::report::{curves, flow};
+use karenina::study::trace::{Spot, View, significant, trace};
+use karenina::text::corpus::Corpus;
+use karenina::train::{LogRow, TrainConfig};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -154,4 +158,15 @@ fn cells_of_a_span_are_its_means_inside_and_outside() {
     for span in [3..3, 0..9, 5..10] {
         assert!(walk.contrast(span.clone(), 3).is_err(), "{span:?}");
     }
+}
+
+#[test]
+fn zero_of_anything_gives_a_result_or_a_sentence() {
+    let parameters = parameters();
+    assert_eq!(Reader::empty(&parameters).next(Picker::default()), []);
+    assert_eq!(curves(&[LogRow::default(); 3], 5.0, 0).stretches.len(), 1);
+    assert_eq!(flow(&parameters.cast(), &IDS, 0, 0).medians(0), [1.0]);
+    assert_eq!(significant(1.2e-9, 0), "1e-9");
+    let measured = Profile::measure(&Corpus::embedded(), TrainConfig::quick(), 1, Some(0));
+    assert_eq!(measured.unwrap_err().to_string(), "steps is 0, but must be at least 1");
 }

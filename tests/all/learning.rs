@@ -15,7 +15,7 @@ const TEXT: &str = "All the morning the old steward counted sheep by the river, 
 #[test]
 fn a_small_net_overfits_a_short_text_and_reproduces_it() {
     let text: String = TEXT.chars().take(200).collect();
-    let corpus = Corpus::from_str(&text);
+    let corpus = Corpus::from_text(&text);
     assert_eq!(corpus.len(), 200);
     let config = TrainConfig::builder().hidden(32).layers(2).batch(1).unroll(200);
     let config = config.epochs(1500).keep(1.0).learning_rate(1e-2).build().unwrap();

@@ -120,7 +120,9 @@ fn cited_by_code(text: &str) -> Labels {
 
 #[test]
 fn every_equation_is_cited_by_the_line_of_the_engine_that_computes_it() {
-    let engine = sources("src").into_iter().filter(|(path, _)| path != Path::new(REFERENCE));
+    // What looks at the engine from outside has citations of its own.
+    let other = |path: &Path| path == Path::new(REFERENCE) || path.starts_with("src/study");
+    let engine = sources("src").into_iter().filter(|(path, _)| !other(path));
     let found = engine.flat_map(|(_, text)| cited_by_code(&text)).collect();
     assert_same("citations in src/", &found);
 }

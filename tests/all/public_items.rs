@@ -3,14 +3,16 @@
 //! A simple reader of the source, which relies on rustfmt: an item begins at the start of a line, its
 //! members four spaces further in, and its end is as far in as its beginning.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+
+use crate::architecture::{ENGINE, defined_in, expand, sources};
 
 const SNAPSHOT: &str = "tests/fixtures/public-items.txt";
 
 /// An item: its attributes, its words up to the body, and the items in the body.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct Item {
     attributes: Vec<String>,
     head: String,
@@ -24,12 +26,11 @@ impl Item {
         self.head.strip_prefix("pub ").filter(|_| !is_hidden)
     }
 
-    /// The name of a module, function, type or trait.
+    /// The name of a module, function, constant, type or trait.
     fn name(&self) -> &str {
-        let words = self.head.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-        let kinds = ["mod", "fn", "struct", "enum", "trait", "type", "macro_rules"];
-        let mut words = words.filter(|word| !word.is_empty()).skip_while(|w| !kinds.contains(w));
-        words.nth(1).unwrap_or_default()
+        let kinds = ["mod", "fn", "struct", "enum", "union", "trait", "type", "const", "static"];
+        let mut names = words(&self.head).skip_while(|word| !kinds.contains(word)).skip(1);
+        names.find(|word| *word != "fn").unwrap_or_default() // as in `const fn`
     }
 
     /// The type that an `impl` is for.
@@ -45,15 +46,31 @@ impl Item {
         subject.split(['<', ' ', '{']).next()?.split("::").last()
     }
 
+    /// `head` without what ends it, and without the fields of a tuple if none is public.
+    fn shown(&self) -> String {
+        let head = self.head.trim_end_matches(['{', ',', ';', ' ']);
+        let is_tuple = head.starts_with("pub struct") && !head.contains("(pub ");
+        let fields = head.find('(').filter(|_| is_tuple);
+        fields.map_or(head.into(), |fields| format!("{}(_)", &head[..fields]))
+    }
+
     /// What a user sees of it.
     fn write(&self, indent: &str, out: &mut String) {
+        let mut members = String::new();
+        self.write_members(&format!("{indent}    "), &mut members);
+        if members.is_empty() && self.head.starts_with("impl") && !self.head.contains(" for ") {
+            return;
+        }
         let seen = ["#[derive", "#[non_exhaustive", "#[cfg"];
         for attribute in &self.attributes {
             if seen.iter().any(|start| attribute.starts_with(start)) {
                 *out += &format!("{indent}{attribute}\n");
             }
         }
-        *out += &format!("{indent}{}\n", self.head.trim_end_matches(['{', ',', ';', ' ']));
+        *out += &format!("{indent}{}\n{members}", self.shown());
+    }
+
+    fn write_members(&self, indent: &str, out: &mut String) {
         let is = |kinds: &[&str]| kinds.iter().any(|kind| self.head.starts_with(kind));
         let is_variant = self.head.starts_with(char::is_uppercase);
         let shows_all = is_variant || is(&["pub enum", "pub trait", "setters!"]);
@@ -61,10 +78,14 @@ impl Item {
         for member in &self.members {
             let is_public = member.public().is_some() || member.head.starts_with("setters!");
             if shows_all || shows_public && is_public {
-                member.write(&format!("{indent}    "), out);
+                member.write(indent, out);
             }
         }
     }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
 /// The items of `source`, up to its tests.
@@ -142,18 +163,21 @@ fn follow(
         let Some(head) = item.public() else { continue };
         if let Some(name) = head.strip_prefix("mod ").filter(|_| named.is_none()) {
             follow(modules, &inner(name.trim_end_matches(';')), None, seen);
-        } else if let Some((name, names)) =
-            head.strip_prefix("use ").and_then(|u| u.split_once("::"))
-        {
-            let of_named = named.is_none_or(|named| names.contains(named));
-            if of_named && modules.contains_key(&inner(name)) {
-                let names = names.split(|c: char| !(c.is_alphanumeric() || c == '_'));
-                names
-                    .filter(|n| !n.is_empty())
-                    .for_each(|n| follow(modules, &inner(name), Some(n), seen));
+        } else if let Some(tree) = head.strip_prefix("use ").filter(|tree| tree.contains("::")) {
+            for path in expand(tree) {
+                let (name, from) = path.split_last().unwrap();
+                let from = match from[0] == "crate" {
+                    true => from[1..].join("::"),
+                    false => inner(&from.join("::")),
+                };
+                if named.is_none_or(|named| named == name) {
+                    follow(modules, &from, Some(name), seen);
+                }
             }
         } else if named.is_none_or(|named| named == item.name()) {
-            seen.entry(module.into()).or_default().push(item.clone());
+            let seen = seen.entry(module.into()).or_default();
+            let is_new = !seen.contains(item); // it may be reached on two ways
+            seen.extend(is_new.then(|| item.clone()));
         }
     }
 }
@@ -164,15 +188,31 @@ fn public_items() -> String {
     read(Path::new("src"), "", &mut modules);
     let mut seen = BTreeMap::new();
     follow(&modules, "", None, &mut seen);
-    let types: BTreeSet<_> = seen.values().flatten().map(|item| item.name().to_string()).collect();
+    let sources = sources(ENGINE);
     for (module, items) in &modules {
-        let of_seen = items.iter().filter(|item| item.owner().is_some_and(|o| types.contains(o)));
-        seen.entry(module.clone()).or_default().extend(of_seen.cloned());
+        let path: Vec<String> = words(module).map(String::from).collect();
+        // What the file defines, or imports from where it is defined.
+        let is_public = |name: &str| {
+            let imports = sources[&path].named.iter().filter(|path| path.last().unwrap() == name);
+            let homes = imports.map(|path| defined_in(path, &sources)).chain([path.clone()]);
+            let mut items = homes.flat_map(|home| seen.get(&home.join("::"))).flatten();
+            items.any(|item| item.name() == name)
+        };
+        let is_private =
+            |word: &str| items.iter().any(|item| item.name() == word && item.public().is_none());
+        let impls = items.iter().filter(|item| {
+            item.owner().is_some_and(is_public) && !words(&item.head).any(is_private)
+        });
+        let impls: Vec<_> = impls.cloned().collect();
+        seen.entry(module.clone()).or_default().extend(impls);
     }
     let mut out = String::new();
-    for (module, items) in seen.iter().filter(|(_, items)| !items.is_empty()) {
-        out += &format!("karenina::{module}\n");
-        items.iter().for_each(|item| item.write("    ", &mut out));
+    for (module, items) in seen {
+        let mut shown = String::new();
+        items.iter().for_each(|item| item.write("    ", &mut shown));
+        if !shown.is_empty() {
+            out += &format!("karenina::{module}\n{shown}");
+        }
     }
     out
 }

@@ -80,7 +80,7 @@ fn led<T: Send>(count: usize, threads: usize, lead: impl Fn(&Workers) -> T + Syn
 }
 
 fn text() -> Corpus {
-    Corpus::from_str(
+    Corpus::from_text(
         &(0..1400_usize).map(|i| b"abcdefg"[i * i % 11 % 7] as char).collect::<String>(),
     )
 }
@@ -123,7 +123,7 @@ fn any_number_of_ranks_gives_the_bits_of_one_process() {
 
 #[test]
 fn pieces_of_a_group_that_is_cut_are_added_in_one_order() {
-    let text = Corpus::from_str(&"to and fro, to and fro. ".repeat(500));
+    let text = Corpus::from_text(&"to and fro, to and fro. ".repeat(500));
     let config = TrainConfig::builder().hidden(5).batch(4).unroll(1500).groups(4).steps(Some(2));
     let config = config.build().unwrap();
     let alone = train(Trainer::new(&text, config.clone(), 2).unwrap(), 2);
@@ -183,7 +183,7 @@ fn a_rank_that_cannot_take_part_is_named() {
     let errors = on_ranks(3, |ranks| {
         let workers = Workers { threads: 1, ranks };
         let rank = workers.ranks.rank();
-        let text = if rank == 2 { Corpus::from_str(&"another ".repeat(200)) } else { text() };
+        let text = if rank == 2 { Corpus::from_text(&"another ".repeat(200)) } else { text() };
         if rank != 0 {
             workers.follow(&text);
             return String::new();

@@ -69,7 +69,7 @@ const EPOCH: u64 = 8;
 const LAST: u64 = 20;
 
 fn text() -> Corpus {
-    Corpus::from_str(
+    Corpus::from_text(
         &(0..600_usize).map(|i| b"abcdefg"[i * i % 11 % 7] as char).collect::<String>(),
     )
 }

@@ -23,7 +23,8 @@ fn steps_in(folder: &Path) -> Vec<u64> {
 
 /// 96 characters of five kinds.
 fn corpus() -> Corpus {
-    Corpus::from_str(&(0..96).map(|i| ['a', 'b', 'c', 'd', 'e'][i * i % 7 % 5]).collect::<String>())
+    let text = (0..96).map(|i| ['a', 'b', 'c', 'd', 'e'][i * i % 7 % 5]);
+    Corpus::from_text(&text.collect::<String>())
 }
 
 fn config() -> TrainConfig {
@@ -259,7 +260,7 @@ fn minutes_save_in_between_without_a_validation() {
 #[test]
 fn a_trainer_refuses_another_text_and_a_place_that_the_text_has_not() {
     let checkpoint = Trainer::new(&corpus(), config(), 1).unwrap().checkpoint().clone();
-    let other = Corpus::from_str(&"abcde".repeat(20));
+    let other = Corpus::from_text(&"abcde".repeat(20));
     let error = |checkpoint, corpus| match Trainer::from_checkpoint(checkpoint, corpus, 1) {
         Err(error) => error,
         Ok(_) => panic!("it went on"),

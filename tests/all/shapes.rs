@@ -106,6 +106,6 @@ fn a_cell_wants_four_gates() {
 #[test]
 #[should_panic(expected = "sizes of the gradients")]
 fn an_update_with_gradients_of_other_sizes_is_refused() {
-    let other = Parameters::zeros(Sizes { hidden: 3, ..SIZES });
+    let other = Parameters::zeros(Sizes::new(5, 3, 2));
     Adam::new(AdamConfig::default(), SIZES).update(&mut parameters(1), &other);
 }

@@ -48,7 +48,7 @@ fn crlf_becomes_lf_wherever_it_lies() {
     // Whoever reads in chunks of a power of two meets a CR at the end of one.
     for size in (0..17).map(|power| 1 << power) {
         let before = "a".repeat(size - 1);
-        let corpus = Corpus::from_str(&format!("{before}\r\nb"));
+        let corpus = Corpus::from_text(&format!("{before}\r\nb"));
         assert_eq!(spelt(&corpus), format!("{before}\nb"));
     }
 }
@@ -78,7 +78,7 @@ fn invalid_utf8_is_named_by_file_and_offset() {
 
 #[test]
 fn length_counts_characters_not_bytes() {
-    let corpus = Corpus::from_str("aй‘🙂\0");
+    let corpus = Corpus::from_text("aй‘🙂\0");
     assert_eq!(corpus.len(), 5);
     assert_eq!(corpus.characters().collect::<Vec<_>>(), ['a', 'й', '‘', '🙂', '\0']);
 }
@@ -101,13 +101,13 @@ fn the_embedded_text_is_long_plain_and_bears_its_name() {
 proptest! {
     #[test]
     fn the_normal_form_is_its_own_normal_form(text in troublesome_text()) {
-        let corpus = Corpus::from_str(&text);
+        let corpus = Corpus::from_text(&text);
         let normal = spelt(&corpus);
         let is_normal = !normal.contains("\r\n") && !normal.starts_with('\u{feff}');
         prop_assert!(is_normal);
         prop_assert_eq!(corpus.vocabulary(), &Vocabulary::from_text(&normal));
         prop_assert_eq!(corpus.sha256(), <[u8; 32]>::from(Sha256::digest(&normal)));
-        prop_assert_eq!(Corpus::from_str(&normal), corpus);
+        prop_assert_eq!(Corpus::from_text(&normal), corpus);
     }
 
     #[test]
@@ -116,14 +116,14 @@ proptest! {
         let (first, rest) = text.split_at(cut);
         // Every file may have a mark of its own: there the two differ.
         prop_assume!(!rest.starts_with('\u{feff}') && !first.is_empty());
-        prop_assert_eq!(joined(&[first, rest]), Corpus::from_str(&text));
+        prop_assert_eq!(joined(&[first, rest]), Corpus::from_text(&text));
     }
 
     #[test]
     fn a_text_cut_into_pieces_anywhere_is_the_same_corpus(
         text in troublesome_text(), sizes in prop::collection::vec(1usize..9, 40),
     ) {
-        let whole = Corpus::from_str(&text);
+        let whole = Corpus::from_text(&text);
         let bytes = text.as_bytes();
         let mut corpus = Corpus::builder();
         corpus.read(Path::new("pieces"), Pieces { bytes, sizes: sizes.iter().cycle() }).unwrap();
@@ -182,7 +182,7 @@ impl<'a, S: Iterator<Item = &'a usize>> Read for Pieces<'_, S> {
 fn a_character_takes_as_many_bytes_as_the_vocabulary_needs() {
     let text = |count: u32| (0x4e00..0x4e00 + count).rev().filter_map(char::from_u32);
     for (count, bytes) in [(256, 1), (257, 2)] {
-        let corpus = Corpus::from_str(&text(count).collect::<String>());
+        let corpus = Corpus::from_text(&text(count).collect::<String>());
         assert_eq!(corpus.ids().bytes(), u64::from(bytes * count));
         assert!(corpus.ids().iter().eq((0..count).rev()));
         assert!(corpus.characters().eq(text(count)));
@@ -191,7 +191,7 @@ fn a_character_takes_as_many_bytes_as_the_vocabulary_needs() {
 
 #[test]
 fn a_text_in_terms_of_a_larger_vocabulary_is_the_same_text() {
-    let corpus = Corpus::from_str("an");
+    let corpus = Corpus::from_text("an");
     let larger: String = (0x61..0x61 + 300).filter_map(char::from_u32).collect();
     let larger = Vocabulary::from_text(&larger);
     let same = corpus.clone().in_terms_of(&larger).unwrap();
@@ -199,9 +199,9 @@ fn a_text_in_terms_of_a_larger_vocabulary_is_the_same_text() {
     assert_eq!(same.ids().bytes(), 4, "two bytes each, as any id of the vocabulary may be stored");
     assert!(same.ids().iter().eq([0, 13]));
 
-    let error = Corpus::from_str("nyet, anna").in_terms_of(corpus.vocabulary()).unwrap_err();
+    let error = Corpus::from_text("nyet, anna").in_terms_of(corpus.vocabulary()).unwrap_err();
     assert!(matches!(error, Error::UnknownCharacter { character: 'y', .. }), "{error}");
-    let known = Corpus::from_str("nyet, anna").known_to(corpus.vocabulary()).unwrap();
+    let known = Corpus::from_text("nyet, anna").known_to(corpus.vocabulary()).unwrap();
     assert_eq!(spelt(&known), "nanna");
 }
 

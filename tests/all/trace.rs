@@ -257,7 +257,7 @@ fn normalised(step: usize, layer: usize, unit: usize) -> Vec<Equation> {
 fn the_numbers_of_every_equation_give_its_value() {
     for (step, layer, unit) in [(0, 0, 1), (0, 1, 4), (3, 0, 2), (T - 1, 1, 0)] {
         let both = [equations(step, layer, unit), normalised(step, layer, unit)];
-        for Equation { label, symbols, numbers, value } in both.concat() {
+        for Equation { label, symbols, numbers, value, .. } in both.concat() {
             let mut calculator = Calculator(&numbers);
             let result = calculator.sum();
             assert_eq!(calculator.0, "", "{label} {numbers} has a rest");
@@ -310,7 +310,7 @@ fn what_does_not_exist_is_named() {
     assert!(message(View { spot, ..View::default() }, &IDS).starts_with("step is 8, but must be"));
     let spot = Some(Spot { step: 0, layer: 2, unit: 0 });
     assert!(message(View { spot, ..View::default() }, &IDS).starts_with("layer is 2, but must be"));
-    let start = "the text's length is 1, but must be at least 2";
+    let start = "text is 1 character, but must be at least 2";
     assert!(message(View::default(), &IDS[..1]).starts_with(start));
 }
 

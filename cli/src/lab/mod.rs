@@ -21,14 +21,15 @@ use karenina::train::use_threads;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
-use super::input::TextArgs;
+use super::input::{TextArgs, of_network};
+use super::job::ThreadsArg;
 use super::output::{note, output_error, warn};
-use super::settings::ThreadsArg;
 use api::{Door, Lab as Answers, Source};
 pub use beside::Beside;
 
 /// Arguments of `karenina lab`.
 #[derive(Args)]
+#[command(mut_arg("texts", of_network))]
 pub struct Lab {
     #[command(flatten)]
     texts: TextArgs,
@@ -37,7 +38,7 @@ pub struct Lab {
     #[arg(long, aliases = ["checkpoint", "checkpoints"], value_name = "DIR or FILE")]
     run: Vec<PathBuf>,
     /// The port on 127.0.0.1 [default: any that is free]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = port)]
     port: u16,
     /// Open the page in a browser
     #[arg(long)]
@@ -50,6 +51,10 @@ pub struct Lab {
     /// For `train --lab`: where the run ends
     #[arg(long, hide = true, value_name = "STEP")]
     last_step: Option<u64>,
+}
+
+fn port(text: &str) -> std::result::Result<u16, &'static str> {
+    text.parse().map_err(|_| "a whole number from 0 to 65535")
 }
 
 impl Lab {

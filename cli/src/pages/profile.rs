@@ -4,10 +4,8 @@ use indicatif::HumanCount;
 use karenina::study::profile::{PhaseProfile, Profile};
 
 use crate::output::{count, layers};
-use crate::profile::BUSY;
 
-use super::html::{cell, escape, figure, name, section, table};
-use super::page;
+use super::html::{cell, escape, figure, name, page, section, table};
 use super::roofline::{Point, Roofline};
 
 /// The page about a profile.
@@ -28,9 +26,8 @@ pub fn profile(profile: &Profile) -> String {
         HumanCount(profile.characters_per_second as u64),
         100.0 * profile.fraction_of_peak,
     );
-    let is_busy = profile.median_step_seconds > BUSY * profile.step_seconds;
     let busy = "<p>The machine was busy: measure again when it is quiet.</p>\n";
-    let header = header + if is_busy { busy } else { "" };
+    let header = header + if profile.was_disturbed() { busy } else { "" };
     let body = roofline(profile) + &time(profile) + &phases(profile) + &machine(profile);
     let title = format!("Profile of a step, H = {}, {}", sizes.hidden, escape(kernel));
     page(&title, &header, &body)

@@ -7,8 +7,7 @@ use crate::output::layers;
 
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
-use super::html::{escape, figure, section};
-use super::page;
+use super::html::{escape, figure, page, section};
 use super::text::{cells, surprise};
 
 const SCRIPT: &str = include_str!("script.js");
@@ -61,7 +60,7 @@ fn summary(report: &Report) -> String {
 }
 
 fn curves(report: &Report) -> String {
-    let Curves { stretches, validation } = &report.curves;
+    let Curves { stretches, validation, .. } = &report.curves;
     let clip = report.config.clip;
     let note = "From the run’s log. Losses are in nats per character (1 nat = 1.4427 bits); the norm is that \
                 of all gradients together, before clipping.";
@@ -181,7 +180,7 @@ fn scatter(name: &str, saturation: &[Saturation]) -> String {
         );
     }
     let mut dots = String::new();
-    for Saturation { shut, open } in saturation {
+    for Saturation { shut, open, .. } in saturation {
         let (x, y) = (left + f64::from(*open) * size, 4.0 + (1.0 - f64::from(*shut)) * size);
         dots += &format!("M{x:.1} {y:.1}h.1");
     }

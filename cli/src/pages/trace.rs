@@ -5,8 +5,7 @@ use karenina::study::trace::{LayerStep, Step, Trace, significant, visible};
 
 use crate::output::layers;
 
-use super::html::{cell, escape, name, table};
-use super::page;
+use super::html::{cell, escape, name, page, table};
 
 /// The page about a trace.
 pub fn trace(trace: &Trace) -> String {

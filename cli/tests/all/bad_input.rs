@@ -50,7 +50,7 @@ fn texts() -> Vec<TextCase> {
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
 /// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
 /// files in `model.pt` and `model.safetensors`.
-const WORDS: [(&str, &str); 57] = [
+const WORDS: [(&str, &str); 77] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -114,6 +114,26 @@ const WORDS: [(&str, &str); 57] = [
     ("a text in UTF-16 without a mark", "train wide --run new"),
     ("resuming and overwriting", "train text --resume --overwrite"),
     ("a file as run folder", "train text --run text"),
+    ("a run folder below a file", "train text --run text/new"),
+    ("a checkpoint as run folder", "checkpoints --run checkpoints/i2_l4.ckpt"),
+    ("a network below a file", "sample --run text/run"),
+    ("a run's folder as text", "train checkpoints"),
+    ("a run's folder as text to plan for", "plan checkpoints"),
+    ("a folder to read before writing", "sample --prime-file empty"),
+    ("a rate in the place of a text", "eval text --dynamic 0.001"),
+    ("a folder to import", "import empty"),
+    ("a text to import", "import text"),
+    ("minutes with a unit", "train text --minutes 20m"),
+    ("half a cell", "train text --hidden 12.5"),
+    ("more cells than can be counted", "train text --hidden 99999999999999999999"),
+    ("seed below zero", "sample --seed -1"),
+    ("a rate that is no number", "eval text --dynamic=abc"),
+    ("nothing as share", "train text --keep="),
+    ("a validation that is no number", "train text --validation some"),
+    ("steps in words", "train text --steps few"),
+    ("skipping in words", "train text --on-nan skip=few"),
+    ("a port that there is not", "lab text --port 70000"),
+    ("a text where true or false may stand", "gradcheck --cell-norm text"),
 ];
 
 /// Exit code and messages of a run that must be short, without its figures of speed and without samples.
@@ -218,7 +238,7 @@ fn every_mistake_has_its_message() {
 /// A folder with a run whose next loss overflows.
 fn diverged() -> tempfile::TempDir {
     let folder = with_text();
-    let text = Corpus::from_str(&fs::read_to_string(folder.path().join("text")).unwrap());
+    let text = Corpus::from_text(&fs::read_to_string(folder.path().join("text")).unwrap());
     let config = TrainConfig::builder().hidden(4).layers(1).batch(2).unroll(8).build().unwrap();
     let mut checkpoint = Trainer::new(&text, config, 1).unwrap().checkpoint().clone();
     checkpoint.parameters.projection_mut().w.fill(f32::MAX);

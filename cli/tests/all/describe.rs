@@ -57,3 +57,12 @@ fn a_manual_page_lists_every_command_and_each_has_a_page_with_its_options() {
     }
     assert_eq!(run(Path::new("."), "man abacus").status.code(), Some(2));
 }
+
+/// A profile always has a preset: its help must not speak of what `train` would choose.
+#[test]
+fn the_help_of_profile_names_the_defaults_of_presets_alone() {
+    let help = printed("profile --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("article 512, quick 192]"), "{help}");
+    assert!(!help.contains("otherwise chosen"), "{help}");
+}

@@ -163,6 +163,22 @@ fn numbers_show_the_equations_of_the_step_asked_for() {
 }
 
 #[test]
+fn cells_are_normalised_by_a_word_alone_or_with_its_value() {
+    let traced = |words: &[&str]| {
+        let (out, code) = run(&[&["trace"], words, &["--hidden", "4"]].concat());
+        assert_eq!(code, 0, "{words:?}");
+        out
+    };
+    let [with, without] =
+        ["--cell-norm=true", "--cell-norm=false"].map(|word| traced(&["anna", word]));
+    assert_ne!(with, without);
+    assert_eq!(traced(&["anna"]), without);
+    assert_eq!(traced(&["--cell-norm", "false", "anna"]), without);
+    assert_eq!(traced(&["--cell-norm", "true", "anna"]), with);
+    assert_eq!(traced(&["anna", "--cell-norm"]), with);
+}
+
+#[test]
 fn a_page_is_written_for_a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     save_checkpoint(&folder.path().join("model"), 6);

@@ -4,6 +4,7 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_best;
 
 use crate::command::{errors, run, slashed, succeed};
+use crate::json::lines;
 
 #[test]
 fn an_imported_model_starts_a_run_on_any_text() {
@@ -79,4 +80,23 @@ fn a_run_starts_with_the_best_network_of_another_and_learns_new_characters() {
     good(&format!("{from} 3 --descent none --overwrite"));
     good(&format!("{from} 6 --resume"));
     assert_eq!(Checkpoint::load(&path("second/i6_l4.ckpt")).unwrap().parameters, whole.parameters);
+}
+
+/// A step that changes next to nothing leaves the validation loss that the run is told to start with.
+#[test]
+fn a_run_that_starts_with_a_network_says_how_good_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("text"), "xabc, ".repeat(100)).unwrap();
+    let train = "train text --batch 3 --unroll 5 --validation 0.2 --no-samples --steps";
+    succeed(folder, &format!("{train} 6 --hidden 4"));
+    let from = "1 --from checkpoints --learning-rate 1e-12 --json --run";
+    let told = lines(&succeed(folder, &format!("{train} {from} second")).stdout);
+    let of = |event: &str| told.iter().find(|object| object["event"] == event).unwrap();
+    let number = |event: &str| of(event)["validation"].as_f64().unwrap();
+    assert!((number("start") - number("step")).abs() < 1e-6, "{told:?}");
+    let said = errors(&succeed(folder, &format!("{train} 1 --from checkpoints --run third")));
+    let sentence =
+        format!("the network it starts with has a validation loss of {:.4}", number("start"));
+    assert!(said.contains(&sentence), "{said}");
 }

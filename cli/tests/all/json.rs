@@ -11,7 +11,7 @@ use crate::command::{errors, karenina, run, succeed, with_text};
 const SMALL: &str = "train text --preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --threads 1 --epochs 1 --save-every 20";
 
 /// The objects in standard output, one a line.
-fn lines(stdout: &[u8]) -> Vec<Value> {
+pub fn lines(stdout: &[u8]) -> Vec<Value> {
     let text = std::str::from_utf8(stdout).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use karenina::text::batches::Validation;
 use karenina::train::run::load_any;
 use serde_json::Value;
 
@@ -29,9 +30,15 @@ fn a_users_text_gets_what_its_length_and_the_time_call_for() {
         "the rate is down at the last step"
     );
     assert!(end.history.last().unwrap().validation.is_some(), "a part of the text is held back");
+    let Validation::Batches(tail) = end.config.validation else { panic!("{:?}", end.config) };
+    let tail = tail * end.config.batch * end.config.unroll;
+    assert!(told.contains(&format!("; the last {tail} are held back for validation\n")), "{told}");
 
     let told = errors(&succeed(folder.path(), &format!("{train} --resume")));
-    assert!(told.contains("nothing to do"), "a resumed run has its steps already: {told}");
+    let (_, told) =
+        told.split_once("nothing to do: ").expect("a resumed run has its steps already");
+    let rises = "pass --resume with a larger --steps. The learning rate then rises again, and falls to 0 at the new end\n";
+    assert!(told.contains(", as planned (") && told.contains(rises), "{told}");
 }
 
 #[test]
@@ -95,14 +102,28 @@ fn a_descent_that_is_named_ends_what_is_planned() {
     assert_eq!((end.step, end.config.save_every, end.config.schedule.warm_up), (100, 9, 2));
 }
 
+/// Of a share, whole batches are validated, but all of it is held back.
 #[test]
-fn the_reason_counts_the_weights_of_all_layers() {
+fn a_plan_says_how_much_is_held_back() {
+    let folder = with_novel();
+    let plan = "plan text --preset article --hidden 4 --batch 2 --unroll 50 --json";
+    for (validation, held_back) in
+        [("", 0), (" --validation 0.101", 1939), (" --validation 3", 300)]
+    {
+        let output = succeed(folder.path(), &format!("{plan}{validation}"));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(found["held_back"], held_back, "{validation}");
+    }
+}
+
+#[test]
+fn the_reason_counts_the_parameters_of_all_layers() {
     let folder = with_novel();
     let train = "train text --minutes 1 --layers 3 --hidden 4 --steps 2 --no-samples";
     let told = errors(&succeed(folder.path(), train));
-    let (_, weights) = told.split_once("3 layers of 4 normalised cells (").expect(&told);
-    let (weights, _) = weights.split_once(' ').unwrap();
-    assert!(told.contains(&format!("LSTM cells, {weights} parameters")), "{told}");
+    let (_, parameters) = told.split_once("3 layers of 4 normalised cells (").expect(&told);
+    let (parameters, _) = parameters.split_once(' ').unwrap();
+    assert!(told.contains(&format!("LSTM cells, {parameters} parameters")), "{told}");
 }
 
 #[test]
@@ -193,6 +214,7 @@ fn a_plan_shows_the_choice_and_what_the_user_sets_stands() {
         "{plan}"
     );
     assert!(plan.contains("the run "), "{plan}");
+    assert!(plan.contains(" characters, for validation\n"), "{plan}");
 }
 
 #[test]

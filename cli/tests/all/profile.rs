@@ -112,7 +112,7 @@ fn a_product_reads_each_number_once_in_a_call() {
 
 #[test]
 fn a_plan_knows_steps_and_sizes_before_they_exist() {
-    let corpus = Corpus::from_str(&"So many happy families! ".repeat(500));
+    let corpus = Corpus::from_text(&"So many happy families! ".repeat(500));
     let config = small().into_builder().hidden(16).epochs(3).save_every(4).build().unwrap();
     let plan = Plan::new(&corpus, &config, 2).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -31,16 +31,16 @@ fn a_limit_of_steps_stays_until_it_is_lifted_and_is_named_when_it_has_ended_the_
     succeed(folder, &format!("{SMALL} --epochs 1 --steps 5"));
     assert_eq!(steps_in(folder), [0, 5]);
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
-    let expected = "nothing to do: the run has reached step 5, where it was to stop; to continue it, pass \
-                    --resume with a larger --steps, or --steps all for all 37 steps, and for more a larger \
-                    --epochs too (checkpoints/i5_l4.ckpt)";
+    let expected = "nothing to do: the run has reached step 5, where it was to stop (checkpoints/i5_l4.ckpt). To \
+                    train it further, pass --resume with a larger --steps, or with --steps all for all 37 steps; \
+                    for more, add a larger --epochs\n";
     assert!(told.contains(expected), "{told}");
     let told = errors(&succeed(folder, "train text --resume --threads 1 --steps 3"));
-    assert!(told.contains("the run is at step 5, and was to stop at step 3;"), "{told}");
+    assert!(told.contains("the run is at step 5, and was to stop at step 3 ("), "{told}");
     succeed(folder, "train text --resume --threads 1 --no-samples --steps all");
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
-    let expected = "the run has reached the end of epoch 1; to continue it, pass --resume with a larger \
-                    --epochs";
+    let expected = "the run has reached the end of epoch 1 (checkpoints/i37_l4.ckpt). To train it further, pass \
+                    --resume with a larger --epochs\n";
     assert!(told.contains(expected), "{told}");
 }
 

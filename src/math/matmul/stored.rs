@@ -13,7 +13,7 @@ use crate::error::Error;
 ///
 /// Writing one text is bound by reading every weight for each character, so half the bytes are up to
 /// twice the speed. Numbers are rounded to nearest even; the arithmetic stays `f32`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Storage {
     /// As they were trained: 24 significant bits.

@@ -42,7 +42,7 @@ pub enum Verdict {
 }
 
 /// The comparison for one tensor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TensorCheck {
     /// The tensor's name, as in `w_hh_l1`.
     pub name: String,

@@ -42,6 +42,21 @@ pub fn default_epsilon<R: Real>() -> f64 {
 /// * `sample`: how many elements of each tensor are compared at most, evenly spread; half of them
 ///   such whose analytic gradient is zero, if there are so many (rows of W_ih whose character does
 ///   not occur); none means all
+///
+/// ```
+/// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::study::gradcheck::{Problem, Verdict, check, default_epsilon};
+/// # use karenina::rand::SeedableRng;
+///
+/// let (sizes, text) = (Sizes::new(3, 4, 1), [0, 1, 2, 1, 0, 2, 2]);
+/// # let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
+/// let parameters = Parameters::<f64>::initial(sizes, Initialisation::Glorot, &mut rng);
+/// let problem = Problem::on_text(parameters, &text, (2, 3), 1.0, 0)?; // B = 2, T = 3, no dropout
+/// for tensor in check(&problem, default_epsilon::<f64>(), Some(10)) {
+///     assert_eq!(tensor.verdict(), Verdict::Agrees, "{}", tensor.name);
+/// }
+/// # Ok::<(), karenina::error::Error>(())
+/// ```
 pub fn check<R: Real>(
     problem: &Problem<R>,
     epsilon: f64,
@@ -69,6 +84,7 @@ pub fn check<R: Real>(
 
 /// The error at one ε.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct CurvePoint {
     /// The step of the central differences.
     pub epsilon: f64,

@@ -17,7 +17,7 @@ use crate::study::gradcheck::comparison::Element;
 pub const ROUNDINGS: f64 = 4.0;
 
 /// A point at which gradients are checked: parameters, state and a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Problem<R> {
     /// The parameters θ.
     pub parameters: Parameters<R>,

@@ -73,7 +73,7 @@ impl Walk {
         if span.is_empty() || span.end > steps || span.len() == steps {
             let found = format!("{} to {}", span.start, span.end);
             let expected = format!("a part of the steps 0 to {steps}, not all of them");
-            return Err(Error::setting("the span", found, expected));
+            return Err(Error::setting("span", found, expected));
         }
         let all = self.all_cells();
         let means = |rows: &Array2<f64>| rows.mean_axis(Axis(0)).expect("there are steps");

@@ -43,7 +43,7 @@ impl Walk {
     /// [`Error::Setting`] for a step that does not exist and a window of no steps.
     pub fn reach(&self, at: usize, window: usize) -> Result<Dependence> {
         require_below(self.steps(), "step", at)?;
-        Error::require(window > 0, "the window", window, "at least 1 step")?;
+        Error::require(window > 0, "window", window, "at least 1 step")?;
         let first = at - at % window;
         let layers = self.pass.backward_from_step(at).layers;
         let layers = layers.iter().map(|layer| {

@@ -24,17 +24,18 @@ const TOP: usize = 5;
 /// use std::sync::Arc;
 ///
 /// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::rand::SeedableRng;
 /// use karenina::study::lab::{Quantity, Walk};
 /// use karenina::study::trace::Spot;
-/// use rand::SeedableRng;
 ///
 /// let sizes = Sizes::new(2, 4, 1);
 /// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters = Arc::new(Parameters::initial(sizes, Initialisation::Glorot, &mut rng));
-/// let walk = Walk::new(parameters, &['a', 'n'], vec![0, 1, 1, 0]).unwrap();
-/// let equations = walk.equations(Spot { step: 1, layer: 0, unit: 2 }).unwrap();
-/// let c = equations.iter().find(|equation| equation.label == "F6").unwrap().value;
-/// assert_eq!(c, walk.values(0, Quantity::C, 2..3, 1..2).unwrap()[0][0]);
+/// let walk = Walk::new(parameters, &['a', 'n'], vec![0, 1, 1, 0])?;
+/// let equations = walk.equations(Spot { step: 1, layer: 0, unit: 2 })?;
+/// let c = equations.iter().find(|equation| equation.label == "F6").expect("F6 is at every spot");
+/// assert_eq!(c.value, walk.values(0, Quantity::C, 2..3, 1..2)?[0][0]);
+/// # Ok::<(), karenina::error::Error>(())
 /// ```
 pub struct Walk {
     pub(super) parameters: Arc<Parameters<f64>>,
@@ -54,7 +55,8 @@ impl std::fmt::Debug for Walk {
 }
 
 /// What a [`Walk`] keeps of each unit of a layer at each step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "each is called what it is in docs/derivation.md")]
 pub enum Quantity {
@@ -133,7 +135,7 @@ impl Walk {
     ) -> Result<Self> {
         let sizes = parameters.sizes();
         assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
-        require_two("the text's length", ids.len())?;
+        require_two(ids.len())?;
         let what = format!("a walk through {} characters", ids.len());
         memory::require(pass::bytes::<f64>(sizes, ids.len() - 1), what)?;
         let pass = Pass::forward(&parameters, &ids);

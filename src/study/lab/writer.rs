@@ -92,8 +92,11 @@ impl Reader {
         written
     }
 
-    /// All characters, the likeliest first.
+    /// All characters, the likeliest first; none before anything was read.
     pub fn next(&self, picker: Picker) -> Vec<Candidate> {
+        if self.logits.is_empty() {
+            return Vec::new();
+        }
         let all = probabilities(self.logits.view());
         let mut drawn = vec![0.0; all.len()];
         for (id, p) in picker.candidates(self.logits.view()) {

@@ -14,6 +14,7 @@ const EXCERPT: usize = 420;
 
 /// A property of the text and the cell that follows it best.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Found {
     /// The property.
     pub feature: &'static str,

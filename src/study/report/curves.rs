@@ -6,6 +6,7 @@ use crate::train::LogRow;
 
 /// Some steps one after the other, as one point of a curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Stretch {
     /// The last of its steps.
     pub step: u64,
@@ -21,6 +22,7 @@ pub struct Stretch {
 
 /// What became of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Curves {
     /// The steps, in stretches of equal length (the last may be shorter).
     pub stretches: Vec<Stretch>,
@@ -28,7 +30,7 @@ pub struct Curves {
     pub validation: Vec<(u64, f64)>,
 }
 
-/// The curves of `history` in at most `points` stretches; a norm above `clip` was clipped.
+/// The curves of `history` in at most `points` stretches (0 counts as 1); a norm above `clip` was clipped.
 ///
 /// ```
 /// use karenina::study::report::curves;
@@ -42,7 +44,7 @@ pub struct Curves {
 /// assert_eq!(curves.stretches[1].clipped, 0.5);
 /// ```
 pub fn curves(history: &[LogRow], clip: f64, points: usize) -> Curves {
-    let length = history.len().div_ceil(points).max(1);
+    let length = history.len().div_ceil(points.max(1)).max(1);
     Curves {
         stretches: history.chunks(length).map(|rows| stretch(rows, clip)).collect(),
         validation: history.iter().filter_map(|row| Some((row.step, row.validation?))).collect(),

@@ -45,12 +45,14 @@ impl Flow {
 
 /// Takes the losses of at most `places` characters, spread over `ids`, back over at most `lags` steps.
 /// Each is read from an empty memory some steps before the last of them, where the text reaches back so
-/// far.
+/// far. A number of places or steps that is 0 counts as 1.
 ///
-/// * `ids`: at least two characters
+/// # Panics
+/// If there are fewer than two `ids`.
 pub fn flow(parameters: &Parameters<f32>, ids: &[u32], places: usize, lags: usize) -> Flow {
-    let (layers, lags) = (parameters.sizes().layers, lags.min(ids.len() - 1));
-    let places = places.min(ids.len() - lags);
+    assert!(ids.len() > 1, "{} characters: nothing to predict", ids.len());
+    let (layers, lags) = (parameters.sizes().layers, lags.clamp(1, ids.len() - 1));
+    let places = places.clamp(1, ids.len() - lags);
     let targets: Vec<usize> =
         (1..=places).map(|n| n * (ids.len() - lags) / places + lags - 1).collect();
     let norms_back_from = |&target: &usize| {

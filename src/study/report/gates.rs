@@ -11,6 +11,7 @@ pub const GATES: [&str; 4] = ["input gate i", "forget gate f", "candidate g", "o
 
 /// How often a unit's gate is nearly shut (below 0.1) and nearly open (above 0.9).
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Saturation {
     /// Share of the steps where it is nearly shut.
     pub shut: f32,
@@ -20,6 +21,7 @@ pub struct Saturation {
 
 /// The gates of one layer.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct LayerGates {
     /// The passage shown.
     pub passage: Range<usize>,

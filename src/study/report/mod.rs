@@ -92,7 +92,7 @@ pub fn report(
 ) -> Result<Report> {
     let vocabulary = &checkpoint.vocabulary;
     let ids = vocabulary.encode(text)?;
-    require_two("length", ids.len())?;
+    require_two(ids.len())?;
     let what = format!("a report on {} characters", ids.len());
     memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
     let (samples, broken) = match folder {

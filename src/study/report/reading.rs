@@ -16,7 +16,8 @@ pub type Guess = (u32, f32);
 
 /// A text of N + 1 characters, read from an empty memory: N steps, each of which reads one character
 /// and predicts the next.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Reading {
     /// All N + 1 ids.
     pub ids: Vec<u32>,

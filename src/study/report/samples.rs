@@ -13,6 +13,7 @@ use crate::train::run::{Entry, checkpoints_in};
 
 /// A text written by one checkpoint.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Sample {
     /// Steps made.
     pub step: u64,

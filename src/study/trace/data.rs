@@ -49,6 +49,7 @@ pub struct Step {
 
 /// A character and its probability.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Guess {
     /// The character.
     pub character: char,
@@ -84,6 +85,7 @@ pub struct LayerStep {
 
 /// A gate over all units of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Spread {
     /// Its mean.
     pub mean: f64,

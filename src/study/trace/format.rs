@@ -1,6 +1,6 @@
 //! Numbers and characters for the eye.
 
-/// `x` in `digits` significant digits, with an exponent where it is very large or small.
+/// `x` in `digits` significant digits (0 counts as 1), with an exponent where it is very large or small.
 ///
 /// ```
 /// use karenina::study::trace::significant;
@@ -11,7 +11,7 @@
 /// assert_eq!(significant(0.0, 3), "0");
 /// ```
 pub fn significant(x: f64, digits: usize) -> String {
-    let magnitude = x.abs();
+    let (digits, magnitude) = (digits.max(1), x.abs());
     if x == 0.0 {
         "0".into()
     } else if !(1e-3..1e6).contains(&magnitude) {

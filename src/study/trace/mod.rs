@@ -15,7 +15,7 @@ pub use data::{Guess, LayerStep, Reach, Spread, Step, TensorGradient, Trace, Uni
 pub use format::{significant, visible};
 pub use numbers::{Equation, Spot};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plural};
 use crate::math::Real;
 use crate::memory;
 use crate::model::{Parameters, Tensor};
@@ -55,15 +55,16 @@ impl Default for View {
 ///
 /// ```
 /// use karenina::model::{Initialisation, Parameters, Sizes};
+/// use karenina::rand::SeedableRng;
 /// use karenina::study::trace::{View, trace};
-/// use rand::SeedableRng;
 ///
 /// let sizes = Sizes::new(2, 4, 1);
 /// let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(0);
 /// let parameters: Parameters<f64> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
-/// let trace = trace(&parameters, &['a', 'n'], &[0, 1, 1, 0], View::default()).unwrap();
+/// let trace = trace(&parameters, &['a', 'n'], &[0, 1, 1, 0], View::default())?;
 /// assert_eq!((trace.steps[1].character, trace.steps[1].next), ('n', 'n'));
 /// assert!(trace.reach[2].dh[0] < trace.reach[0].dh[0], "the gradient has faded");
+/// # Ok::<(), karenina::error::Error>(())
 /// ```
 pub fn trace<R: Real>(
     parameters: &Parameters<R>,
@@ -73,7 +74,7 @@ pub fn trace<R: Real>(
 ) -> Result<Trace> {
     let sizes = parameters.sizes();
     assert_eq!(vocabulary.len(), sizes.vocabulary, "characters and columns of the projection");
-    require_two("the text's length", ids.len())?;
+    require_two(ids.len())?;
     let unroll = ids.len() - 1;
     for unit in view.unit.into_iter().chain(view.spot.map(|spot| spot.unit)) {
         require_below(sizes.hidden, "unit", unit)?;
@@ -111,9 +112,9 @@ pub(super) fn require_below(count: usize, name: &'static str, found: usize) -> R
 }
 
 /// Refuses a text of so many characters if nothing in it can be predicted.
-pub(super) fn require_two(name: &'static str, length: usize) -> Result<()> {
-    let expected = "at least 2: one character to read and one to predict";
-    Error::require(length >= 2, name, length, expected)
+pub(super) fn require_two(length: usize) -> Result<()> {
+    let found = format!("{length} character{}", plural(length as u64));
+    Error::require(length >= 2, "text", found, "at least 2: one to read and one to predict")
 }
 
 fn step<R: Real>(

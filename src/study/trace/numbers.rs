@@ -22,6 +22,7 @@ pub struct Spot {
 
 /// One equation of `docs/derivation.md` as it was computed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Equation {
     /// F1 … F13, B1 … B22.
     pub label: &'static str,

@@ -34,7 +34,7 @@ use crate::train::{RunId, TrainConfig};
 /// use karenina::train::checkpoint::Checkpoint;
 /// use karenina::train::{TrainConfig, Trainer};
 ///
-/// let corpus = Corpus::from_str(&"to and fro ".repeat(10));
+/// let corpus = Corpus::from_text(&"to and fro ".repeat(10));
 /// let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(4)).build()?;
 /// let mut trainer = Trainer::new(&corpus, config, 1)?;
 /// trainer.nth(1).unwrap()?; // two steps

@@ -25,7 +25,7 @@ pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
     if let Some(list) = listed(text, count).or(line) {
         return Ok(list);
     }
-    let corpus = Corpus::from_str(text);
+    let corpus = Corpus::from_text(text);
     let vocabulary = corpus.vocabulary();
     ensure(vocabulary.len() == count, || {
         let found = vocabulary.len();

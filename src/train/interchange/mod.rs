@@ -1,4 +1,4 @@
-//! Models to and from PyTorch, as safetensors files.
+//! Models to and from PyTorch, as safetensors files. Compiled with the feature `interchange`.
 //!
 //! A file holds the state of a module with `lstm = nn.LSTM(V, H, L)` and `decoder = nn.Linear(H, V)`.
 //! PyTorch computes x·Wᵀ where this crate computes x·W, so every matrix is transposed on its way; the
@@ -40,50 +40,20 @@
 
 mod characters;
 mod check;
+mod layout;
 mod read;
 mod write;
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use layout::Card;
+pub use layout::Precision;
 
 use crate::error::{Error, Result};
 use crate::math::Real;
-use crate::model::{Parameters, Sizes};
+use crate::model::Parameters;
 use crate::train::checkpoint::Checkpoint;
-use crate::train::{TrainConfig, files};
-
-/// Key of the metadata.
-const KEY: &str = "karenina";
-/// The newest version of what stands under it: that of a network with normalised cells. All others are of version 1.
-const VERSION: u32 = 2;
-
-/// How numbers are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Precision {
-    /// In four bytes each, as in a checkpoint.
-    #[default]
-    F32,
-    /// In eight bytes each; the weights are the same numbers.
-    F64,
-}
-
-/// What a file says beside its tensors.
-#[derive(Default, Serialize, Deserialize)]
-struct Card {
-    version: u32,
-    /// The V characters in the order of their ids.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vocabulary: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sizes: Option<Sizes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    configuration: Option<TrainConfig>,
-    /// The loss in nats whose gradients the tensors are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    loss: Option<f64>,
-}
+use crate::train::files;
 
 /// The weights of `checkpoint` as a safetensors file, with vocabulary and configuration.
 pub fn export(checkpoint: &Checkpoint, precision: Precision) -> Vec<u8> {
@@ -124,7 +94,9 @@ pub fn import(path: &Path, bytes: &[u8], vocabulary: Option<&str>) -> Result<Che
 /// [`import`] of the file at `path`.
 ///
 /// # Errors
-/// As [`import`], and for what is no regular file.
+/// * [`Error::Checkpoint`] as [`import`], and for what is no regular file or becomes shorter while it is read
+/// * [`Error::Io`] if it cannot be read
+/// * [`Error::FileTooLarge`] if it is larger than the memory that is free
 pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
     let (mut file, length) = files::open_regular(path)?;
     let mut bytes = files::read_start(&mut file, path, 8)?;
@@ -133,24 +105,4 @@ pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
         .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
     files::read_more(&mut file, path, length.saturating_sub(bytes.len() as u64), &mut bytes)?;
     import(path, &bytes, vocabulary)
-}
-
-fn lstm_names(l: usize) -> [String; 4] {
-    ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(|name| format!("lstm.{name}_l{l}"))
-}
-
-fn decoder_names() -> [String; 2] {
-    ["decoder.weight", "decoder.bias"].map(String::from)
-}
-
-/// Names and shapes of all tensors of a file.
-fn shapes(sizes: Sizes) -> impl Iterator<Item = (String, Vec<usize>)> {
-    let gates = sizes.hidden.saturating_mul(4);
-    let lstm = (0..sizes.layers).flat_map(move |l| {
-        let four =
-            [vec![gates, sizes.input(l)], vec![gates, sizes.hidden], vec![gates], vec![gates]];
-        lstm_names(l).into_iter().zip(four)
-    });
-    let decoder = [vec![sizes.vocabulary, sizes.hidden], vec![sizes.vocabulary]];
-    lstm.chain(decoder_names().into_iter().zip(decoder))
 }

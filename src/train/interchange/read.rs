@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::characters::{characters, listed, sort};
 use super::check::{Check, ensure};
-use super::{Card, KEY, VERSION, decoder_names, lstm_names, shapes};
+use super::layout::{Card, KEY, VERSION, decoder_names, lstm_names, shapes};
 use crate::math::Real;
 use crate::model::{Parameters, Sizes, Tensor};
 use crate::train::TrainConfig;
@@ -63,8 +63,7 @@ pub fn header_length(start: &[u8]) -> Check<u64> {
     let length = u64::from_le_bytes(*field);
     ensure(length <= MAX_HEADER, || {
         format!(
-            "not a safetensors file, or a damaged one: a header of {length} bytes where at most \
-             {MAX_HEADER} are allowed"
+            "not a safetensors file, or a damaged one: its header is longer than {MAX_HEADER} bytes"
         )
     })?;
     Ok(length)

@@ -6,7 +6,7 @@ use std::iter;
 use ndarray::{Array1, CowArray, IxDyn};
 use safetensors::{Dtype, View};
 
-use super::{Card, KEY, Precision, VERSION, decoder_names, lstm_names};
+use super::layout::{Card, KEY, Precision, VERSION, decoder_names, lstm_names};
 use crate::layers::lstm::LstmParameters;
 use crate::layers::projection::ProjectionParameters;
 use crate::math::Real;

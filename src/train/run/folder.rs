@@ -15,7 +15,7 @@ use crate::train::files;
 use crate::train::log::LogRow;
 
 /// What to do with a run that is in the folder already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Mode {
     /// Refuse.

@@ -2,6 +2,32 @@
 //!
 //! At every moment the newest checkpoint that was reported as saved loads, and a run that goes on from
 //! it ends in the same bits as one that was never interrupted.
+//!
+//! ```
+//! use karenina::text::corpus::Corpus;
+//! use karenina::train::run::{Mode, Run, RunEvent, RunFolder};
+//! use karenina::train::{TrainConfig, Trainer};
+//!
+//! # let temporary = tempfile::tempdir().expect("a folder");
+//! # let path = temporary.path().join("checkpoints");
+//! let corpus = Corpus::from_text(&"to and fro ".repeat(10));
+//! let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(3)).build()?;
+//!
+//! // What the folder `path` holds of a run goes on; an empty one begins.
+//! let opened = RunFolder::open(&path, Mode::Resume)?;
+//! let trainer = match opened.checkpoint {
+//!     Some(checkpoint) => Trainer::from_checkpoint(checkpoint, &corpus, 1)?,
+//!     None => Trainer::new(&corpus, config, 1)?,
+//! };
+//! let mut run = Run::new(trainer, opened.folder)?;
+//! for event in run.by_ref() {
+//!     if let RunEvent::Saved(path) = event? {
+//!         println!("{} is safe", path.display());
+//!     }
+//! }
+//! assert_eq!(run.folder().newest().map(|(step, _)| step), Some(3));
+//! # Ok::<(), karenina::error::Error>(())
+//! ```
 
 mod contents;
 mod folder;

@@ -100,7 +100,7 @@ pub fn weights(parameters: &Parameters<f64>) -> Weights {
 /// Weights as the engine has them.
 pub fn parameters(sizes: Sizes, mut weights: Weights) -> Parameters<f64> {
     let mut parameters = Parameters::zeros(sizes);
-    for (to, from) in parameters.tensors_mut().flatten().zip(weights.numbers()) {
+    for (to, from) in parameters.tensors_mut().flatten().zip(weights.numbers_mut()) {
         *to = *from;
     }
     parameters

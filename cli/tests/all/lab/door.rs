@@ -94,7 +94,7 @@ fn numbers_are_the_engine_s_and_bad_questions_get_a_sentence() {
             "walk",
             "{\"network\":\"0\",\"text\":\"T\"}",
             400,
-            "the text's length is 1, but must be at least 2",
+            "text is 1 character, but must be at least 2",
         ),
         ("walk", "{\"network\":\"../x\",\"text\":\"The\"}", 400, "names no network"),
         ("walk", "{\"network\":\"7\",\"text\":\"The\"}", 404, "there is no run 7"),
@@ -142,7 +142,7 @@ fn numbers_are_the_engine_s_and_bad_questions_get_a_sentence() {
             400,
             "one or two networks",
         ),
-        ("contrast", &on(",\"from\":2,\"to\":2,\"count\":1"), 400, "the span is 2 to 2"),
+        ("contrast", &on(",\"from\":2,\"to\":2,\"count\":1"), 400, "span is 2 to 2"),
         ("watch", "{\"runs\":[3]}", 404, "there is no run 3"),
         ("nothing", "{}", 404, "there is no such question"),
     ] {
