@@ -134,9 +134,8 @@ async function curves({ parts, walk: seen }, at) {
   parts.errors.replaceChildren(
     chart([{ name: "|D(ε) − dL/dθ|", class: "line-2", dots: true, points: differences.points.map((p) => [p.epsilon, p.error]) }],
       { title: "Error of the finite difference", x: "ε", logX: true, logY: true }),
-    el("p", { class: "note" }, "D(ε) = (L(θ+ε) − L(θ−ε)) / 2ε estimates the gradient. On the right, ε is so large that the loss bends " +
-      "between θ−ε and θ+ε: this error falls with ε² as ε gets smaller. On the left, ε is so small that rounding is all one sees: " +
-      "that error rises with 1/ε."),
+    el("p", { class: "note" }, "D(ε) = (L(θ+ε) − L(θ−ε)) / 2ε. On the right, the loss bends between θ−ε and θ+ε: this error falls with ε². " +
+      "On the left, rounding is all one sees: that error rises with 1/ε."),
     best(differences));
 }
 
