@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use karenina::train::TrainConfig;
+
 use crate::command::{run, succeed};
 
 fn printed(arguments: &str) -> String {
@@ -65,4 +67,25 @@ fn the_help_of_profile_names_the_defaults_of_presets_alone() {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(help.contains("article 512, quick 192]"), "{help}");
     assert!(!help.contains("otherwise chosen"), "{help}");
+}
+
+#[test]
+fn the_help_of_train_names_what_the_presets_have() {
+    let help = printed("train --help");
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (article, quick) = (TrainConfig::article(), TrainConfig::quick());
+    let of = |c: &TrainConfig| {
+        let sizes = [c.hidden, c.batch, c.unroll].map(|n| n.to_string());
+        let counts = [c.epochs, c.save_every].map(|n| n.to_string());
+        let rates = [c.adam.learning_rate, c.adam.weight_decay, c.keep].map(|x| x.to_string());
+        [&sizes[..], &counts, &rates].concat()
+    };
+    for (article, quick) in of(&article).iter().zip(of(&quick)) {
+        let default = format!("[default: article {article}, quick {quick}, otherwise");
+        assert!(help.contains(&default), "{default}: {help}");
+    }
+    let fixed = [article.layers as f64, article.clip, article.seed as f64];
+    for (name, value) in ["LSTM layers", "turns clipping off", "of dropout"].iter().zip(fixed) {
+        assert!(help.contains(&format!("{name} [default: {value}]")), "{name} {value}: {help}");
+    }
 }

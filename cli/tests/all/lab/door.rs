@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::{Server, agree, exchange, walk};
 use crate::command::{errors, karenina, run};
@@ -73,91 +73,86 @@ fn every_answer_forbids_what_comes_from_elsewhere() {
     assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
 }
 
+/// A text for the network of [`run_folder`].
+const TEXT: &str = "The said (the 3rd";
+
 #[test]
-fn numbers_are_the_engine_s_and_bad_questions_get_a_sentence() {
+fn numbers_are_the_engine_s() {
     let folder = run_folder();
     let lab = Server::start(folder.path(), "text.txt");
-    let text = "The said (the 3rd";
-    let walk = walk(&folder.path().join("checkpoints"), text);
+    let walk = walk(&folder.path().join("checkpoints"), TEXT);
     let spot = Spot { step: 4, layer: 1, unit: 3 };
-    let asked = json!({"network": "0", "text": text, "step": 4, "layer": 1, "unit": 3});
+    let asked = json!({"network": "0", "text": TEXT, "step": 4, "layer": 1, "unit": 3});
     let found = lab.ask("equations", &asked);
     for (found, expected) in found.as_array().unwrap().iter().zip(walk.equations(spot).unwrap()) {
         assert_eq!(found["label"], expected.label);
         assert!(agree(found["value"].as_f64().unwrap(), expected.value), "{found}");
     }
-    let on = |rest: &str| format!("{{\"network\":\"0\",\"text\":\"{text}\"{rest}}}");
-    for (name, question, status, sentence) in [
-        ("walk", "", 400, "the question cannot be read"),
-        ("walk", "{\"network\":\"0\",\"text\":\"Ω\"}", 400, "'Ω'"),
+    assert!(!lab.end().contains("panicked"));
+}
+
+/// What is asked, and what the answer must say.
+fn bad_questions() -> Vec<(&'static str, Value, &'static str)> {
+    let long = "T".repeat(5000);
+    vec![
+        ("walk", json!({"network": "0", "text": "Ω"}), "'Ω'"),
         (
             "walk",
-            "{\"network\":\"0\",\"text\":\"T\"}",
-            400,
+            json!({"network": "0", "text": "T"}),
             "text is 1 character, but must be at least 2",
         ),
-        ("walk", "{\"network\":\"../x\",\"text\":\"The\"}", 400, "names no network"),
-        ("walk", "{\"network\":\"7\",\"text\":\"The\"}", 404, "there is no run 7"),
-        ("walk", "{\"network\":\"0:999\",\"text\":\"The\"}", 404, "no checkpoint of step 999"),
-        (
-            "walk",
-            &format!("{{\"network\":\"0\",\"text\":\"{}\"}}", "T".repeat(5000)),
-            400,
-            "at most 4000",
-        ),
+        ("walk", json!({"network": "0", "text": long}), "at most 4000"),
+        ("walk", json!({"network": "../x"}), "names no network"),
         (
             "equations",
-            &on(",\"step\":99,\"layer\":0,\"unit\":0"),
-            400,
+            json!({"step": 99, "layer": 0, "unit": 0}),
             "step is 99, but must be at most 15",
         ),
+        ("strips", json!({"unit": 12, "from": 0, "to": 4}), "unit is 12, but must be at most 11"),
         (
             "strips",
-            &on(",\"unit\":12,\"from\":0,\"to\":4"),
-            400,
-            "unit is 12, but must be at most 11",
-        ),
-        (
-            "strips",
-            &on(",\"unit\":0,\"from\":0,\"to\":18446744073709551615"),
-            400,
+            json!({"unit": 0, "from": 0, "to": u64::MAX}),
             "18446744073709551615 numbers are too many",
         ),
-        ("matrix", &on(",\"tensor\":\"w\",\"rows\":[0,1],\"columns\":[0,1]"), 400, "tensor is w"),
+        ("matrix", json!({"tensor": "w", "rows": [0, 1], "columns": [0, 1]}), "tensor is w"),
         (
             "map",
-            &on(",\"layer\":0,\"quantity\":\"c\",\"units\":[0,99999999],\"steps\":[0,99999999]"),
-            400,
+            json!({"layer": 0, "quantity": "c", "units": [0, 99999999], "steps": [0, 99999999]}),
             "too many",
         ),
-        (
-            "nudge",
-            &on(",\"tensor\":\"b_l0\",\"row\":0,\"column\":0,\"epsilons\":[]"),
-            400,
-            "values of ε",
-        ),
+        ("nudge", json!({"tensor": "b_l0", "row": 0, "column": 0, "epsilons": []}), "values of ε"),
         (
             "reach",
-            "{\"networks\":[],\"text\":\"The\",\"at\":0,\"window\":1}",
-            400,
+            json!({"networks": [], "text": "The", "at": 0, "window": 1}),
             "one or two networks",
         ),
-        ("contrast", &on(",\"from\":2,\"to\":2,\"count\":1"), 400, "span is 2 to 2"),
-        ("watch", "{\"runs\":[3]}", 404, "there is no run 3"),
-        ("nothing", "{}", 404, "there is no such question"),
-    ] {
-        let (found, said) = lab.refusal(
-            name,
-            &if question.starts_with("{\"") || question.is_empty() {
-                question.to_string()
-            } else {
-                on(question)
-            },
-        );
+        ("contrast", json!({"from": 2, "to": 2, "count": 1}), "span is 2 to 2"),
+    ]
+}
+
+#[test]
+fn bad_questions_get_a_sentence() {
+    let folder = run_folder();
+    let lab = Server::start(folder.path(), "text.txt");
+    let refused = |name, question: &str, status, sentence| {
+        let (found, said) = lab.refusal(name, question);
         assert_eq!(found, status, "{name} {question}: {said}");
         assert!(said.contains(sentence), "{name} {question}: {said}");
         assert!(!said.contains('\n'), "{said}");
+    };
+    refused("walk", "", 400, "the question cannot be read");
+    for (name, mut question, sentence) in bad_questions() {
+        let asked = question.as_object_mut().unwrap();
+        if name != "reach" {
+            asked.entry("network").or_insert("0".into());
+            asked.entry("text").or_insert(TEXT.into());
+        }
+        refused(name, &question.to_string(), 400, sentence);
     }
+    refused("walk", r#"{"network":"7","text":"The"}"#, 404, "there is no run 7");
+    refused("walk", r#"{"network":"0:999","text":"The"}"#, 404, "no checkpoint of step 999");
+    refused("watch", r#"{"runs":[3]}"#, 404, "there is no run 3");
+    refused("nothing", "{}", 404, "there is no such question");
     assert!(!lab.end().contains("panicked"));
 }
 
