@@ -228,6 +228,11 @@ impl Trainer {
         &self.run
     }
 
+    /// What [`Trainer::checkpoint`] shows, without a copy.
+    pub fn into_checkpoint(self) -> Checkpoint {
+        self.run
+    }
+
     /// Makes this the trainer of `run`: every checkpoint says so from now on.
     pub(crate) fn belong_to(&mut self, run: RunId) {
         self.run.run = Some(run);
