@@ -35,8 +35,8 @@ type Listed = (PathBuf, Result<Summary>);
 
 impl Checkpoints {
     /// Prints a table. Two checkpoints are marked: the newest, with which `train --resume` goes on, for which only
-    /// damaged ones are skipped; and the best by validation, with which the network writes. Exit code 1 if there is
-    /// none.
+    /// damaged ones are skipped; and the best by validation of the same run, with which the network writes. Exit code 1
+    /// if there is none. Only the start of each file is read: damage further on shows when it is loaded.
     pub fn run(self) -> Result<ExitCode> {
         let folder = self.folder.unwrap_or(self.run);
         let entries = match checkpoints_in(&folder) {
@@ -47,7 +47,7 @@ impl Checkpoints {
             return Err(Error::NoCheckpoint { path: folder });
         }
         let listed = entries.into_iter().map(|entry| {
-            let summary = Summary::read(&entry.path);
+            let summary = entry.summary();
             (entry.path, summary)
         });
         let mut files: Vec<Listed> = listed.collect();
@@ -57,9 +57,11 @@ impl Checkpoints {
             .iter()
             .rposition(|(_, summary)| !summary.as_ref().is_err_and(Error::is_damage))
             .filter(|&at| files[at].1.is_ok());
-        let validations = files.iter().enumerate().rev();
-        let validations =
-            validations.filter_map(|(at, (_, s))| Some((at, s.as_ref().ok()?.validation?)));
+        let run = newest.and_then(|at| files[at].1.as_ref().ok()?.run);
+        let ours =
+            files.iter().enumerate().rev().filter_map(|(at, (_, s))| Some((at, s.as_ref().ok()?)));
+        let ours = ours.filter(|(_, summary)| summary.run == run);
+        let validations = ours.filter_map(|(at, summary)| Some((at, summary.validation?)));
         let best = validations.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at);
         for (_, summary) in &files {
             summary.as_ref().err().into_iter().for_each(|error| warn(&error.to_string()));
@@ -87,7 +89,7 @@ fn list(files: &[Listed], newest: Option<usize>, best: Option<usize>) -> Vec<Val
                 "newest": Some(at) == newest,
                 "best": Some(at) == best,
                 "step": s.step,
-                "epoch": epoch(s),
+                "epoch": s.epoch,
                 "loss": s.loss,
                 "validation": s.validation,
                 "sizes": s.sizes,
@@ -142,7 +144,7 @@ fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
     let nats = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.4}"));
     vec![
         plain(s.step),
-        plain(epoch(s)),
+        plain(s.epoch),
         plain(nats(s.loss)),
         plain(nats(s.validation)),
         plain(format!("{} x {}", s.sizes.layers, s.sizes.hidden)),
@@ -152,11 +154,6 @@ fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
         plain(DecimalBytes(s.bytes)),
         plain(mark),
     ]
-}
-
-/// The pass through the text that the run is in, from 1.
-fn epoch(s: &Summary) -> u64 {
-    (s.epoch + 1).min(s.config.epochs)
 }
 
 /// Why a file is no checkpoint that can be used, in a word.

@@ -111,7 +111,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
             "name the run's folder with --run".into()
         }
         // A text: commands that read other files take no encoding.
-        Error::Io { path, .. }
+        Error::Io { action: "read", path, .. }
             if takes("encoding") && is_io(error, IsADirectory) && holds_run(path) =>
         {
             match takes("run") {

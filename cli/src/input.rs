@@ -13,8 +13,9 @@ use karenina::ranks::Ranks;
 use karenina::text::builder::Builder;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
+use karenina::train::LogRow;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::run::{Loaded, checkpoints_in, load_best};
+use karenina::train::run::{Loaded, RunFolder, checkpoints_in, load_best};
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -135,7 +136,20 @@ pub fn load(path: &Path) -> Result<Loaded> {
     for error in &loaded.broken {
         warn(&format!("{error}; using {}", loaded.path.display()));
     }
+    let log = path.join(RunFolder::LOG);
+    if !is_log_of(&log, &loaded.checkpoint) {
+        warn(&format!("{} is not of the run that {} is of", loaded.path.display(), log.display()));
+    }
     Ok(loaded)
+}
+
+/// Whether the log at `path` may be that of the checkpoint's run: not if it names another. A log that cannot be read
+/// says nothing.
+pub fn is_log_of(path: &Path, checkpoint: &Checkpoint) -> bool {
+    match (LogRow::run_of(path), checkpoint.run) {
+        (Ok(Some(log)), Some(run)) => log == run,
+        _ => true,
+    }
 }
 
 /// Whether the system gave `error` as one of this `kind`.
@@ -248,22 +262,28 @@ fn decode(
 /// Bytes that tell what a file is.
 const START: u64 = 1024;
 
-/// Refuses a file that begins in an encoding of two or four bytes a character and is to be read in another: its zeros
-/// would be read as characters.
+/// Refuses a file that begins in an encoding of two or four bytes a character and is to be read in another, which would
+/// take half a character for a whole one; and files that are known not to be texts.
 fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Result<()> {
-    let zeros = |offset: usize| start.iter().skip(offset).step_by(2).filter(|b| **b == 0).count();
-    let (even, odd) = (zeros(0), zeros(1));
+    // In UTF-16, every other byte is 0 in Latin script, 4 in Cyrillic, 3, 5 and 6 in Greek, Hebrew and Arabic. No
+    // text has such control characters.
+    let upper = |offset: usize| start.iter().skip(offset).step_by(2).filter(|b| **b < 7).count();
+    let (even, odd) = (upper(0), upper(1));
     let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
     let reason = match start {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
             "it is in UTF-32, which cannot be read; convert it to UTF-8".to_string()
         }
+        [b'P', b'K', 3, 4, ..] => {
+            "it is a ZIP archive, as .docx, .odt and .epub files are; save its text as plain text"
+                .into()
+        }
+        [b'%', b'P', b'D', b'F', ..] => "it is a PDF; save its text as plain text".into(),
+        [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".into(),
         _ if is_wide || 4 * (even + odd) <= start.len() => return Ok(()),
         _ => {
             let label = if odd > even { "utf-16le" } else { "utf-16be" };
-            format!(
-                "it is full of zeros, as UTF-16 is; name its encoding, such as --encoding {label}"
-            )
+            format!("it looks like UTF-16; name its encoding, such as --encoding {label}")
         }
     };
     Err(unreadable(name, ErrorKind::InvalidData, &reason))

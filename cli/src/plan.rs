@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::BinaryBytes;
+use indicatif::{BinaryBytes, DecimalBytes};
 use karenina::error::Result;
 use karenina::ranks::Ranks;
 use karenina::study::plan::{Exchange, Plan as Found};
@@ -13,7 +13,7 @@ use karenina::text::corpus::Corpus;
 use karenina::train::Workers;
 use serde::Serialize;
 
-use super::output::{in_lines, output_error, print_json};
+use super::output::{in_lines, output_error, print_json, printable};
 use super::settings::{Recipe, Start, held_back};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
@@ -38,7 +38,8 @@ impl Plan {
 
     fn lead(&self, workers: &Workers, corpus: Corpus) -> Result<ExitCode> {
         let Start { corpus, config, reason, .. } = self.recipe.start(corpus, workers)?;
-        let found = Found::new(&corpus, &config, workers)?;
+        let mut found = Found::new(&corpus, &config, workers)?;
+        found.checkpoint_bytes += reason.len() as u64; // it stands in each of them
         let held_back = held_back(&config, &corpus)?;
         if self.json {
             let choice = Some(reason).filter(|reason| !reason.is_empty());
@@ -46,8 +47,11 @@ impl Plan {
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
-        let reason =
-            if reason.is_empty() { Ok(()) } else { writeln!(out, "{}\n", in_lines(&reason)) };
+        let reason = if reason.is_empty() {
+            Ok(())
+        } else {
+            writeln!(out, "{}\n", printable(&in_lines(&reason)))
+        };
         reason.and_then(|()| print(&found, held_back, out)).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }
@@ -116,8 +120,8 @@ fn print(plan: &Found, held_back: usize, out: &mut impl Write) -> io::Result<()>
     writeln!(
         out,
         "checkpoints      {count} of up to {}, {} in all",
-        BinaryBytes(bytes),
-        BinaryBytes(count.saturating_mul(bytes))
+        DecimalBytes(bytes),
+        DecimalBytes(count.saturating_mul(bytes))
     )?;
     out.flush()
 }

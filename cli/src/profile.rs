@@ -14,7 +14,9 @@ use karenina::train::{TrainConfig, Workers};
 use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
-use super::output::{Kind, count, is_standard_output, note, output_error, print_json, write_file};
+use super::output::{
+    Kind, count, is_standard_output, note, output_error, print_json, printable, write_file,
+};
 use super::pages;
 use super::settings::{Sizes, of_preset};
 use super::table::{Table, dim, is_coloured, plain};
@@ -98,7 +100,7 @@ impl Profile {
         );
         match self.json || is_standard_output(path) {
             true => note(&line),
-            false => writeln!(io::stdout(), "{line}").map_err(output_error)?,
+            false => writeln!(io::stdout(), "{}", printable(&line)).map_err(output_error)?,
         }
         Ok(())
     }

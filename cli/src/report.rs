@@ -13,9 +13,9 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::RunFolder;
 use karenina::train::thread_pool;
 
-use super::input::{ModelArg, TextArgs, of_network};
+use super::input::{ModelArg, TextArgs, is_log_of, of_network};
 use super::job::ThreadsArg;
-use super::output::{Kind, is_standard_output, note, output_error, write_file};
+use super::output::{Kind, is_standard_output, note, output_error, printable, warn, write_file};
 use super::pages;
 
 /// Arguments of `karenina report`.
@@ -63,16 +63,24 @@ impl Report {
         );
         match is_standard_output(&self.out) {
             true => note(&line),
-            false => writeln!(io::stdout(), "{line}").map_err(output_error)?,
+            false => writeln!(io::stdout(), "{}", printable(&line)).map_err(output_error)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The folder's log, which may be ahead of its newest checkpoint; without one what the checkpoint
-    /// remembers.
+    /// The folder's log, which may be ahead of its newest checkpoint; without one, or with another run's, what the
+    /// checkpoint remembers.
     fn history(&self, checkpoint: &Checkpoint) -> Result<Vec<LogRow>> {
         let log = self.model.run.join(RunFolder::LOG);
-        if log.exists() { LogRow::read_table(&log) } else { Ok(checkpoint.history.clone()) }
+        if log.exists() && is_log_of(&log, checkpoint) {
+            match LogRow::read_table(&log) {
+                Err(error @ Error::RunFolder { .. }) => {
+                    warn(&format!("{error}; the checkpoint's own history is used"));
+                }
+                rows => return rows,
+            }
+        }
+        Ok(checkpoint.history.clone())
     }
 
     /// The end of the text: there lies what a run holds back for validation. Asks for the memory of all

@@ -64,7 +64,7 @@ pub struct Sizes {
     #[arg(long, value_name = "T")]
     unroll: Option<usize>,
     /// Groups into which the rows of a batch are divided, at least one for each rank. Their number changes the last bits
-    /// of the results [default: up to 16, each of at least 512 characters]
+    /// of the results [default: up to 16, each of 512 characters or more on average]
     #[arg(long, value_name = "G")]
     groups: Option<usize>,
 }
@@ -270,16 +270,21 @@ impl Recipe {
                 (asked.hidden, asked.layers) = (preset.hidden, preset.layers);
             }
         }
-        let asked = self.settings.on_top_of(asked);
-        match FIXED.iter().find(|(_, value)| value(&asked) != value(run)) {
-            None => Ok(()),
-            Some((name, value)) => Err(format!(
-                "{name} {} was asked for, but the run has {}; leave {name} out, or name another folder \
-                 with --run",
-                value(&asked),
-                value(run)
-            )),
-        }
+        let (asked, without_preset) =
+            (self.settings.on_top_of(asked), self.settings.on_top_of(run.clone()));
+        let Some((name, value)) = FIXED.iter().find(|(_, value)| value(&asked) != value(run))
+        else {
+            return Ok(());
+        };
+        let (is, cause) = match value(&without_preset) == value(run) {
+            true => ("comes with that --preset", "--preset"),
+            false => ("was asked for", *name),
+        };
+        Err(format!(
+            "{name} {} {is}, but the run has {}; leave {cause} out, or name another folder with --run",
+            value(&asked),
+            value(run)
+        ))
     }
 
     /// Refuses another start or other minutes than those for which a run was planned, of which its `choice` speaks:
@@ -394,7 +399,9 @@ const AS_THE_MEAN: &str = "with weights that start as the mean of the others";
 /// Whether the file at `path` is `place`, or lies in that folder.
 fn is_in(path: &str, place: &Path) -> bool {
     let real = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| whole(path));
-    real(Path::new(path)).starts_with(real(place))
+    let path = Path::new(path);
+    // The sentence cannot name a path that is not UTF-8 in full.
+    real(path).starts_with(real(place)) || path.starts_with(&*whole(place).to_string_lossy())
 }
 
 /// A path that means the same whatever folder a later command is typed in.

@@ -68,7 +68,7 @@ fn takes_escapes() -> bool {
 
 #[cfg(not(windows))]
 fn takes_escapes() -> bool {
-    true
+    env::var_os("TERM").is_some_and(|name| name != "dumb")
 }
 
 /// Rows of cells, each column as wide as its widest cell.

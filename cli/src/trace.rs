@@ -11,7 +11,7 @@ use karenina::study::trace::{self, LayerStep, Spot, Spread, View, significant, v
 use karenina::text::vocabulary::Vocabulary;
 
 use super::input::{load, new_network, new_sizes};
-use super::output::{Kind, output_error, print_json, write_file};
+use super::output::{Kind, output_error, print_json, printable, write_file};
 use super::pages;
 use super::settings::NormArg;
 use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
@@ -102,7 +102,7 @@ impl Trace {
     fn origin(&self) -> String {
         let Self { layers, hidden, seed, .. } = self;
         match &self.run {
-            Some(path) => format!("the network of {}", path.display()),
+            Some(path) => printable(&format!("the network of {}", path.display())),
             None => format!(
                 "a new network, not trained (seed {seed}), of {layers} x {hidden} cells; --run names a trained one"
             ),

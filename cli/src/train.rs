@@ -13,6 +13,7 @@ use karenina::memory;
 use karenina::model::Parameters;
 use karenina::ranks::Ranks;
 use karenina::sample::Generator;
+use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
@@ -153,7 +154,7 @@ impl Train {
         let news = || lab.as_ref().and_then(Beside::news);
         #[cfg(not(feature = "lab"))]
         let news = || None;
-        self.train(run, screen, &signals, news)
+        self.train(run, screen, &signals, validation, news)
     }
 
     /// A new run on `corpus`, of which a copy in other ids would be too much.
@@ -195,7 +196,11 @@ impl Train {
     /// to improve on.
     fn starts_with(&self, trainer: &mut Trainer) -> Option<f64> {
         let is_given = trainer.step() == 0 && self.recipe.from.is_some();
-        let loss = is_given.then(|| trainer.validate()).flatten()?;
+        if !is_given || trainer.config().validation == Validation::None {
+            return None;
+        }
+        self.output.say("validating the network it starts with");
+        let loss = trainer.validate()?;
         self.output.say(&format!("the network it starts with has a validation loss of {loss:.4}"));
         Some(loss)
     }
@@ -259,12 +264,14 @@ impl Train {
         });
     }
 
-    /// The loop: shows what the run and a lab report, and stops the run when a signal came.
+    /// The loop: shows what the run and a lab report, and stops the run when a signal came. `before` is the validation
+    /// loss of a network that was given.
     fn train(
         &self,
         mut run: Run,
         mut screen: Screen,
         signals: &Signals,
+        before: Option<f64>,
         of_lab: impl Fn() -> Option<LabNews>,
     ) -> Result<ExitCode> {
         while let Some(event) = run.next() {
@@ -294,7 +301,7 @@ impl Train {
                 return Ok(ExitCode::from(128 + signal as u8));
             }
         }
-        self.conclude(&run, &mut screen)
+        self.conclude(&run, &mut screen, before)
     }
 
     /// A line about the new checkpoint, and what the network writes now.
@@ -330,7 +337,7 @@ impl Train {
     }
 
     /// The end of a finished run: where it lies, how to use it, and what it writes.
-    fn conclude(&self, run: &Run, screen: &mut Screen) -> Result<ExitCode> {
+    fn conclude(&self, run: &Run, screen: &mut Screen, before: Option<f64>) -> Result<ExitCode> {
         let trainer = run.trainer();
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.run.clone());
@@ -344,6 +351,7 @@ impl Train {
         let is_idle = trainer.step() == screen.first_step;
         screen.event(&Event::Sample { step, text: &text });
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
+        warn_if_worse(before, trainer);
         self.output.say(&match is_idle {
             true => format!("nothing to do: {}", limit(trainer, &file)),
             false => {
@@ -364,6 +372,20 @@ impl Train {
         let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&self.run)];
         self.output.say(&format!("\nmore of it: {}", command(words)));
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says so if no network of the run is as good as the one that it started with.
+fn warn_if_worse(before: Option<f64>, trainer: &Trainer) {
+    let losses = trainer.history().iter().filter_map(|row| row.validation);
+    let lowest = losses.min_by(f64::total_cmp);
+    if let (Some(before), Some(lowest)) = (before, lowest)
+        && lowest > before
+    {
+        warn(&format!(
+            "the network that the run started with predicts better: its validation loss is {before:.4}, the lowest of \
+             the run {lowest:.4}; a lower --learning-rate may help"
+        ));
     }
 }
 

@@ -16,13 +16,13 @@ use std::ops::Range;
 
 /// Most positions in a piece: their rows of dZ and X wait in the second- and third-level cache.
 pub(crate) const LONGEST_PIECE: usize = 1024;
-/// Fewest positions of a group in [`default_groups`]: shorter chains would only be loaded and stored more often.
+/// Fewest positions of a group in [`default_groups`], on average: shorter chains would only be loaded and stored more often.
 const SHORTEST_GROUP: usize = 512;
 /// Most groups in [`default_groups`].
 const MOST_GROUPS: usize = 16;
 
-/// The number of groups where none is chosen: the largest power of two up to 16 that leaves each
-/// group at least 512 of the B·T positions and one row.
+/// The number of groups where none is chosen: the largest power of two up to 16 with a row and, on average, at least
+/// 512 of the B·T positions for each group.
 ///
 /// * `batch`: B
 /// * `unroll`: T

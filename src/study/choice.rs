@@ -61,13 +61,15 @@ impl Choice {
         on_top(TrainConfig::article()).validate()?; // what is asked for, in any network
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let workers = workers.into();
-        let text = Text { characters: corpus.len(), vocabulary: corpus.vocabulary().len() };
+        let (characters, vocabulary) = (corpus.len(), corpus.vocabulary().len());
+        let text = Text { characters, vocabulary, ranks: workers.ranks.count() };
         let require_memory = |config: &TrainConfig| {
             Memory::of(config, corpus, text.vocabulary, &workers.ranks)?.require(config)
         };
         let suited_to = |flop| {
             let config = text.table(flop, &on_top, |config| require_memory(config).is_ok());
             config.validate()?;
+            config.batches(corpus.ids().clone())?; // trials hold nothing back
             require_memory(&config)?;
             Ok(config)
         };
@@ -130,11 +132,12 @@ fn ending(config: TrainConfig, steps: u64, epochs: u64) -> TrainConfig {
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
 }
 
-/// What matters of a text.
+/// What matters of a text, and how many processes read it.
 #[derive(Clone, Copy, Debug)]
 struct Text {
     characters: usize,
     vocabulary: usize,
+    ranks: usize,
 }
 
 impl Text {
@@ -178,6 +181,8 @@ impl Text {
             ..15e6 => (16, 64),
             _ => (32, 64),
         };
+        // Each group has a row, and each rank a group.
+        let batch = batch.max(self.ranks).max(network.groups);
         let keep = match passes {
             ..4.0 => 1.0,
             ..7.0 => 0.9,
@@ -187,6 +192,11 @@ impl Text {
         let learning_rate = (2.0 / network.hidden as f64).min(16e-3);
         let adam = AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() };
         let config = on_top(TrainConfig { batch, unroll, adam, keep, ..network });
+        let groups = match config.groups {
+            0 if (config.groups_in_use()..=config.batch).contains(&self.ranks) => self.ranks,
+            groups => groups,
+        };
+        let config = TrainConfig { groups, ..config };
         let validation = Validation::Batches(tail(&config, length, read));
         on_top(TrainConfig { validation, ..config })
     }
@@ -284,7 +294,7 @@ mod tests {
         minutes: f64,
         on_top: impl Fn(TrainConfig) -> TrainConfig,
     ) -> TrainConfig {
-        let text = Text { characters, vocabulary: 100 };
+        let text = Text { characters, vocabulary: 100, ranks: 1 };
         let config = text.table(minutes * MINUTE, &on_top, |_| true);
         config.validate().unwrap();
         config
@@ -314,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn every_rank_has_rows() {
+        for characters in [20_000, 2_000_000, 1_000_000_000] {
+            for ranks in [1, 3, 16, 50] {
+                let text = Text { characters, vocabulary: 100, ranks };
+                let config = text.table(MINUTE, &|config| config, |_| true);
+                config.validate().unwrap();
+                assert!(config.groups_in_use() >= ranks, "{ranks} ranks: {config:?}");
+            }
+        }
+        let asked_for = table_with(20_000, 1.0, |config| TrainConfig { groups: 12, ..config });
+        assert_eq!((asked_for.groups, asked_for.batch), (12, 12));
+        let too_few = Text { characters: 20_000, vocabulary: 100, ranks: 5 };
+        let on_top = |config| TrainConfig { batch: 4, ..config };
+        too_few.table(MINUTE, &on_top, |_| true).validate().unwrap();
+    }
+
+    #[test]
     fn a_descent_is_an_end() {
         let falls = |schedule| has_end(&TrainConfig { schedule, ..undecided() });
         assert!(falls(Schedule::new(0, Some((600, 1_000)))) && !falls(Schedule::new(9, None)));
@@ -333,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_network_for_which_there_is_no_memory_is_not_chosen() {
-        let text = Text { characters: 10_000_000, vocabulary: 100 };
+        let text = Text { characters: 10_000_000, vocabulary: 100, ranks: 1 };
         let within =
             |most| text.table(1e16, &|config| config, |config| config.hidden <= most).hidden;
         assert_eq!(
@@ -385,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_long_text_is_told_in_percent() {
-        let text = Text { characters: 600_000_000, vocabulary: 100 };
+        let text = Text { characters: 600_000_000, vocabulary: 100, ranks: 1 };
         for (steps, epoch, told) in [
             (12, 1_000, "read 1 % of the text in 12 steps"),
             (1, 10_000, "read 0.01 % of the text in 1 step of"),

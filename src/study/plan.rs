@@ -121,8 +121,7 @@ pub(super) fn calibrate(
     let guess = GUESS * 1e9 * peak_gflops(workers);
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
     let unroll = (shortened as usize).clamp(1, config.unroll);
-    let mut trainer =
-        Trainer::new(corpus, endless(TrainConfig { unroll, ..config.clone() }), workers)?;
+    let mut trainer = Trainer::new(corpus, endless(with_unroll(config, unroll)), workers)?;
     let times = config.unroll as f64 / unroll as f64;
     timed_step(&mut trainer)?; // the first one allocates
     let start = Instant::now();
@@ -133,6 +132,12 @@ pub(super) fn calibrate(
     }
     steps.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     Ok(steps[steps.len() / 2])
+}
+
+/// `config` with fewer time steps and as many groups of rows: by itself it would have fewer, perhaps fewer than there
+/// are ranks.
+fn with_unroll(config: &TrainConfig, unroll: usize) -> TrainConfig {
+    TrainConfig { unroll, groups: config.groups_in_use(), ..config.clone() }
 }
 
 /// GFLOP/s that all ranks' processors can reach, if all are like this one's.
@@ -146,4 +151,15 @@ fn stretched(step: &TimedStep, times: f64) -> f64 {
     let fixed = [Phase::Pack, Phase::Ranks, Phase::Clip, Phase::Adam];
     let fixed: f64 = fixed.into_iter().map(|phase| step.watch.seconds(phase)).sum();
     fixed + (step.seconds - fixed) * times
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_of_shorter_steps_has_the_groups_of_the_run() {
+        let trial = with_unroll(&TrainConfig::article(), 35);
+        assert_eq!((trial.unroll, trial.groups_in_use()), (35, 16));
+    }
 }

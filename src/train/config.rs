@@ -37,7 +37,7 @@ pub struct TrainConfig {
     pub unroll: usize,
     /// Groups into which the rows of a batch are cut for sums over them, at most B: their number changes the
     /// last bits of the results (`math::sums`). Default 0, which stands for the largest power of two up to 16 that
-    /// leaves each group 512 of the B·T positions and a row, and is replaced by that number when training starts.
+    /// leaves each group a row and on average 512 of the B·T positions, and is replaced by that number when training starts.
     pub groups: usize,
     /// Passes through the text. Default 20.
     pub epochs: u64,
@@ -225,10 +225,10 @@ impl TrainConfig {
         for (name, value) in optional {
             let value = value.unwrap_or(1.0);
             let holds = (value as f32).is_finite() && value > 0.0;
-            Error::require(holds, name, value, "a finite number above 0")?;
+            Error::require(holds, name, value, "above 0 and at most 3e38")?;
         }
         let bias = self.forget_bias;
-        Error::require((bias as f32).is_finite(), "forget_bias", bias, "a finite number")?;
+        Error::require((bias as f32).is_finite(), "forget_bias", bias, "from -3e38 to 3e38")?;
         Ok(())
     }
 }

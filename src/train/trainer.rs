@@ -93,6 +93,7 @@ impl Trainer {
         let workers = workers.into();
         let sizes = config.sizes(corpus.vocabulary().len());
         Memory::of(&config, corpus, sizes.vocabulary, &workers.ranks)?.require(&config)?;
+        config.batches(corpus.ids().clone())?; // a text of no characters has no network either
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
         if let Some(sd) = config.input_sd {

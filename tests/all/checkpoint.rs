@@ -87,6 +87,14 @@ fn the_golden_files_of_older_versions_load_to_exact_values_and_are_written_again
     }
 }
 
+#[test]
+fn a_rate_that_falls_from_the_first_step_on_is_not_one_that_never_falls() {
+    let mut checkpoint = tiny();
+    checkpoint.config.schedule.descent = Some((0, 9));
+    let again = Checkpoint::decode(Path::new("again"), &checkpoint.encode()).unwrap();
+    assert_eq!(again.config.schedule.descent, Some((0, 9)));
+}
+
 /// The golden files are of the same run, so the difference between the versions can be read off.
 #[test]
 fn each_version_has_more_bytes_at_the_start_of_its_payload() {
@@ -145,7 +153,7 @@ fn a_summary_says_what_the_whole_file_says() {
     let summary = Summary::read(&path).unwrap();
     assert_eq!((summary.run, &summary.config), (checkpoint.run, &checkpoint.config));
     assert_eq!(summary.sizes, checkpoint.sizes());
-    assert_eq!((summary.step, summary.epoch), (6, 1));
+    assert_eq!((summary.step, summary.epoch), (6, 2), "as its row of the log has it");
     assert_eq!(summary.loss, Some(4.0 / 6.0));
     assert_eq!(summary.validation, Some(5.0 / 6.0));
     assert_eq!(summary.bytes, fs::metadata(&path).unwrap().len());

@@ -73,6 +73,11 @@ fn a_short_text_ends_early_and_none_is_refused_for_its_length_alone() {
         let error = Choice::new(&corpus(3_000), minutes, 1, |config| config).unwrap_err();
         assert!(matches!(error, Error::Setting { name: "minutes", .. }), "{error}");
     }
-    let error = Choice::new(&corpus(10), 1.0, 1, |config| config).unwrap_err();
-    assert!(matches!(error, Error::TextTooShort { .. }), "{error}");
+    for characters in [0, 1, 10] {
+        let corpus = corpus(characters);
+        let error = Choice::new(&corpus, 1.0, 1, |config| config).unwrap_err();
+        assert!(matches!(error, Error::TextTooShort { .. }), "{error}");
+        let error = Trainer::new(&corpus, TrainConfig::article(), 1).unwrap_err();
+        assert!(matches!(error, Error::TextTooShort { .. }), "{error}");
+    }
 }

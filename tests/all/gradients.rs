@@ -3,7 +3,7 @@
 use karenina::layers::cell;
 use karenina::layers::dropout::Dropout;
 use karenina::model::{Initialisation, Parameters, Sizes, State};
-use karenina::study::gradcheck::{Problem, check};
+use karenina::study::gradcheck::{Problem, Verdict, check};
 use ndarray::Array2;
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -105,6 +105,17 @@ fn normalised_cells() {
 
 /// If every position has its own character, the gradient of that character's row of W_ih *is* the
 /// gradient of the position's pre-activations: this checks dz at every gate, unit, step and row.
+/// θ + ε is θ, or a difference of losses is divided by next to nothing: neither says anything of the gradient.
+#[test]
+fn a_step_that_is_too_small_tells_nothing() {
+    let problem = problem(Sizes::new(5, 4, 1), 2, 3, 1.0, 0);
+    for epsilon in [1e-17, 1e-20, 1e-300] {
+        for tensor in check(&problem, epsilon, Some(6)) {
+            assert_ne!(tensor.verdict(), Verdict::Differs, "{} at {epsilon:e}", tensor.name);
+        }
+    }
+}
+
 #[test]
 fn every_pre_activation_of_the_first_layer() {
     let (batch, unroll) = (3, 4);

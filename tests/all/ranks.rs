@@ -7,6 +7,8 @@ use std::thread;
 
 use karenina::error::{Error, Result};
 use karenina::ranks::{Collective, Message, Ranks, Shares};
+use karenina::study::choice::Choice;
+use karenina::study::plan::Plan;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
@@ -244,6 +246,19 @@ fn batches_that_are_not_finite_are_left_out_in_all_ranks() {
         trainer.checkpoint().clone()
     };
     assert!(led(3, 1, end) == end(&1.into()));
+}
+
+#[test]
+fn what_is_chosen_for_a_time_gives_every_rank_rows() {
+    let small = |config: TrainConfig| config.into_builder().hidden(4).unroll(8).build().unwrap();
+    for ranks in [2, 5] {
+        led(ranks, 1, |workers| {
+            let config = Choice::new(&text(), 1e-3, workers, small).unwrap().config;
+            Plan::new(&text(), &config, workers).unwrap();
+            let mut trainer = Trainer::new(&text(), config, workers).unwrap();
+            trainer.next().unwrap().unwrap();
+        });
+    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
 use karenina::train::use_threads;
 use rand::TryRngCore;
@@ -117,7 +118,9 @@ fn source(path: &Path) -> Result<Source> {
     let path = path.canonicalize().map_err(Error::io("read", path))?;
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if !path.is_dir() {
-        karenina::train::checkpoint::Summary::read(&path)?;
+        Summary::read(&path)?;
+    } else if checkpoints_in(&path)?.is_empty() {
+        return Err(Error::NoCheckpoint { path });
     }
     Ok(Source::Run { name, path })
 }

@@ -48,9 +48,10 @@ fn texts() -> Vec<TextCase> {
 }
 
 /// A name, and all that is typed, in a folder with a good `text`, a run of it in `checkpoints`, another
-/// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, and another program's
-/// files in `model.pt` and `model.safetensors`.
-const WORDS: [(&str, &str); 77] = [
+/// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, `russian` and `short`, in
+/// formats that are none of text in `page.pdf` and `text.gz`, and another program's files in `model.pt` and
+/// `model.safetensors`.
+const WORDS: [(&str, &str); 85] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -112,6 +113,14 @@ const WORDS: [(&str, &str); 77] = [
     ("resuming for other minutes", "train text --resume --minutes 5"),
     ("resuming with another start", "train text --resume --from checkpoints"),
     ("a text in UTF-16 without a mark", "train wide --run new"),
+    ("a Russian one", "train russian --run new"),
+    ("its short beginning", "train short --run new"),
+    ("a document with its layout", "train model.pt --run new"),
+    ("a PDF", "train page.pdf --run new"),
+    ("a compressed text", "train text.gz --run new"),
+    ("a report in place of a folder", "report text --threads 1 --out empty"),
+    ("a preset for a run of other sizes", "train text --resume --preset quick"),
+    ("weights that start larger than any number", "train text --run new --init-sd 1e39"),
     ("resuming and overwriting", "train text --resume --overwrite"),
     ("a file as run folder", "train text --run text"),
     ("a run folder below a file", "train text --run text/new"),
@@ -191,6 +200,12 @@ fn furnished() -> tempfile::TempDir {
     fs::write(folder.path().join("unknown"), "\u{4e16}\u{754c}".repeat(50)).unwrap();
     let wide: Vec<u8> = "Vronsky ".repeat(50).encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(folder.path().join("wide"), wide).unwrap();
+    let russian = "Все счастливые семьи похожи друг на друга. ".repeat(50);
+    let russian: Vec<u8> = russian.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path().join("short"), &russian[..600]).unwrap();
+    fs::write(folder.path().join("russian"), russian).unwrap();
+    fs::write(folder.path().join("page.pdf"), b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n").unwrap();
+    fs::write(folder.path().join("text.gz"), b"\x1f\x8b\x08\0\0\0\0\0").unwrap();
     fs::create_dir(folder.path().join("empty")).unwrap();
     succeed(folder.path(), &format!("train text {SMALL}"));
     folder

@@ -99,4 +99,12 @@ fn a_run_that_starts_with_a_network_says_how_good_it_is() {
     let sentence =
         format!("the network it starts with has a validation loss of {:.4}", number("start"));
     assert!(said.contains(&sentence), "{said}");
+    assert!(!said.contains("predicts better"), "{said}");
+    let too_far = "1 --from checkpoints --learning-rate 9 --run fourth";
+    let said = errors(&succeed(folder, &format!("{train} {too_far}")));
+    let sentence = format!(
+        "the network that the run started with predicts better: its validation loss is {:.4}, the lowest of the run ",
+        number("start")
+    );
+    assert!(said.contains(&sentence), "{said}");
 }

@@ -6,7 +6,7 @@ use karenina::text::batches::Validation;
 use karenina::train::run::load_any;
 use serde_json::Value;
 
-use crate::command::{errors, run, succeed};
+use crate::command::{errors, run, succeed, with_text};
 
 /// A folder with a `text` that a small network learns something of in seconds.
 fn with_novel() -> tempfile::TempDir {
@@ -239,4 +239,28 @@ fn programs_and_the_report_are_told_the_choice_too() {
     let by_hand = "train text --preset quick --hidden 4 --steps 2 --overwrite --json";
     assert_eq!(choice(told(by_hand).lines().next().unwrap()), None);
     assert_eq!(choice(&told("plan text --preset quick --hidden 4 --json")), None);
+}
+
+#[test]
+fn sizes_that_are_said_to_fit_do_fit() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("text"), "to and fro, ".repeat(400)).unwrap();
+    for sizes in ["--unroll 5000", "--batch 300"] {
+        let words = format!("plan text --hidden 4 --minutes 0.01 --threads 1 {sizes}");
+        let told = errors(&run(folder.path(), &words));
+        let (_, hint) = told.trim_end().rsplit_once("; ").unwrap_or_else(|| panic!("{told}"));
+        let fitting = hint.strip_suffix(" would fit").unwrap_or_else(|| panic!("{told}"));
+        succeed(
+            folder.path(),
+            &format!("plan text --hidden 4 --minutes 0.01 --threads 1 {fitting}"),
+        );
+    }
+}
+
+#[test]
+fn groups_that_are_asked_for_get_rows() {
+    let folder = with_text();
+    succeed(folder.path(), "plan text --groups 9 --hidden 4 --unroll 4 --minutes 0.01 --threads 1");
+    let told = errors(&run(folder.path(), "plan text --groups 9 --batch 8 --minutes 0.01"));
+    assert!(told.contains("--groups is 9, but must be at most 8, the batch's rows"), "{told}");
 }

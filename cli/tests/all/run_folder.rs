@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use karenina::model::Initialisation;
-use karenina::train::run::{checkpoints_in, load_any};
+use karenina::train::LogRow;
+use karenina::train::run::{checkpoints_in, load_any, load_best};
 
 use crate::command::{errors, karenina, run, slashed, succeed, with_text};
 
@@ -388,4 +389,86 @@ fn at_the_end_the_best_network_by_validation_writes() {
     let events = String::from_utf8(again.stdout).unwrap();
     let sample = events.lines().rfind(|line| line.contains(r#""event":"sample""#)).unwrap();
     assert!(sample.contains(&format!(r#""step":{best}"#)), "{sample}");
+}
+
+/// A run of eight steps in `checkpoints`, with a checkpoint and a validation after every second.
+fn validated() -> tempfile::TempDir {
+    let folder = with_text();
+    succeed(folder.path(), &format!("{SMALL} --validation 0.2 --steps 8 --save-every 2"));
+    folder
+}
+
+#[test]
+fn a_checkpoint_with_another_ones_name_is_refused_by_all() {
+    let folder = validated();
+    let folder = folder.path();
+    let path = |name: &str| folder.join("checkpoints").join(name);
+    fs::rename(path("i6_l4.ckpt"), path("i9_l4.ckpt")).unwrap();
+    let log = fs::read_to_string(path("log.csv")).unwrap();
+    for words in
+        ["train text --resume --steps 12", "sample", "eval text", "export --out m.safetensors"]
+    {
+        let told = fail(folder, words);
+        let expected = "i9_l4.ckpt: holds a network of 4 cells after step 6; name it i6_l4.ckpt";
+        assert!(slashed(&told).ends_with(expected), "{words}: {told}");
+    }
+    assert_eq!(fs::read_to_string(path("log.csv")).unwrap(), log);
+    assert!(errors(&run(folder, "checkpoints")).contains("name it i6_l4.ckpt"));
+    fs::rename(path("i9_l4.ckpt"), path("i6_l4.ckpt")).unwrap();
+    succeed(folder, "train text --resume --steps 12 --no-samples");
+}
+
+#[test]
+fn where_the_best_is_damaged_the_next_best_is_used() {
+    let folder = validated();
+    let run = folder.path().join("checkpoints");
+    let best = load_best(&run).unwrap().path;
+    let mut bytes = fs::read(&best).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&best, bytes).unwrap();
+    let history = load_any(&run).unwrap().checkpoint.history;
+    let validations = history.iter().filter_map(|row| Some((row.validation?, row.step)));
+    let name = |step: u64| run.join(format!("i{step}_l4.ckpt"));
+    let rest = validations.filter(|&(_, step)| name(step) != best);
+    let (_, next) = rest.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
+    let found = load_best(&run).unwrap();
+    assert_eq!((found.path, found.broken.len()), (name(next), 1));
+}
+
+#[test]
+fn another_runs_checkpoint_or_log_is_not_taken_for_this_runs() {
+    let folder = validated();
+    let folder = folder.path();
+    let path = |name: &str| folder.join(name);
+    succeed(folder, &format!("{SMALL} --validation 0.2 --steps 10 --seed 1 --run other"));
+    let mixed = |name: &str| path("checkpoints").join(name);
+    fs::copy(path("other/i10_l4.ckpt"), mixed("i10_l4.ckpt")).unwrap();
+    let told = errors(&succeed(folder, "eval text --threads 1"));
+    assert!(
+        slashed(&told).contains("i10_l4.ckpt is not of the run that checkpoints/log.csv is of"),
+        "{told}"
+    );
+    fs::remove_file(mixed("i10_l4.ckpt")).unwrap();
+    assert!(!errors(&succeed(folder, "eval text --threads 1")).contains("not of the run"));
+
+    succeed(folder, "report text --out before.html");
+    let before = fs::read_to_string(path("before.html")).unwrap();
+    for log in [fs::read_to_string(path("other/log.csv")).unwrap(), String::new(), "step\n".into()]
+    {
+        fs::write(mixed("log.csv"), log).unwrap();
+        succeed(folder, "report text --out after.html");
+        assert_eq!(fs::read_to_string(path("after.html")).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_list_of_checkpoints_has_the_epochs_of_the_log() {
+    let folder = with_text();
+    succeed(folder.path(), &format!("{SMALL} --epochs 3 --save-every 37"));
+    let log = LogRow::read_table(&folder.path().join("checkpoints/log.csv")).unwrap();
+    let listed = succeed(folder.path(), "checkpoints --json").stdout;
+    let listed: Vec<serde_json::Value> = serde_json::from_slice(&listed).unwrap();
+    let epochs: Vec<_> = listed.iter().map(|c| (c["step"].as_u64(), c["epoch"].as_u64())).collect();
+    let expected = [37, 74, 111].map(|step| (Some(step), Some(log[step as usize - 1].epoch)));
+    assert_eq!((epochs[0], &epochs[1..]), ((Some(0), Some(1)), &expected[..]));
 }

@@ -68,14 +68,13 @@ impl TensorCheck {
     /// The verdict on all elements together.
     pub fn verdict(&self) -> Verdict {
         let (error, tolerance) = (self.relative_error(), self.tolerance());
-        if self.scale() == 0.0 {
-            Verdict::Agrees
-        } else if tolerance > BLIND {
-            Verdict::Blind
-        } else if error <= tolerance {
-            Verdict::Agrees
-        } else {
-            Verdict::Differs // NaN too
+        let is_nan = self.elements.iter().any(|e| e.analytic.is_nan() || e.numeric.is_nan());
+        match tolerance <= BLIND {
+            _ if is_nan => Verdict::Differs,
+            _ if self.scale() == 0.0 => Verdict::Agrees,
+            true if error <= tolerance => Verdict::Agrees,
+            true => Verdict::Differs,
+            false => Verdict::Blind, // so where numbers are too large to be squared
         }
     }
 

@@ -143,11 +143,21 @@ impl<R: Real> Probe<R> {
         epsilon: f64,
         loss: f64,
     ) -> Element {
+        if self.vanishes(k, index, epsilon) {
+            let [central, numeric] = [0.0; 2];
+            return Element { index, analytic, central, numeric, resolution: f64::INFINITY };
+        }
         let [central, wider] = [epsilon, 2.0 * epsilon].map(|step| self.central(k, index, step));
         let numeric = (4.0 * central - wider) / 3.0;
         let rounding = ROUNDINGS * R::EPSILON * loss.abs() / epsilon;
         let truncation = (wider - central).abs() / 3.0;
         Element { index, analytic, central, numeric, resolution: rounding + truncation }
+    }
+
+    /// Whether a number is too large to be moved by so small a step.
+    fn vanishes(&mut self, k: usize, index: usize, epsilon: f64) -> bool {
+        let here = *self.number(k, index);
+        here + R::from_f64(epsilon) == here - R::from_f64(epsilon)
     }
 
     /// The central difference D(ε) at the number `index` of tensor `k`.

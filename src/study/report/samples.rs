@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::sample::{Generator, Picker};
 use crate::train::checkpoint::Checkpoint;
-use crate::train::run::{Entry, checkpoints_in};
+use crate::train::run::checkpoints_in;
 
 /// A text written by one checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,10 +36,8 @@ pub fn samples(
     seed: u64,
 ) -> Result<(Vec<Sample>, Vec<Error>)> {
     let entries = evenly(checkpoints_in(folder)?, count);
-    let written: Vec<Result<Sample>> = entries
-        .into_par_iter()
-        .map(|Entry { path, .. }| Ok(sample(&Checkpoint::load(&path)?, length, seed)))
-        .collect();
+    let written: Vec<Result<Sample>> =
+        entries.into_par_iter().map(|entry| Ok(sample(&entry.load()?, length, seed))).collect();
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for result in written {
         match result {

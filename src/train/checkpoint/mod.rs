@@ -122,7 +122,8 @@ impl Checkpoint {
         format!("i{}_l{}.ckpt", self.step, self.config.hidden)
     }
 
-    /// How long the file of a checkpoint with these sizes is after `rows` updates.
+    /// How long the file of a checkpoint with these sizes is after `rows` updates; where it says why its configuration is
+    /// as it is, that comes on top, some hundred bytes.
     pub fn file_bytes(vocabulary: &Vocabulary, sizes: Sizes, batch: usize, rows: u64) -> u64 {
         let characters: usize = vocabulary.characters().iter().map(|c| c.len_utf8()).sum();
         record::length(sizes, batch, characters, rows) + frame::HEADER as u64

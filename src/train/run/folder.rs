@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
-use super::listing::{LOG, best, checkpoints_in};
+use super::listing::{LOG, by_validation, checkpoints_in};
 use super::lock::{Claim, Lock};
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
@@ -237,8 +237,8 @@ impl RunFolder {
         let Some(keep) = self.keep else { return Ok(Vec::new()) };
         let mut ours = checkpoints_in(&self.path)?;
         ours.retain(|entry| entry.step <= saved.step && !self.doomed.contains(&entry.path));
-        ours.retain(|entry| self.is_ours(&entry.path));
-        let best = best(&ours, &saved.history).map(|entry| entry.path.clone());
+        ours.retain(|entry| entry.summary().is_ok_and(|summary| summary.run == Some(self.run)));
+        let best = by_validation(&ours, &saved.history).first().map(|entry| entry.path.clone());
         ours.truncate(ours.len().saturating_sub(keep.max(1)));
         let old = ours.into_iter().map(|entry| entry.path);
         Ok(old.filter(|path| Some(path) != best.as_ref()).collect())

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::train::checkpoint::Checkpoint;
+use crate::train::checkpoint::{Checkpoint, Summary};
 use crate::train::log::LogRow;
 
 /// Name of the log.
@@ -36,6 +36,37 @@ impl Entry {
         // Only the one spelling that is written: no sign, no leading zeros.
         (name == format!("i{step}_l{hidden}.ckpt")).then_some(Self { step, hidden, path })
     }
+
+    /// The checkpoint in it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], and [`Error::Checkpoint`] if its name is that of another step or size.
+    pub fn load(&self) -> Result<Checkpoint> {
+        let checkpoint = Checkpoint::load(&self.path)?;
+        self.require_named(checkpoint.step, checkpoint.sizes().hidden)?;
+        Ok(checkpoint)
+    }
+
+    /// What its start says.
+    ///
+    /// # Errors
+    /// As [`Summary::read`] and [`Entry::load`].
+    pub fn summary(&self) -> Result<Summary> {
+        let summary = Summary::read(&self.path)?;
+        self.require_named(summary.step, summary.sizes.hidden)?;
+        Ok(summary)
+    }
+
+    /// Names put the checkpoints of a run in their order, so a wrong one would send it back to an older step.
+    fn require_named(&self, step: u64, hidden: usize) -> Result<()> {
+        if (step, hidden) == (self.step, self.hidden) {
+            return Ok(());
+        }
+        let reason = format!(
+            "holds a network of {hidden} cells after step {step}; name it i{step}_l{hidden}.ckpt"
+        );
+        Err(Error::Checkpoint { path: self.path.clone(), reason })
+    }
 }
 
 /// The folder's checkpoints by their names, lowest step first.
@@ -52,14 +83,16 @@ pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// The entry whose step has the lowest validation loss in `history`; of equals the newest.
-pub(super) fn best<'a>(entries: &'a [Entry], history: &[LogRow]) -> Option<&'a Entry> {
+/// The entries whose steps have a validation loss in `history`, the lowest first, of equals the newest.
+pub(super) fn by_validation<'a>(entries: &'a [Entry], history: &[LogRow]) -> Vec<&'a Entry> {
     let validation = |entry: &Entry| {
         let at = history.binary_search_by_key(&entry.step, |row| row.step).ok()?;
         history[at].validation
     };
     let known = entries.iter().rev().filter_map(|entry| Some((entry, validation(entry)?)));
-    known.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(entry, _)| entry)
+    let mut known: Vec<_> = known.collect();
+    known.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+    known.into_iter().map(|(entry, _)| entry).collect()
 }
 
 /// What [`load_any`] and [`load_best`] loaded.
@@ -97,37 +130,39 @@ pub fn load_any(path: &Path) -> Result<Loaded> {
     load_newest(path)
 }
 
-/// The checkpoint in the file at `path`, or the one with the lowest validation loss in the run folder at `path`,
-/// whose network predicts best; the newest where nothing was validated, or that file is gone.
+/// The checkpoint in the file at `path`, or of those in the run folder at `path` the one with the lowest validation loss,
+/// whose network predicts best; the newest where nothing was validated.
 ///
 /// # Errors
-/// As [`load_any`]. If the best is damaged, it is the newest too, and [`Loaded::broken`] says why.
+/// As [`load_any`]. A damaged one is passed over for the next best, and [`Loaded::broken`] says why.
 pub fn load_best(path: &Path) -> Result<Loaded> {
     let mut newest = load_any(path)?;
     if !path.is_dir() {
         return Ok(newest);
     }
     let entries = checkpoints_in(path)?;
-    let best = best(&entries, &newest.checkpoint.history).filter(|best| best.path != newest.path);
-    let Some(Entry { path, .. }) = best else { return Ok(newest) };
-    match Checkpoint::load(path) {
-        Ok(checkpoint) if checkpoint.run == newest.checkpoint.run => {
-            Ok(Loaded { path: path.clone(), checkpoint, broken: newest.broken })
+    for best in by_validation(&entries, &newest.checkpoint.history) {
+        if best.path == newest.path {
+            break;
         }
-        Err(error) if error.is_damage() => {
-            newest.broken.push(error);
-            Ok(newest)
+        match best.load() {
+            Ok(checkpoint) if checkpoint.run == newest.checkpoint.run => {
+                return Ok(Loaded { path: best.path.clone(), checkpoint, broken: newest.broken });
+            }
+            Ok(_) => {} // another run's
+            Err(error) if error.is_damage() => newest.broken.push(error),
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(error),
         }
-        Err(error) if !error.is_missing() => Err(error),
-        _ => Ok(newest),
     }
+    Ok(newest)
 }
 
 fn load_newest(folder: &Path) -> Result<Loaded> {
     let mut broken = Vec::new();
-    for Entry { path, .. } in checkpoints_in(folder)?.into_iter().rev() {
-        match Checkpoint::load(&path) {
-            Ok(checkpoint) => return Ok(Loaded { path, checkpoint, broken }),
+    for entry in checkpoints_in(folder)?.into_iter().rev() {
+        match entry.load() {
+            Ok(checkpoint) => return Ok(Loaded { path: entry.path, checkpoint, broken }),
             Err(error) if error.is_damage() => broken.push(error),
             Err(error) => return Err(error),
         }
