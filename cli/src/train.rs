@@ -21,6 +21,7 @@ use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder, load_best};
 use karenina::train::{Trainer, Workers};
 
+use super::input::holds_run;
 #[cfg(feature = "lab")]
 use super::lab::Beside;
 use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
@@ -118,15 +119,23 @@ impl Train {
         self.recipe.workers.run(read, |workers, corpus| self.lead(workers, corpus))
     }
 
-    /// The run, as the only process or the first of several.
-    fn lead(&self, workers: &Workers, mut corpus: Corpus) -> Result<ExitCode> {
-        // Before the folder is touched. A run that continues has a configuration of its own.
-        let fresh = (!self.resume).then(|| self.begin(&mut corpus, workers)).transpose()?;
-        let mode = match (self.resume, self.overwrite) {
+    /// What to do with a run that is there already.
+    fn mode(&self) -> Mode {
+        match (self.resume, self.overwrite) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Overwrite,
             _ => Mode::New,
-        };
+        }
+    }
+
+    /// The run, as the only process or the first of several.
+    fn lead(&self, workers: &Workers, mut corpus: Corpus) -> Result<ExitCode> {
+        let mode = self.mode();
+        if mode == Mode::New && holds_run(&self.run) {
+            RunFolder::open(&self.run, mode)?; // says no, and before a plan is made
+        }
+        // Before the folder is touched. A run that continues has a configuration of its own.
+        let fresh = (!self.resume).then(|| self.begin(&mut corpus, workers)).transpose()?;
         let Opened { mut folder, checkpoint, warnings, .. } = RunFolder::open(&self.run, mode)?;
         folder.keep = self.keep_checkpoints;
         warnings.iter().for_each(|warning| warn(warning));

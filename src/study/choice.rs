@@ -69,8 +69,8 @@ impl Choice {
         let suited_to = |flop| {
             let config = text.table(flop, &on_top, |config| require_memory(config).is_ok());
             config.validate()?;
-            config.batches(corpus.ids().clone())?; // trials hold nothing back
             require_memory(&config)?;
+            config.batches(corpus.ids().clone())?; // trials hold nothing back
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;

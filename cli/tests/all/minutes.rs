@@ -1,6 +1,7 @@
 //! A text and a number of minutes: what is chosen is said, kept, and gone on with.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use karenina::text::batches::Validation;
 use karenina::train::run::load_any;
@@ -263,4 +264,15 @@ fn groups_that_are_asked_for_get_rows() {
     succeed(folder.path(), "plan text --groups 9 --hidden 4 --unroll 4 --minutes 0.01 --threads 1");
     let told = errors(&run(folder.path(), "plan text --groups 9 --batch 8 --minutes 0.01"));
     assert!(told.contains("--groups is 9, but must be at most 8, the batch's rows"), "{told}");
+}
+
+/// A plan is made of what the machine does in two seconds.
+#[test]
+fn a_folder_with_a_run_is_refused_before_a_plan_is_made() {
+    let folder = with_text();
+    succeed(folder.path(), "train text --preset article --hidden 4 --batch 2 --unroll 8 --steps 1");
+    let start = Instant::now();
+    let told = errors(&run(folder.path(), "train text --hidden 4 --minutes 1000"));
+    assert!(told.contains("already holds a run"), "{told}");
+    assert!(start.elapsed() < Duration::from_millis(1900), "{:?}", start.elapsed());
 }
