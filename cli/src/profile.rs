@@ -200,12 +200,13 @@ fn print_gain(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         1e3 * at_peak,
         1e3 * (p.step_seconds - at_peak),
     )?;
+    let peak = p.peak_of_a_rank(); // phases are those of one
     let mut phases: Vec<_> = p.phases.iter().collect();
-    phases.sort_by(|a, b| b.loss(p.peak_gflops).total_cmp(&a.loss(p.peak_gflops)));
+    phases.sort_by(|a, b| b.loss(peak).total_cmp(&a.loss(peak)));
     let mut table = Table::new(["phase", "ms", ""], &[0, 2]);
     for phase in phases.iter().take(5) {
         let what = if phase.gflop > 0.0 { "below the peak" } else { "no matrix product" };
-        let ms = format!("{:.1}", 1e3 * phase.loss(p.peak_gflops));
+        let ms = format!("{:.1}", 1e3 * phase.loss(peak));
         table.row(vec![plain(&phase.name), plain(ms), dim(what)]);
     }
     table.print(out, is_coloured())?;

@@ -312,7 +312,12 @@ impl Recipe {
 
     /// Refuses settings that no text could make right, before a text is read.
     pub fn validate(&self) -> Result<()> {
-        let any = self.preset()?.unwrap_or_default();
+        let preset = self.preset()?;
+        let mut any = preset.clone().unwrap_or_default();
+        if preset.is_none() {
+            // A batch that nobody asks for has a row for each group.
+            any.batch = any.batch.max(self.settings.sizes.groups.unwrap_or(0));
+        }
         self.settings.on_top_of(any).validate()
     }
 

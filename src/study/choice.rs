@@ -58,7 +58,10 @@ impl Choice {
     ) -> Result<Self> {
         let holds = minutes.is_finite() && minutes > 0.0;
         Error::require(holds, "minutes", minutes, "a number above 0")?;
-        on_top(TrainConfig::article()).validate()?; // what is asked for, in any network
+        // What is asked for, in any network; a batch that nobody asked for has a row for each group.
+        let any = TrainConfig::article();
+        let groups = on_top(any.clone()).groups;
+        on_top(TrainConfig { batch: any.batch.max(groups), ..any }).validate()?;
         let (start, seconds) = (Instant::now(), 60.0 * minutes);
         let workers = workers.into();
         let (characters, vocabulary) = (corpus.len(), corpus.vocabulary().len());

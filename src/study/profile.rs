@@ -123,6 +123,11 @@ impl PhaseProfile {
 }
 
 impl Profile {
+    /// 10⁹ FLOP/s that the processors of one rank can reach, of which the phases are.
+    pub fn peak_of_a_rank(&self) -> f64 {
+        self.peak_gflops / self.ranks as f64
+    }
+
     /// Whether the machine was busy with other work too: the median step took over 1.15 times as long as the fastest,
     /// which on a quiet machine it does not.
     pub fn was_disturbed(&self) -> bool {

@@ -162,7 +162,11 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
 pub fn label(tick: f64) -> String {
     match tick.abs() {
         0.0 => "0".into(),
-        x if !(1e-3..1e6).contains(&x) => format!("{tick:.0e}"),
+        x if !(1e-3..1e6).contains(&x) => {
+            let text = format!("{tick:.2e}");
+            let (digits, power) = text.split_once('e').expect("a power of ten");
+            format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
         _ => ((tick * 1e6).round() / 1e6).to_string(),
     }
 }
@@ -178,7 +182,8 @@ mod tests {
             "0 0.2 0.4 0.6 0.8 1"
         );
         assert_eq!(ticks(1.0, 500.0, 4), [200.0, 400.0]);
-        assert_eq!(label(1e-5), "1e-5");
+        let labels = [1e-5, 3.0 * 1e-4, 1.5e6, -12_500_000.0, 2e6].map(label);
+        assert_eq!(labels, ["1e-5", "3e-4", "1.5e6", "-1.25e7", "2e6"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 use karenina::study::report::{Curves, Flow, GATES, LayerGates, Report, Saturation, Stretch};
 
-use crate::output::layers;
+use crate::output::{count, layers};
 
 use super::chart::{Chart, Series};
 use super::heat::{Heat, scale};
@@ -205,7 +205,7 @@ fn flow(report: &Report) -> String {
         .clone()
         .map(|l| match flow.faded(l) {
             Some(lag) => format!("in layer {l} it takes {lag} steps"),
-            None => format!("in layer {l} more than {} steps", flow.norms[l].ncols()),
+            None => format!("in layer {l} more than {}", count(flow.norms[l].ncols() - 1, "step")),
         })
         .collect();
     let mut body = format!(

@@ -85,7 +85,9 @@ fn a_checkpoint_is_checked_by_a_sample() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{out}");
     assert!(out.contains("H = 9, L = 2"));
-    for row in out.lines().filter(|line| line.contains("agrees")) {
+    let rows: Vec<_> = out.lines().filter(|line| line.contains("agrees")).collect();
+    assert!(rows.len() > 5, "{out}");
+    for row in rows {
         let checked = row.split(']').nth(1).unwrap().split_whitespace().next().unwrap();
         assert_eq!(checked, "6", "{row}");
     }

@@ -245,7 +245,7 @@ fn programs_and_the_report_are_told_the_choice_too() {
 #[test]
 fn sizes_that_are_said_to_fit_do_fit() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("text"), "to and fro, ".repeat(400)).unwrap();
+    fs::write(folder.path().join("text"), "to and fro, ".repeat(400)).unwrap();
     for sizes in ["--unroll 5000", "--batch 300"] {
         let words = format!("plan text --hidden 4 --minutes 0.01 --threads 1 {sizes}");
         let told = errors(&run(folder.path(), &words));
@@ -262,6 +262,11 @@ fn sizes_that_are_said_to_fit_do_fit() {
 fn groups_that_are_asked_for_get_rows() {
     let folder = with_text();
     succeed(folder.path(), "plan text --groups 9 --hidden 4 --unroll 4 --minutes 0.01 --threads 1");
+    fs::write(folder.path().join("long"), "to and fro, ".repeat(400)).unwrap();
+    succeed(
+        folder.path(),
+        "plan long --groups 120 --hidden 4 --unroll 4 --minutes 0.01 --threads 1",
+    );
     let told = errors(&run(folder.path(), "plan text --groups 9 --batch 8 --minutes 0.01"));
     assert!(told.contains("--groups is 9, but must be at most 8, the batch's rows"), "{told}");
 }

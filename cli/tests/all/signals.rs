@@ -137,7 +137,8 @@ fn a_signal_is_announced_at_once_and_not_after_the_step() {
     }
 }
 
-/// `nohup` starts a command with SIGHUP ignored.
+/// `nohup` starts a command with SIGHUP ignored; only Linux tells a program so.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_run_under_nohup_outlives_its_terminal() {
     let folder = with_text();

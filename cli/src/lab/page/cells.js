@@ -9,10 +9,11 @@ const LISTED = 20;
 export function createCells(root) {
   const parts = {
     text: passage("The text; Shift selects", (at, anchor) => set({ from: Math.min(at, anchor), to: Math.max(at, anchor) + 1 })),
-    layer: select([], (layer) => set({ cellLayer: Number(layer) }), { id: "cell-layer" }),
-    unit: number((cellUnit) => set({ cellUnit, cellLayer: Math.max(0, state.cellLayer) }), { id: "cell-unit", min: 0 }),
+    layer: select([], (layer) => set({ cellLayer: Number(layer), cellUnit: parts.cell.unit }), { id: "cell-layer" }),
+    unit: number((cellUnit) => set({ cellUnit, cellLayer: parts.cell.layer }), { id: "cell-unit", min: 0 }),
     what: el("p", { id: "span", role: "status", "aria-live": "polite" }),
     cells: el("table", { id: "contrast" }),
+    cell: { layer: 0, unit: 0 },
     places: el("ol", { id: "similar" }),
   };
   root.append(
@@ -45,6 +46,7 @@ async function draw(parts, seen) {
   const cell = isChosen ? { layer: state.cellLayer, unit: state.cellUnit } : best;
   const values = await only(ask("cell", { ...on, layer: cell.layer, unit: cell.unit }));
   if (!values) return;
+  parts.cell = cell;
   setOptions(parts.layer, Array.from({ length: seen.sizes.layers }, (_, l) => [l, l]));
   parts.layer.value = cell.layer;
   parts.unit.max = seen.sizes.hidden - 1;
@@ -74,5 +76,7 @@ function showCells(table, cells, chosen) {
     return el("tr", {}, el("td", {}, layer), el("td", {}, colour), el("td", {}, shown(inside, "inside")),
       el("td", {}, shown(outside, "outside")), el("td", {}, shown(difference, "difference")));
   };
+  const hadFocus = table.contains(document.activeElement);
   table.replaceChildren(el("thead", {}, el("tr", {}, head)), el("tbody", {}, cells.map(row)));
+  if (hadFocus) (table.querySelector("[aria-pressed=true]") ?? table.querySelector("button"))?.focus();
 }

@@ -8,7 +8,11 @@ const derivation = remembered((label) => get(`derivation/${label}`));
 export function createDerivation() {
   const panel = el("section", { id: "derivation", "aria-live": "polite", hidden: true });
   let opener = null;
-  const close = () => { panel.hidden = true; opener?.focus(); };
+  // The page may have been drawn anew: then the equation that is shown takes the place of its opener.
+  const close = () => {
+    panel.hidden = true;
+    (opener?.isConnected ? opener : document.querySelector("#now .label"))?.focus();
+  };
   panel.addEventListener("keydown", (event) => event.key === "Escape" && close());
   return {
     panel,

@@ -104,7 +104,11 @@ export function latest() {
   };
 }
 
-export const walk = remembered((question) => ask("walk", question), 8);
+const walks = remembered(({ network, text }) => ask("walk", { network, text }), 8);
+
+/** The best network of a run that is being trained may soon be another, so that answer is remembered for a while only. */
+export const walk = (question) =>
+  walks({ ...question, until: question.network.includes(":") ? 0 : Math.floor(Date.now() / 30000) });
 
 /** A number with all its digits. */
 export function whole(x) {

@@ -104,7 +104,7 @@ function short(value) {
   const sign = value < 0 ? "−" : "";
   if (size === 0) return "0";
   if (size < 0.01) return sign + size.toExponential(0).replace("e-", "e−");
-  return sign + (size < 1 ? size.toFixed(2).slice(1) : size.toPrecision(size < 10 ? 2 : 3));
+  return sign + (size < 1 ? size.toFixed(2).replace(/^0/, "") : size.toPrecision(size < 10 ? 2 : 3));
 }
 
 /** The quantities of one unit over the same steps, in the same columns. */

@@ -120,7 +120,11 @@ const isLarge = ({ sizes, steps }) => sizes.hidden ** 2 * sizes.layers * steps.l
 
 async function curves({ parts, walk: seen }, at) {
   const key = JSON.stringify([at, state.range]);
-  if (parts.key === key) return;
+  if (parts.key === key) {
+    await onlyCurve(null); // what was asked of another weight is out of date
+    return;
+  }
+  Object.assign(parts, { key: "", around: null });
   const points = isLarge(seen) ? FEW_POINTS : POINTS;
   const epsilons = Array.from({ length: points }, (_, n) => state.range * ((2 * n) / (points - 1) - 1));
   const steps = isLarge(seen) ? STEPS.filter((_, n) => n % 2 === 0) : STEPS;

@@ -38,7 +38,8 @@ export function passage(label, onchoose) {
     root,
     /** Draws `characters`; `look(n)` gives the class, the strength from 0 to 1, and the title of each. */
     draw(characters, look, place = at, start = place) {
-      [at, anchor] = [place, start];
+      // Where it is the span that is there, its ends stay: one that grows to the left has its anchor on the right.
+      if (Math.min(at, anchor) !== start || Math.max(at, anchor) !== place) [at, anchor] = [place, start];
       const words = characters.map((c) => (c === "\n" ? "⏎\n" : printable(c)));
       // The marks that are there stay, so that a click or a drag on one of them goes on.
       const isSame = words.length === root.children.length && [...root.children].every((mark, n) => mark.textContent === words[n]);

@@ -33,10 +33,10 @@ export function createStep(root, derivation) {
     ahead: () => next(context),
     last: () => go({ phase: "backward", step: 0, place: 0, eq: -1 }),
     turn: () => turn(context),
-    earlier: () => go({ step: Math.max(0, state.step - 1) }),
-    later: () => go({ step: Math.min(context.walk.steps.length - 1, state.step + 1) }),
-    below: () => go({ place: Math.max(0, state.place - 1) }),
-    above: () => go({ place: Math.min(context.walk.sizes.layers, state.place + 1) }),
+    earlier: () => go({ step: Math.max(0, spot(context).step - 1) }),
+    later: () => go({ step: Math.min(context.walk.steps.length - 1, spot(context).step + 1) }),
+    below: () => go({ place: Math.max(0, spot(context).place - 1) }),
+    above: () => go({ place: Math.min(context.walk.sizes.layers, spot(context).place + 1) }),
   };
   root.append(
     el("p", { class: "note" }, "Walk forward, then back through time. → and ← go to the next and the previous equation, " +
@@ -176,22 +176,26 @@ function showWhere({ walk: seen, parts, list, at }) {
     parts.place.replaceChildren(...places.map(([value, label]) => el("option", { value }, label)));
   }
   parts.place.value = Math.min(state.place, layers);
-  parts.loss.replaceChildren("Mean loss of the text: ", shown(seen.loss, "loss"), " nats. The gradient is this loss’s.");
+  parts.loss.replaceChildren("Mean loss of the text: ", shown(seen.loss, "loss"), " nats. The gradient is this loss’s.",
+    seen.trained ? ` The network has learned for ${seen.trained} steps.` : "");
 }
 
 function showEquations({ parts, list, at }, derivation) {
   const link = (equation) => button(equation.label, (event) => derivation.open(equation.label, event.currentTarget),
     { class: "label", "aria-label": `${equation.label}: show its derivation` });
   const current = list[at];
+  const [nowHadFocus, listHadFocus] = [parts.now, parts.list].map((part) => part.contains(document.activeElement));
   parts.now.className = state.phase;
   parts.now.replaceChildren(
     el("p", { class: "symbols" }, link(current), current.symbols),
     el("p", { class: "numbers" }, `= ${current.numbers}`),
     el("p", { class: "value" }, "= ", shown(current.value, current.label)));
+  if (nowHadFocus) parts.now.querySelector(".label").focus();
   parts.list.replaceChildren(...list.map((equation, n) => el("li", { class: n === at ? "at" : "" },
     link(equation),
     button(equation.symbols, () => set({ eq: n }), { class: "plain", "aria-current": n === at ? "step" : null }),
     shown(equation.value, equation.label))));
+  if (listHadFocus) parts.list.querySelector("[aria-current]").focus();
 }
 
 function showUnit(parts, strips, layer, column) {

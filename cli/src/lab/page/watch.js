@@ -14,7 +14,7 @@ const glance = remembered((question) => ask("glance", question), 100);
 export function createWatch(root, _, lab) {
   const boxes = lab.runs.map(({ name, is_folder }, run) => {
     const box = el("input", { type: "checkbox", id: `run-${run}`, disabled: !is_folder });
-    box.addEventListener("change", () => set({ runs: chosen().join(",") }));
+    box.addEventListener("change", () => set({ runs: chosen().join(",") || "none" }));
     return { box, label: el("label", { class: "field" }, box, el("span", {}, name)) };
   });
   const chosen = () => boxes.flatMap(({ box }, run) => (box.checked ? [run] : []));
@@ -42,7 +42,8 @@ export function createWatch(root, _, lab) {
 async function look(context, runs) {
   clearTimeout(context.timer);
   if (runs.length === 0) {
-    context.parts.state.textContent = "There is no run's folder to watch; name one with --run.";
+    context.parts.state.textContent = context.lab.runs.some(({ is_folder }) => is_folder)
+      ? "No run is chosen." : "There is no run's folder to watch; name one with --run.";
     return;
   }
   if (!document.hidden) {
@@ -113,7 +114,7 @@ function evenly(steps, count) {
 async function showGlances(context, runs, answers) {
   const { parts } = context;
   const wanted = runs.flatMap((run, n) => evenly(answers[n].checkpoints ?? [], GLANCES).map((step) => ({ run, step, name: answers[n].name })));
-  const key = JSON.stringify(wanted.map(({ run, step }) => [run, step]));
+  const key = JSON.stringify([state.text, wanted.map(({ run, step }) => [run, step])]);
   if (context.glances === key) return;
   context.glances = key;
   const seen = [];
@@ -124,6 +125,7 @@ async function showGlances(context, runs, answers) {
     if (state.tab !== "watch") { context.glances = ""; return; }
     drawGlances(parts, seen);
   }
+  if (seen.length < wanted.length) context.glances = "";
 }
 
 function drawGlances(parts, seen) {

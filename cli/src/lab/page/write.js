@@ -15,14 +15,14 @@ export function createWrite(root) {
     control.addEventListener("input", () => set({ [key]: Number(control.value) }));
     return control;
   };
-  const context = { written: [], at: null, isRunning: false, key: "", network: "0", pace: 1 };
+  const context = { written: [], at: null, running: null, adding: Promise.resolve(), key: "", network: "0", pace: 1 };
   const parts = {
     temperature: range("temperature", "temperature", 0, 2, 0.05),
     topn: range("topn", "topn", 0, 50, 1),
     topp: range("topp", "topp", 0.05, 1, 0.05),
     seed: number((seed) => restart(context, { seed }), { id: "seed", min: 0, max: Number.MAX_SAFE_INTEGER }),
     values: Object.fromEntries(["temperature", "topn", "topp"].map((key) => [key, el("output", { for: key })])),
-    go: button("Write", () => (context.isRunning ? stop(context) : run(context).catch(say)), { id: "go" }),
+    go: button("Write", () => (context.running ? stop(context) : run(context).catch(say)), { id: "go" }),
     text: passage("The text", (place) => choose(context, place)),
     what: el("p", { id: "write-what", role: "status", "aria-live": "polite" }),
     bars: el("ol", { id: "bars", "aria-label": "What may come next; a click takes it" }),
@@ -57,9 +57,12 @@ async function update(context) {
   put(parts.seed, state.seed);
   if (context.key !== keyOf()) {
     stop(context);
-    Object.assign(context, { key: keyOf(), network: state.net, written: [], at: null });
+    const key = keyOf();
+    Object.assign(context, { key, network: state.net, written: [], at: null });
     const wanted = Math.min(state.written, MOST);
-    while (context.written.length < wanted) await add(context, Math.min(100, wanted - context.written.length));
+    while (context.key === key && context.written.length < wanted) {
+      await add(context, Math.min(100, wanted - context.written.length));
+    }
   }
   await look(context);
 }
@@ -76,13 +79,17 @@ const question = ({ network }, text, count, drawn) => ({
 
 const wholeText = ({ written }) => state.text + written.map(({ character }) => character).join("");
 
-/** Writes `count` characters more. */
-async function add(context, count) {
-  const key = context.key;
-  const answer = await ask("write", question(context, wholeText(context), count, context.written.length));
-  if (key !== context.key) return;
-  context.network = answer.network; // the best may be another by now
-  [...answer.written].forEach((character, n) => context.written.push({ character, probability: answer.probabilities[n] }));
+/** Writes `count` characters more, after those that are being written. */
+function add(context, count) {
+  const { key } = context;
+  context.adding = context.adding.catch(() => {}).then(async () => {
+    if (key !== context.key) return;
+    const answer = await ask("write", question(context, wholeText(context), count, context.written.length));
+    if (key !== context.key) return;
+    context.network = answer.network; // the best may be another by now
+    [...answer.written].forEach((character, n) => context.written.push({ character, probability: answer.probabilities[n] }));
+  });
+  return context.adding;
 }
 
 async function more(context, count) {
@@ -93,23 +100,24 @@ async function more(context, count) {
 
 /** Goes on until it is stopped, some characters at a time. */
 async function run(context) {
-  context.isRunning = true;
+  const own = {};
+  context.running = own;
   context.parts.go.textContent = "Stop";
   const end = context.written.length + MOST;
   try {
-    while (context.isRunning && state.tab === "write" && context.written.length < end) {
+    while (context.running === own && state.tab === "write" && context.written.length < end) {
       const start = performance.now();
       await more(context, context.pace);
       const each = (performance.now() - start) / context.pace;
       context.pace = Math.max(1, Math.min(20, Math.round(PACE / Math.max(each, 1))));
     }
   } finally {
-    stop(context);
+    if (context.running === own) stop(context);
   }
 }
 
 function stop(context) {
-  context.isRunning = false;
+  context.running = null;
   context.parts.go.textContent = "Write";
 }
 
@@ -143,6 +151,7 @@ function showBars({ parts, at }, { next, more }, text, taken) {
   const end = visible([...text].at(-1));
   parts.what.textContent = at === null ? `After ${end} may come:` : `After ${end} came ${visible(taken)}; possible were:`;
   const largest = next[0].probability;
+  const hadFocus = parts.bars.contains(document.activeElement);
   parts.bars.replaceChildren(...next.map((candidate) => {
     const { character, probability, drawn } = candidate;
     const take = () => set({ text: text + character, written: 0 }, true);
@@ -153,5 +162,6 @@ function showBars({ parts, at }, { next, more }, text, taken) {
       el("span", { class: "drawn" }, drawn > 0 ? `drawn with ${brief(drawn)}` : "not drawn"),
     ], take, { class: `candidate${character === taken ? " taken" : ""}`, "aria-label": `${visible(character)}, probability ${brief(probability)}: go on with it` }));
   }));
+  if (hadFocus) parts.bars.querySelector("button").focus();
   if (more > 0) parts.bars.append(el("li", { class: "note" }, `and ${more} more`));
 }

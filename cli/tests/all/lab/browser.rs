@@ -181,6 +181,7 @@ fn step(page: &Page) {
     assert!(page.text("#derivation").contains("Differentiates"), "{}", page.text("#derivation"));
     page.press("\u{e00c}"); // Escape
     assert_eq!(page.browser.run("return document.getElementById('derivation').hidden"), true);
+    assert_eq!(page.browser.run("return document.activeElement === document.body"), false);
 
     // The address leads another reader to the same spot.
     let spot = page.browser.run("return location.hash.slice(1)").as_str().unwrap().to_string();
@@ -188,6 +189,11 @@ fn step(page: &Page) {
     assert_eq!(page.text("#where"), before);
     page.click("#strips rect:nth-of-type(2)");
     assert_ne!(page.text("#where"), before);
+    // What was clicked is drawn anew; the keys go on from there.
+    page.click("#equations li:nth-child(2) .plain");
+    assert_eq!(page.count("eq"), 1);
+    page.press(RIGHT);
+    assert_eq!(page.count("eq"), 2);
 }
 
 /// Compares the equation that is lit with the engine's, and returns its label.
@@ -279,7 +285,9 @@ fn reach(page: &Page) {
 fn write(page: &Page) {
     page.click("#tab-write");
     let (text, next) = written(page, 6);
-    (0..6).for_each(|_| page.click("#one-more"));
+    let thrice = "for (let n = 0; n < 3; n++) document.getElementById('one-more').click()";
+    page.browser.run(thrice); // sooner than the answers come
+    (0..3).for_each(|_| page.click("#one-more"));
     page.until("return document.querySelectorAll('#panel-write .written').length === 6");
     assert_eq!(page.text("#panel-write .passage").replace("⏎\n", "\n"), text);
     assert!(agree(page.number("#bars li:first-child .number"), next), "{}", page.text("#bars"));
@@ -315,6 +323,13 @@ fn written(page: &Page, count: usize) -> (String, f64) {
 fn cells(page: &Page) {
     page.click("#tab-cells");
     page.browser.run("document.querySelector('#panel-cells .passage').focus()");
+    page.press(HOME);
+    (0..8).for_each(|_| page.press(RIGHT));
+    for _ in 0..3 {
+        page.browser.press_with_shift(LEFT);
+        page.settle();
+    }
+    assert_eq!((page.count("from"), page.count("to")), (5, 9));
     page.press(HOME);
     (0..3).for_each(|_| page.press(RIGHT));
     for _ in 0..4 {

@@ -84,7 +84,9 @@ fn numbers_are_the_engine_s() {
     let spot = Spot { step: 4, layer: 1, unit: 3 };
     let asked = json!({"network": "0", "text": TEXT, "step": 4, "layer": 1, "unit": 3});
     let found = lab.ask("equations", &asked);
-    for (found, expected) in found.as_array().unwrap().iter().zip(walk.equations(spot).unwrap()) {
+    let (found, expected) = (found.as_array().unwrap(), walk.equations(spot).unwrap());
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found["label"], expected.label);
         assert!(agree(found["value"].as_f64().unwrap(), expected.value), "{found}");
     }
