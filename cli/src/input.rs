@@ -265,10 +265,12 @@ const START: u64 = 1024;
 /// Refuses a file that begins in an encoding of two or four bytes a character and is to be read in another, which would
 /// take half a character for a whole one; and files that are known not to be texts.
 fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Result<()> {
-    // In UTF-16, every other byte is 0 in Latin script, 4 in Cyrillic, 3, 5 and 6 in Greek, Hebrew and Arabic. No
-    // text has such control characters.
+    // In UTF-16, every other byte is 0 in Latin script, 4 in Cyrillic, 3, 5 and 6 in Greek, Hebrew and Arabic, and
+    // the bytes between are mostly larger. A text in which such control characters stand anywhere is none of UTF-16.
     let upper = |offset: usize| start.iter().skip(offset).step_by(2).filter(|b| **b < 7).count();
     let (even, odd) = (upper(0), upper(1));
+    let is_one_sided = 4 * even.max(odd) > start.len() && 8 * even.min(odd) < even.max(odd);
+    let is_full_of_zeros = 4 * start.iter().filter(|byte| **byte == 0).count() > start.len();
     let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
     let reason = match start {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => {
@@ -278,9 +280,9 @@ fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Resul
             "it is a ZIP archive, as .docx, .odt and .epub files are; save its text as plain text"
                 .into()
         }
-        [b'%', b'P', b'D', b'F', ..] => "it is a PDF; save its text as plain text".into(),
+        [b'%', b'P', b'D', b'F', b'-', ..] => "it is a PDF; save its text as plain text".into(),
         [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".into(),
-        _ if is_wide || 4 * (even + odd) <= start.len() => return Ok(()),
+        _ if is_wide || !(is_one_sided || is_full_of_zeros) => return Ok(()),
         _ => {
             let label = if odd > even { "utf-16le" } else { "utf-16be" };
             format!("it looks like UTF-16; name its encoding, such as --encoding {label}")

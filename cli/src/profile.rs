@@ -200,7 +200,7 @@ fn print_gain(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         1e3 * at_peak,
         1e3 * (p.step_seconds - at_peak),
     )?;
-    let peak = p.peak_of_a_rank(); // phases are those of one
+    let peak = p.peak_of_rank(); // phases are those of one
     let mut phases: Vec<_> = p.phases.iter().collect();
     phases.sort_by(|a, b| b.loss(peak).total_cmp(&a.loss(peak)));
     let mut table = Table::new(["phase", "ms", ""], &[0, 2]);

@@ -124,7 +124,7 @@ impl PhaseProfile {
 
 impl Profile {
     /// 10⁹ FLOP/s that the processors of one rank can reach, of which the phases are.
-    pub fn peak_of_a_rank(&self) -> f64 {
+    pub fn peak_of_rank(&self) -> f64 {
         self.peak_gflops / self.ranks as f64
     }
 

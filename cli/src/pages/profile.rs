@@ -46,7 +46,7 @@ fn roofline(profile: &Profile) -> String {
     let points: Vec<_> = profile.phases.iter().filter_map(point).collect();
     let description = describe(profile, &points);
     let picture =
-        Roofline { peak: profile.peak_of_a_rank(), slopes: slopes(profile), points, description };
+        Roofline { peak: profile.peak_of_rank(), slopes: slopes(profile), points, description };
     let caption = "<b>GFLOP/s against operations for each byte, both logarithmic</b> \
                    <span class=\"key line-1\">forward</span> <span class=\"key line-2\">backward</span> \
                    <span class=\"key line-3\">sums over all positions</span>";
@@ -79,7 +79,7 @@ fn point(phase: &PhaseProfile) -> Option<Point> {
 /// The picture in words.
 fn describe(profile: &Profile, points: &[Point]) -> String {
     let roofs = slopes(profile).into_iter().map(|(name, bandwidth)| {
-        let ridge = profile.peak_of_a_rank() / bandwidth;
+        let ridge = profile.peak_of_rank() / bandwidth;
         format!("{name} gives {bandwidth:.1} GB/s, enough for the peak from {ridge:.1} operations a byte on; ")
     });
     let points = points.iter().map(|point| {
@@ -87,7 +87,7 @@ fn describe(profile: &Profile, points: &[Point]) -> String {
         format!("{name}: {operations_per_byte:.1} operations a byte, {gflops:.1} GFLOP/s, {note} of the peak; ")
     });
     let all: String = roofs.chain(points).collect();
-    format!("The peak is {:.1} GFLOP/s; {}.", profile.peak_of_a_rank(), all.trim_end_matches("; "))
+    format!("The peak is {:.1} GFLOP/s; {}.", profile.peak_of_rank(), all.trim_end_matches("; "))
 }
 
 /// Height of a bar with its name.
@@ -107,7 +107,7 @@ fn time(profile: &Profile) -> String {
         escape(&phases.iter().map(|phase| in_words(phase)).collect::<Vec<_>>().join("; "))
     );
     for (n, phase) in phases.into_iter().enumerate() {
-        svg += &bar(phase, n as f64 * BAR, longest, profile.peak_of_a_rank());
+        svg += &bar(phase, n as f64 * BAR, longest, profile.peak_of_rank());
     }
     let caption = "<b>Milliseconds of a step</b> <span class=\"key line-1\">products, at the peak</span> \
                    <span class=\"key faint\">products, what they take beyond that</span> \
@@ -188,7 +188,7 @@ fn phases(profile: &Profile) -> String {
 }
 
 fn machine(profile: &Profile) -> String {
-    let peak = profile.peak_of_a_rank();
+    let peak = profile.peak_of_rank();
     let peak_row = name("fused multiply-adds in registers")
         + &cell(format!("{peak:.1} GFLOP/s"))
         + &cell(String::new());

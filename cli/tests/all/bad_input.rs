@@ -36,6 +36,7 @@ fn texts() -> Vec<TextCase> {
         ("a byte-order mark and nothing else", "input", b"\xef\xbb\xbf".into()),
         ("line ends of Windows", "input", with(b"Leo Tolstoy\r\n\r\n")),
         ("NUL bytes", "input", with(b"\0\0\0")),
+        ("control characters", "input", b"\x01\x02\x06\x03\x05\x01\x04".repeat(9)),
         ("characters of four bytes", "input", "🙂🙃🐎🚂".repeat(20).into_bytes()),
         ("70,000 distinct characters", "input", many.into_bytes()),
         ("a missing file", "nowhere.txt", vec![]),
