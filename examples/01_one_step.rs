@@ -38,7 +38,7 @@ fn main() {
         let d_i = show("B9   di = dc·g", dc * g);
         let d_f = show("B10  df = dc·c₋", dc * C_PREV[k]);
         let d_g = show("B11  dg = dc·i", dc * i);
-        dc_prev[k] = show("B12  dc₋ = dc·f", dc * f);
+        dc_prev[k] = show("B12  dc₋ share = dc·f", dc * f);
         dz[0][k] = show("B13  dz_i = di·i·(1 − i)", d_i * i * (1.0 - i));
         dz[1][k] = show("B14  dz_f = df·f·(1 − f)", d_f * f * (1.0 - f));
         dz[2][k] = show("B15  dz_g = dg·(1 − g²)", d_g * (1.0 - g * g));

@@ -3,10 +3,10 @@
 //! `cargo run --example 04_gradient_flow`
 //!
 //! Along the cell state the gradient is multiplied by the forget gate f = σ(z_f) at each step (Eq. B12),
-//! and an untrained network has z_f near its bias: with bias 0 that path alone would halve it each time.
-//! The path through h (Eq. B6) adds to it, so the measured factor is larger: still the gradient is lost
-//! after a few characters with bias 0, comes through with bias 1, with which training starts, and with
-//! bias 3 both paths together make it grow.
+//! and an untrained network has z_f near its bias: with bias 0 this path alone halves it. The path through
+//! h (Eq. B6) adds to it, so the measured factor is larger. With bias −1 or 0 the gradient is still lost
+//! after a few characters. With bias 1, where training starts, it comes through. With bias 3 both paths
+//! together make it grow.
 
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::trace::{View, trace};

@@ -54,7 +54,7 @@ pub enum Error {
         /// What would work, as in "at least 1".
         expected: String,
     },
-    /// The system starts no more threads, or rayon's global pool is in use already.
+    /// The system cannot start more threads, or rayon's global pool is already in use.
     Threads {
         /// How many.
         threads: usize,
@@ -86,14 +86,14 @@ pub enum Error {
         /// Characters of the vocabulary nearest to it.
         nearest: Vec<char>,
     },
-    /// What cannot be used as a checkpoint or must not be written as one; its bytes prove no damage.
+    /// Something that cannot be used as a checkpoint or must not be written as one, without its bytes proving damage.
     Checkpoint {
         /// The file.
         path: PathBuf,
         /// What is wrong with it, and what would work.
         reason: String,
     },
-    /// A file whose own bytes prove that it is no whole checkpoint. No other failure may be passed over.
+    /// A file whose own bytes prove that it is not a complete checkpoint. No other failure may be skipped.
     Damaged {
         /// The file.
         path: PathBuf,
@@ -126,12 +126,12 @@ pub enum Error {
         /// What differs.
         reason: String,
     },
-    /// A run was to go on from a model that came from elsewhere.
+    /// A run was to continue from an imported model, which belongs to no run.
     NoRun {
         /// The checkpoint.
         path: PathBuf,
     },
-    /// A new run was to begin in a folder that holds one.
+    /// A new run was to begin in a folder that already holds one.
     RunExists {
         /// The folder.
         path: PathBuf,
@@ -141,7 +141,7 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder of this run is another's by now.
+    /// The folder of this run now belongs to another.
     OtherRun {
         /// The folder.
         path: PathBuf,
@@ -195,7 +195,7 @@ impl Error {
         move |source| Self::Io { action, path: path.to_path_buf(), source }
     }
 
-    /// Whether a file's own bytes prove it damaged: nothing else about a checkpoint may be passed over.
+    /// Whether a file's own bytes prove it damaged: no other failure of a checkpoint may be skipped.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. })
     }
@@ -205,12 +205,12 @@ impl Error {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether other settings would have worked, as against a failure of file or machine.
+    /// Whether a setting is out of range or asks for more memory than there is, as opposed to a failure of a file or the machine.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::NoMemory { .. })
     }
 
-    /// `found` is not what the setting `name` may be.
+    /// The error that `found` is not a valid value of the setting `name`.
     pub fn setting(name: &'static str, found: impl ToString, expected: impl Into<String>) -> Self {
         Self::Setting { name, found: found.to_string(), expected: expected.into() }
     }
@@ -284,12 +284,12 @@ impl fmt::Display for Error {
             }
             Self::OtherRun { path } => write!(
                 f,
-                "{} belongs to another run now; this run ends, and what is there stays as it is",
+                "{} belongs to another run now; this run ends and leaves everything there as it is",
                 path.display()
             ),
             Self::HalfReplaced { path, back } => write!(
                 f,
-                "{}: a new run was replacing the old one here when it was interrupted; to have the old run \
+                "{}: a new run was replacing the old one here when it was interrupted; to get the old run \
                  back, {back}",
                 path.display()
             ),
@@ -341,7 +341,7 @@ fn write_unknown(f: &mut fmt::Formatter<'_>, character: char, nearest: &[char]) 
         return Ok(());
     }
     let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
-    write!(f, "; nearest to it are {}", nearest.join(", "))
+    write!(f, "; similar ones it knows: {}", nearest.join(", "))
 }
 
 fn write_not_saved(
@@ -353,7 +353,7 @@ fn write_not_saved(
     write!(f, "step {step} is not saved: {source}; ")?;
     match safe {
         Some(path) => write!(f, "{} is safe", path.display()),
-        None => write!(f, "nothing of this run is safe"),
+        None => write!(f, "nothing of this run is saved"),
     }
 }
 
@@ -373,5 +373,5 @@ fn write_not_finite(
     Ok(())
 }
 
-/// A message tells its cause too, so there is no `source` to tell it once more.
+/// A message includes its cause, so there is no `source` to repeat it.
 impl std::error::Error for Error {}

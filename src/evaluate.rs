@@ -15,7 +15,7 @@ const UNROLL: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Characters predicted: all but the first of each row.
+    /// Characters predicted: all but the text's first.
     pub characters: usize,
     /// Mean cross-entropy in nats per character.
     pub nats: f64,
@@ -55,8 +55,10 @@ pub fn dynamic_evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
 /// character is the last that the piece before predicted, so every character but the text's first
 /// counts once).
 ///
+/// * `ids`: the text, in the network's own vocabulary; see [`Corpus::in_terms_of`](crate::text::corpus::Corpus::in_terms_of)
+///
 /// # Panics
-/// If the text has not at least `rows` + 1 characters, or `rows` is 0.
+/// If the text has fewer than `rows` + 1 characters or has one that the network lacks, or `rows` is 0.
 ///
 /// ```
 /// use karenina::evaluate::evaluate;
@@ -95,7 +97,7 @@ pub fn evaluate<R: Real>(
 /// With more than one row, a row also learns from what the others have read.
 ///
 /// # Panics
-/// As [`evaluate`].
+/// As [`evaluate`], and if `learning_rate` is negative, infinite or not a number.
 pub fn evaluate_dynamically<R: Real>(
     parameters: &Parameters<R>,
     ids: &Ids,
@@ -103,6 +105,8 @@ pub fn evaluate_dynamically<R: Real>(
     learning_rate: f64,
     threads: usize,
 ) -> Evaluation {
+    let is_rate = learning_rate.is_finite() && learning_rate >= 0.0;
+    assert!(is_rate, "a learning rate of {learning_rate}");
     let sizes = parameters.sizes();
     let mut parameters = parameters.clone();
     let mut gradients = Parameters::zeros(sizes);

@@ -35,7 +35,7 @@
 //! Read [`mod@reference`] first: the whole training step on one page, in plain loops. The rest of the crate computes
 //! the same numbers fast.
 //!
-//! Text becomes a trained network along one straight way, and each stage is a module of its name:
+//! Text becomes a trained network in these stages, each of them a module:
 //!
 //! 1. [`text::corpus`] → [`text::vocabulary`] → [`text::batches`]: characters become numbers, numbers
 //!    become batches of inputs and next characters.
@@ -48,7 +48,7 @@
 //!    network is for.
 //! 6. [`study`]: instruments that look at a network from outside.
 //!
-//! [`math`] holds what all of them stand on: the number type, the matrix products, activation functions,
+//! [`math`] holds what all of them are built on: the number type, the matrix products, activation functions,
 //! random numbers. `docs/derivation.md` derives every equation; the line that computes one cites its label,
 //! as in `// Eq. B8`.
 //!
@@ -72,7 +72,7 @@
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
 //! [`model`] and [`optim`] over [`ranks`], [`layers`], [`text`] and [`mod@reference`] over [`math`], [`memory`] and
-//! [`error`]. A test keeps it so.
+//! [`error`]. A test enforces this.
 //!
 //! # Features
 //!

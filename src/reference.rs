@@ -1,9 +1,9 @@
 //! Read this first: one whole training step in plain loops.
 //!
-//! Everything that this crate computes while it trains stands on this page, in f64, as one would write it down
+//! Everything that this crate computes while it trains is on this page, in f64, as you would write it down
 //! on paper: forward, back through time, clipping, Adam. Nothing is fast here and nothing is clever.
 //! [`layers`](crate::layers), [`model`](crate::model) and [`optim`](crate::optim) compute the same numbers many
-//! times faster, and tests hold them against this file. `docs/derivation.md` derives each equation; a line that
+//! times faster, and tests compare them with this file. `docs/derivation.md` derives each equation; a line that
 //! computes one cites it, as in `// Eq. B8`.
 //!
 //! # The algorithm
@@ -29,14 +29,14 @@
 //!     dlogits, dy                                         B1, B4
 //!     in each layer, from the highest to the lowest
 //!         dh = dy·mask + what the next step sent          B5, B6
-//!         dh → do, dc → di, df, dg, dc_prev → dz          B7 to B16; between dh and dc also B22
+//!         dh → do, dc; dc → di, df, dg, dc_prev; then dz  B7 to B16; between dh and dc also B22
 //!         dz → dx, the dy of the layer below              B20
 //!         dz → dh_prev, for the step before               B6
 //!     each weight's gradient grows by this step's share   B2, B3, B17 to B19
 //!
 //! update
 //!     shorten the gradient if its norm is above a limit   U1, U2
-//!     move the weights against it, scaled by Adam         U3 to U6, U8
+//!     move the weights against it, scaled by Adam         U3 to U6, U8; the caller sets the rate (U7)
 //! ```
 //!
 //! # The letters
@@ -47,11 +47,11 @@
 //! | H | LSTM cells in a layer | k |
 //! | L | layers | l |
 //! | B | rows of a batch: sequences that are read side by side | b |
-//! | T | time steps of a batch | t |
+//! | T | time steps of a batch, here from 0, in `docs/derivation.md` from 1 | t |
 //! | N | positions in a batch, T·B | |
-//! | D | numbers that come into a layer: V in the lowest, H above | |
+//! | D | inputs of a layer: V in the lowest, H above | |
 //!
-//! Vectors are rows, and a weight stands on the right: x·W with x \[D\] and W \[D, 4H\]. The four gates stand side
+//! Vectors are rows, and a weight is on the right: x·W with x \[D\] and W \[D, 4H\]. The four gates stand side
 //! by side in z, always in the order i, f, g, o (input, forget, candidate, output): unit k has its four numbers
 //! at k, H + k, 2H + k and 3H + k. A `d` in front means "the derivative of the loss with respect to": `dh`
 //! belongs to `h` and has its shape.
@@ -85,7 +85,7 @@ use std::iter::zip;
 
 use crate::math::random::philox;
 
-/// A matrix as its rows: `w[d][n]`.
+/// A matrix as its rows: `w[d][m]`.
 pub type Matrix = Vec<Vec<f64>>;
 
 /// The weights of one LSTM layer, or their gradient.
@@ -158,7 +158,7 @@ pub struct Batch {
 // ---------------------------------------------------------------------------------------------------------
 // A product with a weight, y = x·W, and its two derivatives. All matrices of the network are used by these.
 
-/// y ← y + x·W, with x \[D\], W [D, N] and y \[N\].
+/// y ← y + x·W, with x \[D\], W [D, M] and y \[M\].
 fn add_product(y: &mut [f64], x: &[f64], w: &Matrix) {
     for (x, row) in zip(x, w) {
         for (y, w) in zip(&mut *y, row) {
@@ -167,12 +167,12 @@ fn add_product(y: &mut [f64], x: &[f64], w: &Matrix) {
     }
 }
 
-/// The way back to x: dx = dy·Wᵀ, with dy \[N\], W [D, N] and dx \[D\].
+/// The way back to x: dx = dy·Wᵀ, with dy \[M\], W [D, M] and dx \[D\].
 fn product_backward(dy: &[f64], w: &Matrix) -> Vec<f64> {
     w.iter().map(|row| zip(dy, row).map(|(dy, w)| dy * w).sum()).collect()
 }
 
-/// The way back to W: dW ← dW + xᵀ·dy, with x \[D\], dy \[N\] and dW [D, N].
+/// The way back to W: dW ← dW + xᵀ·dy, with x \[D\], dy \[M\] and dW [D, M].
 ///
 /// It adds, since each time step and each row of the batch has used the same W.
 fn product_backward_weight(dw: &mut Matrix, x: &[f64], dy: &[f64]) {
@@ -539,8 +539,8 @@ pub fn backward(weights: &Weights, forward: &Forward, batch: &Batch) -> Backward
 /// Shortens the gradient to `limit` if it is longer, and keeps its direction. Returns its norm before.
 pub fn clip(dw: &mut Weights, limit: f64) -> f64 {
     let norm = dw.numbers_mut().map(|g| *g * *g).sum::<f64>().sqrt(); // Eq. U1
-    for g in dw.numbers_mut() {
-        *g *= limit / norm.max(limit); // Eq. U2
+    if norm > limit {
+        dw.numbers_mut().for_each(|g| *g *= limit / norm); // Eq. U2
     }
     norm
 }

@@ -160,6 +160,8 @@ pub struct Generator<'a, R: Real> {
     state: State<R>,
     /// One step of all rows.
     shard: Shard<R>,
+    /// Whether the last step was of the text that is being read.
+    has_logits: bool,
 }
 
 impl<'a, R: Real> Generator<'a, R> {
@@ -173,12 +175,15 @@ impl<'a, R: Real> Generator<'a, R> {
     }
 
     /// A generator of `rows` texts that has read nothing yet.
+    ///
+    /// # Panics
+    /// If `rows` is 0.
     pub fn new(parameters: &'a Parameters<R>, rows: usize) -> Self {
         Self::packed_in(parameters, rows, R::packed)
     }
 
     /// The same on up to `threads` threads, the calling one among them, if the network is so wide that reading its
-    /// weights takes longer than threads need to meet. The bits stay.
+    /// weights takes longer than threads need to meet. The bits stay the same.
     pub fn on_threads(self, threads: usize) -> Self {
         let division = Division::new(self.state.h[0].ncols(), 1, threads);
         Self { shard: self.shard.with_team(Team::new(division.members)), ..self }
@@ -189,12 +194,13 @@ impl<'a, R: Real> Generator<'a, R> {
         rows: usize,
         room: impl Fn(usize, usize) -> R::Packed,
     ) -> Self {
+        assert!(rows > 0, "a generator of no texts");
         let sizes = parameters.sizes();
         let mut packed = PackedWeights::new(sizes, false, room);
         packed.pack(parameters);
         let shard = Shard::new(sizes, 0..rows, (rows, 1), Team::new(1));
         let state = State::zeros(sizes, rows);
-        Self { parameters, packed, state, shard }
+        Self { parameters, packed, state, shard, has_logits: false }
     }
 
     /// Reads one character in each row and returns the logits of the next, [rows, V].
@@ -208,6 +214,7 @@ impl<'a, R: Real> Generator<'a, R> {
         self.shard.load(characters, characters, &self.state);
         self.shard.predict(self.parameters, &self.packed, None);
         self.shard.store_state(&mut self.state);
+        self.has_logits = true;
         self.logits()
     }
 
@@ -216,17 +223,21 @@ impl<'a, R: Real> Generator<'a, R> {
         &self.state
     }
 
-    /// Goes on from `state`, as if what it keeps had been read. The logits are another text's until the next step.
+    /// Continues from `state`, as if the text behind it had been read. There are no logits until the next step.
     ///
     /// # Panics
-    /// At the next step, if the state is of another network or another number of rows.
+    /// If the state is of another network or another number of rows.
     pub fn set_state(&mut self, state: &State<R>) {
+        let (sizes, rows) = (self.parameters.sizes(), self.shard.range.len());
+        assert!(state.fits(sizes, rows), "a state of {rows} rows in a network of {sizes:?}");
         self.state.clone_from(state);
+        self.has_logits = false;
     }
 
-    /// Forgets everything read so far.
+    /// Forgets everything read so far. There are no logits until the next step.
     pub fn reset(&mut self) {
         self.state.set_zero();
+        self.has_logits = false;
     }
 
     /// Reads `characters` in every row and returns the logits after the last, [rows, V].
@@ -244,6 +255,9 @@ impl<'a, R: Real> Generator<'a, R> {
 
     /// Goes on with row 0 by itself: `length` characters, each drawn by `picker` and then read. With several rows all
     /// read the same.
+    ///
+    /// # Panics
+    /// As [`Generator::logits`].
     pub fn write(&mut self, length: usize, picker: Picker, rng: &mut impl Rng) -> Vec<u32> {
         let next = |_| {
             let id = picker.pick(self.logits().row(0), rng);
@@ -254,7 +268,11 @@ impl<'a, R: Real> Generator<'a, R> {
     }
 
     /// The logits after the last character read, [rows, V].
+    ///
+    /// # Panics
+    /// If no character was read since the generator was made, was reset or got another state.
     pub fn logits(&self) -> ArrayView2<'_, R> {
+        assert!(self.has_logits, "nothing was read yet");
         self.shard.p.index_axis(Axis(0), 0)
     }
 }
@@ -264,6 +282,9 @@ impl<'a> Generator<'a, f32> {
     ///
     /// # Errors
     /// Those of [`Parameters::require_range`].
+    ///
+    /// # Panics
+    /// If `rows` is 0.
     pub fn stored_in(
         parameters: &'a Parameters<f32>,
         rows: usize,

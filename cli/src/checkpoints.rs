@@ -160,7 +160,7 @@ fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
 fn state(error: &Error) -> &'static str {
     match error {
         Error::Damaged { .. } => "damaged",
-        Error::Newer { .. } => "of a newer version",
+        Error::Newer { .. } => "from a newer version",
         _ => "unreadable",
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile};
 
-use super::output::output_error;
+use super::output::{output_error, printable};
 use super::table::{Table, is_coloured, plain};
 
 /// Prints what `karenina profile --json` has written to two files, of two machines or two versions.
@@ -31,8 +31,7 @@ fn print(profiles: &[Profile; 2], paths: [&Path; 2], out: &mut impl Write) -> io
             "" => String::new(), // a file of an older version
             version => format!("karenina {version} on {}, ", p.processor),
         };
-        writeln!(
-            out,
+        let heading = format!(
             "{letter}: {}: {program}{kernel} kernel, threads {threads}, ranks {}, peak {:.1} GFLOP/s; L = {}, H = {}, B = {}, \
              T = {}, V = {}",
             path.display(),
@@ -43,7 +42,8 @@ fn print(profiles: &[Profile; 2], paths: [&Path; 2], out: &mut impl Write) -> io
             p.batch,
             p.unroll,
             sizes.vocabulary,
-        )?;
+        );
+        writeln!(out, "{}", printable(&heading))?; // a file may come from anybody
     }
     let work = |p: &Profile| (p.sizes, p.batch, p.unroll);
     if work(&profiles[0]) != work(&profiles[1]) {
@@ -86,7 +86,7 @@ fn row(
     let ratio = a.zip(b).filter(|(_, b)| b.seconds > 0.0);
     let text = |cell: Option<String>| plain(cell.unwrap_or_default());
     vec![
-        plain(name),
+        plain(printable(name)),
         text(a.map(ms)),
         text(b.map(ms)),
         text(ratio.map(|(a, b)| format!("{:.2}", a.seconds / b.seconds))),
@@ -101,12 +101,12 @@ fn speeds([a, b]: &[Profile; 2]) -> Table {
     let speeds = |p: &Profile| {
         [
             ("training, characters/s", p.characters_per_second),
-            ("writing, characters/s", p.sample_characters_per_second),
-            ("writing in bf16, characters/s", p.sample_characters_per_second_bf16),
-            ("writing in f16, characters/s", p.sample_characters_per_second_f16),
-            ("writing in i8, characters/s", p.sample_characters_per_second_i8),
+            ("sampling, characters/s", p.sample_characters_per_second),
+            ("sampling in bf16, characters/s", p.sample_characters_per_second_bf16),
+            ("sampling in f16, characters/s", p.sample_characters_per_second_f16),
+            ("sampling in i8, characters/s", p.sample_characters_per_second_i8),
             ("peak, GFLOP/s", p.peak_gflops),
-            ("last cache, GB/s", p.bandwidth.cache_gigabytes_per_second),
+            ("last-level cache, GB/s", p.bandwidth.cache_gigabytes_per_second),
             ("memory, GB/s", p.bandwidth.memory_gigabytes_per_second),
         ]
     };

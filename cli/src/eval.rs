@@ -68,8 +68,8 @@ impl Eval {
         };
         let ids = corpus.ids();
         self.texts.require_two(ids.len())?;
-        if ids.len() < all {
-            let left_out = all - ids.len();
+        let left_out = all - ids.len();
+        if left_out > 0 {
             self.output
                 .say(&format!("{left_out} of {all} characters are unknown, and are left out"));
         }
@@ -91,6 +91,7 @@ impl Eval {
         let pool = thread_pool(threads)?;
         let found = pool.install(|| Evaluated {
             rows,
+            left_out,
             resting: evaluate(&parameters, ids, rows, threads).into(),
             dynamic: self.dynamic.map(|learning_rate| Dynamic {
                 learning_rate,
@@ -112,6 +113,8 @@ struct Evaluated {
     #[serde(flatten)]
     resting: Loss,
     rows: usize,
+    /// Characters of the text that the network does not know.
+    left_out: usize,
     dynamic: Option<Dynamic>,
 }
 
@@ -144,7 +147,7 @@ impl From<Evaluation> for Loss {
 
 impl fmt::Display for Evaluated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { resting, rows, dynamic } = self;
+        let Self { resting, rows, dynamic, .. } = self;
         write!(f, "{resting} ({} characters in {})", resting.characters, count(*rows, "piece"))?;
         match dynamic {
             None => Ok(()),

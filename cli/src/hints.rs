@@ -46,7 +46,11 @@ pub fn sentence(error: &Error, command: &Command, texts: &[String]) -> String {
         },
     };
     if let Error::Setting { name, .. } = error {
-        let flag = name.replace('_', "-");
+        let flag = match *name {
+            "initialisation" => "init-sd".into(),
+            "storage" => "weights".into(),
+            name => name.replace('_', "-"),
+        };
         if takes(&flag) {
             sentence.replace_range(..name.len(), &format!("--{flag}"));
         }
@@ -81,7 +85,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Malformed { encoding: "UTF-8", .. } if takes("encoding") => {
             "name its encoding, such as --encoding windows-1251".into()
         }
-        Error::TextTooShort { found: ..1000, .. } => {
+        Error::TextTooShort { found: ..1000, .. } if takes("epochs") => {
             "that is too little to learn from; name a text of 100,000 characters or more".into()
         }
         Error::TextTooShort { fits: Some((batch, unroll)), .. } if takes("batch") => {
@@ -90,18 +94,18 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Setting { name: "ranks", expected, .. }
             if takes("groups") && expected.contains("group") =>
         {
-            "a new run has more groups with --groups".into()
+            "--groups gives a new run more groups".into()
         }
         Error::Threads { .. } if takes("threads") => "a smaller --threads may work".into(),
         Error::UnknownCharacter { .. } if takes("skip-unknown") => {
             "--skip-unknown leaves unknown characters out".into()
         }
         Error::Checkpoint { reason, .. } | Error::Damaged { reason, .. }
-            if reason.contains("what looks like safetensors") =>
+            if reason.contains("what looks like a safetensors file") =>
         {
-            "`karenina import` makes a checkpoint of a model in safetensors".into()
+            "`karenina import` turns a safetensors model into a checkpoint".into()
         }
-        Error::Damaged { reason, .. } if reason.starts_with("not a checkpoint of karenina") => {
+        Error::Damaged { reason, .. } if reason.starts_with("not a karenina checkpoint") => {
             "name a run's folder, or a checkpoint in it".into()
         }
         Error::Checkpoint { reason, .. } if reason.starts_with("not a safetensors file") => {
@@ -121,13 +125,13 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         }
         Error::Io { path, .. } if takes("dynamic") && is_io(error, NotFound) => {
             let rate = path.to_str().filter(|word| word.parse::<f64>().is_ok())?;
-            format!("a rate is written --dynamic={rate}")
+            format!("to set the rate, write --dynamic={rate}")
         }
         Error::NoCheckpoint { .. } if takes("overwrite") => {
             "pass --overwrite to begin a new run here, or name another folder with --run".into()
         }
         Error::NoCheckpoint { .. } if takes("run") => {
-            "`karenina train` makes a run, and --run names its folder if it is elsewhere".into()
+            "`karenina train` starts a run; if yours is elsewhere, name its folder with --run".into()
         }
         Error::RunExists { .. } if takes("overwrite") => {
             "pass --resume to continue it or --overwrite to replace it, or name another folder with --run"
@@ -141,7 +145,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
         Error::NotFinite { .. } if takes("on-nan") => {
-            "a lower --learning-rate or --clip would help, or --on-nan skip".into()
+            "a lower --learning-rate or --clip may help, or --on-nan skip".into()
         }
         _ => return None,
     })
@@ -179,7 +183,7 @@ mod tests {
             Error::OtherText { path: path() },
             Error::NotFinite { step: 1, what: "the loss".into(), text: vec![] },
             Error::Threads { threads: 9, reason: "no more".into() },
-            Error::Damaged { path: path(), reason: "not a checkpoint of karenina".into() },
+            Error::Damaged { path: path(), reason: "not a karenina checkpoint".into() },
             Error::Checkpoint { path: path(), reason: "not a safetensors file".into() },
         ]
     }

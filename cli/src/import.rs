@@ -22,8 +22,8 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The characters that the model predicts, if the file does not name them: a UTF-8 file with a list
-    /// of them in the order of their ids, or with any text of exactly these characters, whose ids then
-    /// ascend; `-` is standard input
+    /// of them in the order of their ids, or any text with exactly these characters, whose ids then follow
+    /// their code points; `-` is standard input
     #[arg(long, value_name = "FILE")]
     vocabulary: Option<PathBuf>,
     /// Folder of the new run [default: the file's name without its extension; with `-checkpoints` added if

@@ -28,7 +28,7 @@ pub struct TextArgs {
     #[arg(value_name = "TEXT")]
     texts: Vec<PathBuf>,
     /// Encoding of the text files, such as windows-1251 [default: UTF-8]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "texts")]
     encoding: Option<String>,
 }
 
@@ -138,7 +138,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
     }
     let log = path.join(RunFolder::LOG);
     if !is_log_of(&log, &loaded.checkpoint) {
-        warn(&format!("{} is not of the run that {} is of", loaded.path.display(), log.display()));
+        warn(&format!("{} and {} belong to different runs", loaded.path.display(), log.display()));
     }
     Ok(loaded)
 }
@@ -283,6 +283,10 @@ fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Resul
         [b'%', b'P', b'D', b'F', b'-', ..] => "it is a PDF; save its text as plain text".into(),
         [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".into(),
         _ if is_wide || !(is_one_sided || is_full_of_zeros) => return Ok(()),
+        _ if !is_one_sided => {
+            "it is no text: more than a quarter of it are zeros, as in a program or in UTF-32"
+                .into()
+        }
         _ => {
             let label = if odd > even { "utf-16le" } else { "utf-16be" };
             format!("it looks like UTF-16; name its encoding, such as --encoding {label}")

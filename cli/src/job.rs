@@ -5,13 +5,14 @@ use std::env;
 use std::fs;
 use std::hash::Hasher;
 use std::process::ExitCode;
+use std::thread::available_parallelism;
 
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::math::matmul::Kernel;
 use karenina::ranks::Ranks;
 use karenina::text::corpus::Corpus;
-use karenina::train::{Workers, thread_count};
+use karenina::train::{Workers, thread_count, thread_count_in};
 
 use super::output::warn;
 use super::signals::Signals;
@@ -36,8 +37,8 @@ impl ThreadsArg {
 pub struct WorkersArgs {
     #[command(flatten)]
     threads: ThreadsArg,
-    /// When several ranks train: end the job after S seconds without a word from another rank. Choose more than
-    /// saving or validating takes
+    /// When several ranks train: end the job after S seconds without a message from another rank. Choose more than
+    /// reading the text or saving takes
     #[cfg(feature = "mpi")]
     #[arg(long, value_name = "S", default_value_t = 300.0)]
     rank_timeout: f64,
@@ -45,18 +46,22 @@ pub struct WorkersArgs {
 
 impl WorkersArgs {
     /// Rank 0 does `lead` with the text that `read` reads, once all ranks have the same; the others take part in
-    /// what it trains. Without a launcher of ranks there is only rank 0.
+    /// what it trains. Without a launcher of ranks there is only rank 0. Where a run `is_saved`, a signal to another rank
+    /// is rank 0's to act on; elsewhere it ends that rank, and so the job.
     pub fn run(
         &self,
+        is_saved: bool,
         read: impl FnOnce(&Ranks) -> Result<Corpus>,
         lead: impl FnOnce(&Workers, Corpus) -> Result<ExitCode>,
     ) -> Result<ExitCode> {
-        let threads = self.threads.count()?;
+        self.threads.count()?; // fails, if it does, before others wait
         let (ranks, _job) = self.join()?;
+        let threads = thread_count_in(self.threads.threads, &ranks)?;
         let workers = Workers { threads, ranks };
         let ranks = &workers.ranks;
         let corpus = ranks.agree(read(ranks)).and_then(|corpus| {
             require_same(ranks, &corpus)?;
+            warn_of_few_cores(ranks, threads);
             Ok(corpus)
         });
         if ranks.rank() == 0 {
@@ -70,8 +75,9 @@ impl WorkersArgs {
         // What has gone wrong is said once, by rank 0, which a launcher would end if another rank failed before.
         if let Ok(corpus) = corpus {
             let asked = ranks.clone();
-            let _signals = Signals::register(move |signal| asked.ask_to_stop(signal));
-            workers.follow(&corpus);
+            let note = move |signal| asked.ask_to_stop(signal);
+            let _signals = is_saved.then(|| Signals::register(note));
+            workers.follow(corpus);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -141,6 +147,25 @@ fn require_same(ranks: &Ranks, corpus: &Corpus) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Names the ranks that have been given more threads than they have processors, as a launcher leaves them that binds
+/// each to one.
+fn warn_of_few_cores(ranks: &Ranks, threads: usize) {
+    if ranks.is_alone() {
+        return;
+    }
+    let cores = available_parallelism().map_or(threads, usize::from);
+    let few = if threads > cores { format!("{threads} threads for {cores}") } else { "".into() };
+    let few = ranks.texts_of_all(&few);
+    for (rank, few) in few.iter().enumerate().filter(|(_, few)| !few.is_empty()) {
+        if ranks.rank() == 0 {
+            warn(&format!(
+                "rank {rank} has {few} of its machine's processors; if its launcher allows it no more, --bind-to none (mpirun) \
+                 or --cpus-per-task (srun) helps"
+            ));
+        }
+    }
 }
 
 /// A hash of this program's file.

@@ -72,7 +72,7 @@ enum Command {
     /// Serve pages on this machine to step through gradients and to watch runs
     #[cfg(feature = "lab")]
     Lab(lab::Lab),
-    /// Print a script that completes karenina's commands in a shell
+    /// Print a shell completion script for karenina
     Completions(describe::Completions),
     /// Print a manual page, to be read with `man -l -`
     Man(describe::ManPage),

@@ -60,7 +60,8 @@ impl Kind {
             let reason = "it is a folder; name a file in it";
             return Err(Error::io("write", path)(io::Error::new(ErrorKind::IsADirectory, reason)));
         }
-        let is_open = cfg!(unix) && ["/dev", "/proc"].iter().any(|name| path.starts_with(name));
+        let open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"]; // not /dev/shm, where files may lie
+        let is_open = cfg!(unix) && open.iter().any(|name| path.starts_with(name));
         let may_be_written =
             |found: &fs::Metadata| found.is_file() && !found.permissions().readonly();
         if is_open
@@ -77,7 +78,7 @@ impl Kind {
             Self::Model => "model",
         };
         let reason = format!(
-            "the file exists and is no {name} of karenina's; name another file, or delete it first"
+            "the file exists and is not a {name} written by karenina; name another file, or delete it first"
         );
         Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
     }

@@ -33,7 +33,7 @@ impl Plan {
             self.recipe.validate()?;
             self.recipe.texts.read_on(ranks)
         };
-        self.recipe.workers.run(read, |workers, corpus| self.lead(workers, corpus))
+        self.recipe.workers.run(false, read, |workers, corpus| self.lead(workers, corpus))
     }
 
     fn lead(&self, workers: &Workers, corpus: Corpus) -> Result<ExitCode> {
@@ -102,7 +102,7 @@ fn print(plan: &Found, held_back: usize, out: &mut impl Write) -> io::Result<()>
         let Exchange { seconds, waited, .. } = plan.exchange;
         writeln!(
             out,
-            "ranks            {}; they exchange for {} of a step, {:.0} % of that while they compute; waiting is \
+            "ranks            {}; they exchange data for {} per step, {:.0} % of it while computing; waiting takes \
              {:.1} % of the step",
             plan.ranks,
             time(seconds),

@@ -58,11 +58,12 @@ impl Profile {
         let read = |ranks: &Ranks| {
             Error::require(self.steps != Some(0), "--steps", 0, "at least 1")?;
             self.demand_one_output()?;
-            self.html.as_deref().map_or(Ok(()), |path| Kind::Page.require_at(path))?;
+            let page = self.html.as_deref().filter(|_| ranks.rank() == 0); // which alone writes it
+            page.map_or(Ok(()), |path| Kind::Page.require_at(path))?;
             TrainConfig::preset(&self.preset)?;
             self.texts.read_on(ranks)
         };
-        self.workers.run(read, |workers, corpus| self.lead(workers, &corpus))
+        self.workers.run(false, read, |workers, corpus| self.lead(workers, &corpus))
     }
 
     fn lead(&self, workers: &Workers, corpus: &Corpus) -> Result<ExitCode> {
@@ -84,7 +85,7 @@ impl Profile {
     fn demand_one_output(&self) -> Result<()> {
         let page = self.html.as_deref().filter(|page| self.json && is_standard_output(page));
         let found = page.unwrap_or(Path::new("")).display();
-        Error::require(page.is_none(), "--html", found, "a file, since --json has standard output")
+        Error::require(page.is_none(), "--html", found, "a file, since --json uses standard output")
     }
 
     /// Writes the page and says where it is.
@@ -111,7 +112,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
-         the last cache",
+         the last-level cache",
         count(p.threads, "thread"),
         p.kernel,
         p.processor,
@@ -142,8 +143,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     if p.ranks > 1 {
         writeln!(
             out,
-            "\n{} ranks, of which this is the first: it exchanges for {:.2} ms of the step, {:.0} % of that while it \
-             computes; waiting is {:.1} % of the step",
+            "\n{} ranks, of which this is the first, and the others are taken to have its threads and its peak: it exchanges data for {:.2} ms per step, {:.0} % of it while computing; waiting takes {:.1} % of the step",
             p.ranks,
             1e3 * p.exchange.seconds,
             100.0 * p.exchange.overlap(),
@@ -153,7 +153,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
         "\ntraining {:.0} characters/s; reading the clock took {:.2} % of the step\n\
-         writing {:.0} characters/s; with weights in f16 {:.0}, in bf16 {:.0}, in i8 {:.0}",
+         sampling {:.0} characters/s; with weights in f16 {:.0}, in bf16 {:.0}, in i8 {:.0}",
         p.characters_per_second,
         100.0 * p.clock_share,
         p.sample_characters_per_second,
@@ -162,7 +162,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
         p.sample_characters_per_second_i8,
     )?;
     if let Some(bytes) = p.peak_rss_bytes {
-        writeln!(out, "most memory while training: {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;
+        writeln!(out, "peak memory while training: {:.1} MiB", bytes as f64 / f64::from(1 << 20))?;
     }
     print_gain(p, out)
 }

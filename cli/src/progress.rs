@@ -165,7 +165,7 @@ impl Screen {
             (Ok(address), Display::Json) => self.event(&Event::Lab { address: &address }),
             (Ok(address), _) => self.warn(&format!("the lab of this run: {address}")),
             (Err(why), _) => self.warn(&format!(
-                "karenina: the lab does not start ({why}); the training goes on without it"
+                "karenina: the lab did not start ({why}); training goes on without it"
             )),
         }
     }

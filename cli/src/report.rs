@@ -93,7 +93,15 @@ impl Report {
         let reading = Reading::bytes(checkpoint.sizes(), most);
         memory::require(reading.saturating_add(page), format!("--length {}", self.length))?;
         let mut end = Vec::with_capacity(most);
-        end.extend(corpus.characters().rev().filter(known).take(most));
+        let mut read = 0;
+        let characters = corpus.characters().rev().inspect(|_| read += 1);
+        end.extend(characters.filter(known).take(most));
+        if read > end.len() {
+            let left_out = read - end.len();
+            note(&format!(
+                "{left_out} of the last {read} characters are unknown, and are left out"
+            ));
+        }
         self.texts.require_two(end.len())?;
         Ok(end.into_iter().rev().collect())
     }

@@ -119,7 +119,8 @@ pub struct Settings {
     /// Bias of the forget gates before training [default: 1]
     #[arg(long, value_name = "X")]
     forget_bias: Option<f64>,
-    /// Passes through the text [default: article 20, quick 15, otherwise chosen for text and time]
+    /// Passes through the text; with --resume another number also lifts the limit of steps of a run that was planned
+    /// [default: article 20, quick 15, otherwise chosen for text and time]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
     /// Stop at step N, counted from the start of the run. A falling learning rate reaches 0 at step N, unless
@@ -130,11 +131,11 @@ pub struct Settings {
     /// Highest learning rate of Adam [default: article 0.001, quick 0.016, otherwise 2 / H, at most 0.016]
     #[arg(long, value_name = "X")]
     learning_rate: Option<f64>,
-    /// Steps over which the learning rate rises to its highest [default: article 0, otherwise a fiftieth of the run]
+    /// Steps over which the learning rate rises to its highest value [default: article 0, otherwise a fiftieth of the run]
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// From step D on, the learning rate falls in a straight line to 0 at step N, where the run ends; with `none`
-    /// it does not fall [default: article none, otherwise the last two fifths of the run]
+    /// From step D on, the learning rate falls linearly to 0 at step N, where the run ends if it has not ended before;
+    /// with `none` it does not fall [default: article none, otherwise the last two fifths of the run]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times the learning rate
@@ -151,7 +152,8 @@ pub struct Settings {
     /// Steps between checkpoints [default: article 200, quick 480, otherwise a twelfth of the run]
     #[arg(long, value_name = "N")]
     save_every: Option<u64>,
-    /// Also save every M minutes. A resumed run keeps this unless told otherwise; `none` turns it off
+    /// Also save every M minutes; of these checkpoints the last two are kept. A resumed run keeps this setting unless
+    /// told otherwise; `none` turns it off
     /// [default: none with a preset, otherwise 10]
     #[arg(long, value_name = "M|none", value_parser = minutes)]
     save_minutes: Option<Limit<f64>>,
@@ -224,7 +226,7 @@ pub struct Recipe {
     /// [default: quick for the built-in text]
     #[arg(long, value_name = "NAME", conflicts_with = "minutes")]
     preset: Option<String>,
-    /// Minutes to train: network, batches, learning rate and number of steps are chosen for them and for the text
+    /// Minutes to train: network, batches, learning rate and number of steps are chosen to suit this time and the text
     /// [default: 20 for a text of your own]
     #[arg(long, value_name = "M")]
     minutes: Option<f64>,
@@ -295,7 +297,7 @@ impl Recipe {
         if let Some(from) = self.from.as_ref().filter(|from| !start.is_some_and(|s| is_in(s, from)))
         {
             return Err(format!(
-                "--from {} was asked for, but the run has started with {}; leave it out, or name another folder \
+                "--from {} was asked for, but the run started with {}; leave it out, or name another folder \
                  with --run",
                 from.display(),
                 start.unwrap_or("a new network")
@@ -304,7 +306,7 @@ impl Recipe {
         let asked = self.minutes.filter(|&minutes| !choice.contains(&for_minutes(minutes)));
         asked.map_or(Ok(()), |minutes| {
             Err(format!(
-                "--minutes {minutes} was asked for, but minutes plan a new run only; leave them out, and use --steps to \
+                "--minutes {minutes} was asked for, but --minutes only plans a new run; leave it out, and use --steps to \
                  end this one at another step"
             ))
         })
@@ -420,7 +422,7 @@ fn starting_with(path: &Path, known: usize, new: &[char]) -> String {
     let start = format!("{STARTS_WITH}{}{KNOWS}{known} characters", whole(path).display());
     let named: String = new.iter().take(NAMED).map(|c| format!(" {c:?}")).collect();
     match new.len() {
-        0 => format!("{start}, all that the text has"),
+        0 => format!("{start}, including all those in the text"),
         1 => format!("{start}; one more is in the text:{named}, {AS_THE_MEAN}"),
         n if n <= NAMED => format!("{start}; {n} more are in the text:{named}, {AS_THE_MEAN}"),
         n => {
@@ -494,11 +496,17 @@ impl Settings {
     pub fn going_on(&self, checkpoint: &Checkpoint, corpus: &Corpus) -> TrainConfig {
         let old = &checkpoint.config;
         let mut config = self.on_top_of(old.clone());
-        if let (None, Ok(batches)) = (self.epochs, old.batches(corpus.ids().clone()))
+        if let Ok(batches) = old.batches(corpus.ids().clone())
             && passes_follow_steps(checkpoint, batches.len() as u64)
         {
-            let passes = config.steps.map_or(0, |steps| steps.div_ceil(batches.len() as u64));
-            config.epochs = config.epochs.max(passes);
+            match (self.epochs, self.steps) {
+                (Some(epochs), None) if epochs != old.epochs => config.steps = None,
+                (Some(_), _) => {}
+                (None, _) => {
+                    let passes = |steps: u64| steps.div_ceil(batches.len() as u64);
+                    config.epochs = config.epochs.max(config.steps.map_or(0, passes));
+                }
+            }
         }
         // `--steps all` lifts a descent that came sooner too.
         let is_moved = self.steps.is_some_and(|steps| steps.0.is_none() || steps.0 != old.steps)

@@ -104,7 +104,7 @@ impl Trace {
         match &self.run {
             Some(path) => printable(&format!("the network of {}", path.display())),
             None => format!(
-                "a new network, not trained (seed {seed}), of {layers} x {hidden} cells; --run names a trained one"
+                "a new, untrained network (seed {seed}) of {layers} x {hidden} cells; --run names a trained one"
             ),
         }
     }

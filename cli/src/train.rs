@@ -82,7 +82,7 @@ pub struct Train {
     /// Show no samples while training
     #[arg(long)]
     no_samples: bool,
-    /// Serve `karenina lab` beside the training, to watch it in a browser
+    /// Serve `karenina lab` during training, to watch it in a browser
     #[cfg(feature = "lab")]
     #[arg(long)]
     lab: bool,
@@ -116,7 +116,7 @@ impl Train {
             self.recipe.validate()?;
             self.recipe.texts.read_on(ranks)
         };
-        self.recipe.workers.run(read, |workers, corpus| self.lead(workers, corpus))
+        self.recipe.workers.run(true, read, |workers, corpus| self.lead(workers, corpus))
     }
 
     /// What to do with a run that is there already.
@@ -193,7 +193,6 @@ impl Train {
         self.recipe.require_planned_for(&checkpoint.choice).map_err(mismatch)?;
         checkpoint.config = self.recipe.settings.going_on(&checkpoint, corpus);
         checkpoint.config.validate()?;
-        checkpoint.adam.config = checkpoint.config.adam;
         *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
         Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
             .require_beside_checkpoint(&checkpoint.config)?;
@@ -208,9 +207,9 @@ impl Train {
         if !is_given || trainer.config().validation == Validation::None {
             return None;
         }
-        self.output.say("validating the network it starts with");
+        self.output.say("validating the starting network");
         let loss = trainer.validate()?;
-        self.output.say(&format!("the network it starts with has a validation loss of {loss:.4}"));
+        self.output.say(&format!("the starting network has a validation loss of {loss:.4}"));
         Some(loss)
     }
 
@@ -220,7 +219,7 @@ impl Train {
         let Workers { threads, ref ranks } = *trainer.workers();
         let each = match ranks.count() {
             1 => String::new(),
-            n => format!(" in each of {n} ranks"),
+            n => format!(" in the first of {n} ranks"),
         };
         let text = self.recipe.texts.name();
         let held_back = match held_back(config, corpus) {
@@ -228,7 +227,7 @@ impl Train {
             Ok(n) => format!("; the last {n} are held back for validation"),
         };
         self.output.say(&format!(
-            "{text}: {} characters, {} distinct{held_back}\n{}, {} parameters; {} of {} x {} characters an epoch, {}{each}",
+            "{text}: {} characters, {} distinct{held_back}\n{}, {} parameters; {} of {} x {} characters per epoch, {}{each}",
             corpus.len(),
             sizes.vocabulary,
             layers(sizes),
@@ -242,7 +241,7 @@ impl Train {
         match trainer.step() {
             _ if choice.is_empty() => {}
             0 => self.output.say(&in_lines(choice)),
-            _ => self.output.say(&format!("it began with this plan: {}", in_lines(choice))),
+            _ => self.output.say(&format!("the run began with this plan: {}", in_lines(choice))),
         }
     }
 
@@ -298,12 +297,15 @@ impl Train {
             if let Some(signal) = asked {
                 let path = run.stop()?;
                 read_enough(end(&run, &mut screen, "stopped", &path))?;
-                let with_text = match self.recipe.texts.takes_input() {
+                let as_before = match self.recipe.texts.takes_input() {
                     true => ", with the same text on standard input",
+                    false if !run.trainer().workers().ranks.is_alone() => {
+                        ", with mpirun or srun as before"
+                    }
                     false => "",
                 };
                 self.output.say(&format!(
-                    "stopped; {} is saved. To continue{with_text}: {}",
+                    "stopped; {} is saved. To continue{as_before}: {}",
                     path.display(),
                     command(resuming(env::args_os().skip(1)))
                 ));
@@ -379,7 +381,7 @@ impl Train {
             writeln!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)?;
         }
         let words: [&OsStr; 3] = ["sample".as_ref(), "--run".as_ref(), &path_word(&self.run)];
-        self.output.say(&format!("\nmore of it: {}", command(words)));
+        self.output.say(&format!("\nfor more text: {}", command(words)));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -433,14 +435,16 @@ fn limit(trainer: &Trainer, file: &Path) -> String {
         "a larger --steps, or with --steps all for all {all} steps; for more, add a larger --epochs"
     );
     let (is_at, more) = match () {
-        () if step != last => (format!("is at step {step}, and was to stop at step {last}"), more),
+        () if step != last => {
+            (format!("is at step {step}, and was told to stop at step {last}"), more)
+        }
         () if passes_follow_steps(trainer.checkpoint(), batches) => {
             (format!("has reached step {step}, as planned"), "a larger --steps".into())
         }
         () if last >= all => {
             (format!("has reached the end of epoch {}", config.epochs), "a larger --epochs".into())
         }
-        () => (format!("has reached step {step}, where it was to stop"), more),
+        () => (format!("has reached step {step}, where it was told to stop"), more),
     };
     let rate = match config.schedule.descent {
         None => "",

@@ -12,7 +12,7 @@
 //! // In every process that `mpirun` starts.
 //! let mpi = Mpi::join(Duration::from_secs(300), |last_words| eprintln!("{last_words}"))?;
 //! let workers = Workers { threads: 1, ranks: mpi.ranks() };
-//! # Ok::<(), karenina_mpi::NoThreads>(())
+//! # Ok::<(), karenina_mpi::JoinError>(())
 //! ```
 
 #![deny(missing_docs)]
@@ -29,6 +29,7 @@ use std::time::Duration;
 use karenina::ranks::Ranks;
 use mpi::Threading;
 use mpi::environment::Universe;
+use mpi::traits::Communicator;
 
 use link::Link;
 
@@ -38,6 +39,13 @@ const LAUNCHERS: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMI_RANK", "P
 /// Whether this process was started as a rank of an MPI job.
 pub fn is_launched() -> bool {
     LAUNCHERS.iter().any(|name| env::var_os(name).is_some())
+}
+
+/// How many processes the launcher says that it has started.
+fn started() -> Option<usize> {
+    // Slurm's PMI2 and PMIx tell a process its rank alone; its step knows the rest.
+    let names = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"];
+    names.into_iter().find_map(|name| env::var(name).ok()?.parse().ok())
 }
 
 /// This process as a rank of an MPI job, until it is dropped: that waits for the other ranks.
@@ -53,18 +61,23 @@ impl Mpi {
     /// * `last_words`: told why, just before
     ///
     /// # Errors
-    /// If the MPI library was built without threads.
+    /// If the MPI library was built without threads, or sees one process where a launcher has started several.
     ///
     /// # Panics
     /// If the process takes part already.
     pub fn join(
         patience: Duration,
         last_words: impl Fn(&str) + Send + Sync + 'static,
-    ) -> Result<Self, NoThreads> {
+    ) -> Result<Self, JoinError> {
         let initialised = mpi::initialize_with_threading(Threading::Serialized);
         let (universe, threading) = initialised.expect("a process joins its job once");
         if threading < Threading::Serialized {
-            return Err(NoThreads);
+            return Err(JoinError::NoThreads);
+        }
+        if let Some(started) =
+            started().filter(|&started| started > 1 && universe.world().size() == 1)
+        {
+            return Err(JoinError::OtherLauncher { started });
         }
         let ranks = Ranks::over(Link::new(patience, Box::new(last_words)));
         Ok(Self { universe: Some(universe), ranks })
@@ -91,14 +104,32 @@ impl fmt::Debug for Mpi {
     }
 }
 
-/// The MPI library cannot be called from more than one thread.
+/// Why a process cannot take part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoThreads;
+#[non_exhaustive]
+pub enum JoinError {
+    /// The MPI library cannot be called from more than one thread.
+    NoThreads,
+    /// Each process is alone: the launcher is not that of the MPI library.
+    OtherLauncher {
+        /// How many processes it has started.
+        started: usize,
+    },
+}
 
-impl fmt::Display for NoThreads {
+impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("this MPI library allows calls from one thread alone; use one built with MPI_THREAD_SERIALIZED")
+        match self {
+            Self::NoThreads => f.write_str(
+                "this MPI library allows calls from one thread alone; use one built with MPI_THREAD_SERIALIZED",
+            ),
+            Self::OtherLauncher { started } => write!(
+                f,
+                "a launcher has started {started} processes, but the MPI library sees each of them alone; use the \
+                 launcher of the library that this program was built with",
+            ),
+        }
     }
 }
 
-impl Error for NoThreads {}
+impl Error for JoinError {}

@@ -20,6 +20,8 @@ const LOOKS: u32 = 30;
 /// How long one sleeps then. MPI libraries wait by looking without a pause, which would take the processor away from
 /// whoever computes: the gradient's next part, or another rank of this machine.
 const NAP: Duration = Duration::from_micros(20);
+/// What counts at most of the time between two looks.
+const BLINK: Duration = Duration::from_secs(1);
 /// How long the job may take to end.
 const END: Duration = Duration::from_secs(5);
 
@@ -50,21 +52,24 @@ impl Link {
 
     /// Waits until all `open` requests are done.
     fn wait<'a>(&self, mut open: Open<'a, '_>) {
-        let (mut looks, mut heard) = (0, Instant::now());
+        let (mut looks, mut silence, mut last) = (0, Duration::ZERO, Instant::now());
         while !open.is_empty() {
             let before = open.len();
             let still =
                 open.into_iter().filter_map(|(rank, request)| Some((rank, request.test().err()?)));
             open = still.collect();
             if open.len() < before {
-                (looks, heard) = (0, Instant::now());
+                (looks, silence, last) = (0, Duration::ZERO, Instant::now());
                 continue;
             }
             looks += 1;
             if looks > LOOKS {
                 thread::sleep(NAP);
             }
-            if heard.elapsed() > self.patience {
+            // A job that stood still for hours, as Slurm can make it, was not silent for hours.
+            silence += last.elapsed().min(BLINK);
+            last = Instant::now();
+            if silence > self.patience {
                 self.give_up(open[0].0);
             }
         }
@@ -73,7 +78,7 @@ impl Link {
     /// Ends the job: nothing has come from `rank`, or could be sent there, for too long.
     fn give_up(&self, rank: usize) -> ! {
         (self.last_words)(&format!(
-            "rank {}: no word from rank {rank} for {} s, so the job ends; the newest checkpoint is safe",
+            "rank {}: no message from rank {rank} for {} s, so the job ends; the newest checkpoint is safe",
             self.rank,
             self.patience.as_secs_f64(),
         ));

@@ -49,8 +49,8 @@ pub fn normalise<R: Real>(c: &mut [R]) {
 
 /// Forward: z (turned into the gates' activations), c_prev → c, h.
 ///
-/// Two passes, since the tanh of the second has to wait for the whole chain of the first: apart, the
-/// processor works on several blocks at once.
+/// Two passes: F13 needs the whole row of c. Without it they are faster too: a tanh c right after F6 would wait for
+/// F6's whole chain, while separate loops let the processor work on several blocks at once.
 ///
 /// * `z` `[4H]`: pre-activations on entry, the activations i, f, g, o on return
 /// * `c_prev` `[H]`: the cell state of the step before

@@ -30,7 +30,7 @@ pub struct LstmParameters<'a, R> {
     pub w_ih: ArrayView2<'a, R>,
     /// Last output to gates, [H, 4H].
     pub w_hh: ArrayView2<'a, R>,
-    /// One bias per gate, `[4H]`.
+    /// One bias for each gate of each unit, `[4H]`.
     pub b: ArrayView1<'a, R>,
 }
 
@@ -310,7 +310,7 @@ pub fn backward<R: Real>(
     for t in (0..unroll).rev() {
         let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);
         let (mut dy_before, mut dy_rest) = dy.view_mut().split_at(Axis(0), t);
-        let dh = dy_rest.index_axis_mut(Axis(0), 0); // whole: step t + 1 has added its share below
+        let dh = dy_rest.index_axis_mut(Axis(0), 0); // the total: the iteration for t + 1 has added its share
         watch.measure(Phase::GatesBackward, || {
             let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
             let (gates_to_dz, dc) = (gates_to_dz.view_mut(), carry.dc.view_mut());

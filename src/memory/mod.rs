@@ -12,20 +12,28 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use limits::{kibibytes, room};
+use limits::{Room, kibibytes, room};
 
 /// Bytes that are not worth a question.
 const SMALL: u64 = 1 << 20;
 
+/// More bytes than any machine has that a network is trained on.
+const NO_MACHINE: u64 = 1 << 45;
+
 /// Bytes that this process can still get, where the system tells (Linux).
 pub(crate) fn available() -> Option<u64> {
-    room(Path::new("/")).map(|room| room.available)
+    this_room().map(|room| room.available)
+}
+
+/// Not asked elsewhere, even if there are such files: Wine shows those of the Linux below it.
+fn this_room() -> Option<Room> {
+    if cfg!(target_os = "linux") { room(Path::new("/")) } else { None }
 }
 
 /// Bytes that this process can have in all: the machine's, or those of its tightest limit, where the
 /// system tells (Linux).
 pub(crate) fn total() -> Option<u64> {
-    room(Path::new("/")).map(|room| room.total)
+    this_room().map(|room| room.total)
 }
 
 /// The most memory that this process has had at once, in bytes, where the system tells (Linux).
@@ -64,7 +72,7 @@ pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize, what: impl Display) -> 
 
 /// What can be had at most; where the system does not tell, what no machine has.
 fn most() -> u64 {
-    available().unwrap_or(isize::MAX as u64)
+    available().unwrap_or(NO_MACHINE)
 }
 
 fn too_large(held: u64, more: u64, what: impl Display) -> Error {

@@ -244,12 +244,10 @@ impl<R: Real> Network<R> {
             let largest = characters.iter().max().map_or(0, |&id| id as usize);
             assert!(largest < vocabulary, "{name} hold character {largest} of {vocabulary}");
         }
-        for arrays in [&state.h, &state.c] {
-            assert!(
-                arrays.len() == layers && arrays.iter().all(|a| a.dim() == (batch, hidden)),
-                "a state of {layers} layers, [B, H] = [{batch}, {hidden}]"
-            );
-        }
+        assert!(
+            state.fits(self.sizes, batch),
+            "a state of {layers} layers, [B, H] = [{batch}, {hidden}]"
+        );
     }
 
     /// The gradient of the last batch's mean loss with respect to the state before it (Eq. B21).

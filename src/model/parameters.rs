@@ -88,6 +88,11 @@ impl Sizes {
         ProjectionParametersMut { w: matrix_mut(w, self.vocabulary), b: b.into() }
     }
 
+    /// Panics unless there is a layer `l`: the numbers after the last layer are the projection's.
+    fn require_layer(&self, l: usize) {
+        assert!(l < self.layers, "layer {l} of {}, counted from 0", self.layers);
+    }
+
     /// Where the numbers of layer `l` begin; those of the projection begin at L.
     fn start(&self, l: usize) -> usize {
         (0..l).map(|l| self.lstm_lengths(l).iter().sum::<usize>()).sum()
@@ -164,8 +169,10 @@ impl<R: Real> Parameters<R> {
     /// All zero.
     ///
     /// # Panics
-    /// If no memory could ever hold so many numbers.
+    /// If a size is 0, or no memory could ever hold so many numbers.
     pub fn zeros(sizes: Sizes) -> Self {
+        let Sizes { vocabulary, hidden, layers, .. } = sizes;
+        assert!(vocabulary.min(hidden).min(layers) > 0, "{sizes:?} is no network");
         assert!(Self::bytes(sizes) <= isize::MAX as u64, "{sizes:?} is more than memory can hold");
         Self { sizes, numbers: vec![R::zero(); sizes.parameters()] }
     }
@@ -174,6 +181,9 @@ impl<R: Real> Parameters<R> {
     /// projection truncated normal with standard deviation 0.1.
     ///
     /// A forget bias of 1 lets the cell state pass at first (Jozefowicz et al., ICML 2015).
+    ///
+    /// # Panics
+    /// As [`Parameters::zeros`].
     pub fn initial(sizes: Sizes, initialisation: Initialisation, rng: &mut impl Rng) -> Self {
         let h = sizes.hidden;
         let mut parameters = Self::zeros(sizes);
@@ -238,8 +248,12 @@ impl<R: Real> Parameters<R> {
         lengths.map(move |length| left.split_off_mut(..length).expect("all tensors' numbers"))
     }
 
-    /// The weights of layer `l`.
+    /// The weights of layer `l`, counted from 0.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn lstm(&self, l: usize) -> LstmParameters<'_, R> {
+        self.sizes.require_layer(l);
         let [w_ih, w_hh, b] = self.sizes.lstm_lengths(l);
         let numbers = &self.numbers[self.sizes.start(l)..];
         let (w_ih, numbers) = numbers.split_at(w_ih);
@@ -253,7 +267,11 @@ impl<R: Real> Parameters<R> {
     }
 
     /// [`Parameters::lstm`] for writing.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn lstm_mut(&mut self, l: usize) -> LstmParametersMut<'_, R> {
+        self.sizes.require_layer(l);
         let numbers = &mut self.numbers[self.sizes.start(l)..self.sizes.start(l + 1)];
         self.sizes.lstm_mut(l, numbers)
     }
@@ -331,6 +349,14 @@ impl<R: Real> State<R> {
     pub fn zeros(sizes: Sizes, rows: usize) -> Self {
         let zeros = vec![Array2::zeros((rows, sizes.hidden)); sizes.layers];
         Self { h: zeros.clone(), c: zeros }
+    }
+
+    /// Whether it is a state of `rows` rows in a network of these `sizes`.
+    pub(crate) fn fits(&self, sizes: Sizes, rows: usize) -> bool {
+        [&self.h, &self.c].into_iter().all(|arrays| {
+            let is_right = |a: &Array2<R>| a.dim() == (rows, sizes.hidden);
+            arrays.len() == sizes.layers && arrays.iter().all(is_right)
+        })
     }
 
     /// Forgets everything read so far.

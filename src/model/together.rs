@@ -44,8 +44,10 @@ impl Part {
     pub fn bytes(sizes: Sizes, shares: &Shares, ranks: &Ranks) -> u64 {
         let runs = |rank: usize| shares.runs(rank).len();
         let (own, all) = (runs(ranks.rank()), (0..ranks.count()).map(runs).sum::<usize>());
-        let [h, d] = [sizes.hidden, sizes.input(sizes.layers - 1)].map(|n| n as f64);
-        let share = size_of::<f32>() as f64 * 4.0 * h * (d + h + 1.0) / ranks.count() as f64;
+        let [v, h, d] =
+            [sizes.vocabulary, sizes.hidden, sizes.input(sizes.layers - 1)].map(|n| n as f64);
+        let largest = (4.0 * h * (v.max(d) + h + 1.0)).max((h + 1.0) * v);
+        let share = size_of::<f32>() as f64 * largest / ranks.count() as f64;
         let gradients = (own - 1) as f64 * Parameters::<f32>::bytes(sizes) as f64;
         (gradients + (all - own) as f64 * share) as u64 // as much as any network could want
     }

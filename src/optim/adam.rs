@@ -60,9 +60,9 @@ impl AdamConfig {
         }
         // A weight without a gradient so far moves by 0 / ε.
         let holds = epsilon.is_finite() && epsilon as f32 > 0.0;
-        Error::require(holds, "epsilon", epsilon, "a finite number above 0, as an f32 too")?;
+        Error::require(holds, "epsilon", epsilon, "a finite number above 0, in f32 as well")?;
         let most = 1.0 / learning_rate;
-        let expected = format!("at least 0 and at most {most}, 1 / learning rate");
+        let expected = format!("at least 0 and at most {most} (1 / learning rate)");
         let holds = (0.0..=most).contains(&weight_decay);
         Error::require(holds, "weight_decay", weight_decay, expected)
     }

@@ -64,6 +64,20 @@ impl Ranks {
         self.count() == 1
     }
 
+    /// How many ranks are on the machine of this one, itself included.
+    pub fn on_this_machine(&self) -> usize {
+        let own = &self.machines[self.rank()];
+        self.machines.iter().filter(|machine| *machine == own).count()
+    }
+
+    /// How many of those say `own` of themselves, as this one does. All ranks call this at the same time.
+    pub(crate) fn alike(&self, own: &str) -> usize {
+        let alike = |(text, machine)| (text, machine) == (own, self.machines[self.rank()].as_str());
+        let texts = self.texts_of_all(own);
+        let machines = self.machines.iter().map(String::as_str);
+        texts.iter().map(String::as_str).zip(machines).filter(|&rank| alike(rank)).count()
+    }
+
     /// Notes that this rank was asked to stop, by the signal of this number. Rank 0 knows at the end of the step.
     pub fn ask_to_stop(&self, signal: usize) {
         self.asked.fetch_max(signal, Ordering::Relaxed);

@@ -1,12 +1,13 @@
-//! What a number of minutes can buy for a text: the network, how it is trained, and for how long.
+//! What to train on a text in a given number of minutes: the network, how it is trained, and for how long.
 //!
-//! A clock is looked at only before the first step, in trials that show how fast the machine is: they decide what
-//! network suits the time, of those for which there is memory, and how many steps fit into it. What is chosen is an
+//! The clock is consulted only before the first step, in trials that show how fast the machine is: they decide which
+//! of the networks that fit into memory suits the time, and how many steps fit into it. What is chosen is an
 //! ordinary configuration: a run with it gives the same bits as one whose user had set it all by hand.
 
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result, plural};
+use crate::model::Parameters;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
@@ -22,10 +23,13 @@ const HIDDEN: [usize; 14] = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512
 const READ_PER_WEIGHT: f64 = 2.5;
 /// Weights for each character of the text beyond which a network mostly learns it by heart.
 const WEIGHTS_PER_CHARACTER: f64 = 5.0;
-/// Passes through a text after which another one does more harm than good.
+/// Passes through a text after which another one does more harm than good to a network with a weight for each character
+/// or more. One with fewer learns more slowly, and has as many more passes.
 const PASSES: f64 = 12.0;
 /// Validations in a run, each with a checkpoint.
 const VALIDATIONS: u64 = 12;
+/// The part of the time that the validations of a tail take at most which the user has chosen; there are fewer then.
+const CHOSEN_VALIDATION_TIME: f64 = 0.2;
 /// The part of the text that is held back, at most.
 const HELD_BACK: f64 = 0.05;
 /// The part of the time that validation may take.
@@ -45,7 +49,7 @@ pub struct Choice {
 
 impl Choice {
     /// What to do with `corpus` in `minutes` with these workers. `on_top` sets what the user has asked for; if
-    /// that includes where the run ends, no clock is looked at.
+    /// that includes where the run ends, no step is tried out, and the minutes only decide the size of the network.
     ///
     /// # Errors
     /// [`Error::Setting`] unless the minutes are a number above 0, and for what `on_top` sets out of range;
@@ -92,31 +96,61 @@ impl Choice {
                 (step, speed) = measure(&better)?;
                 config = better;
             }
-            measured = format!("; in a trial this machine computed {:.0} GFLOP/s", speed / 1e9);
+            let speed = significant(speed / 1e9, 3);
+            measured = format!("; in a trial this machine computed {speed} GFLOP/s");
             affordable = Some((seconds - start.elapsed().as_secs_f64()) / step); // the trials took some
         }
         let batches = config.batches(corpus.ids().clone())?;
-        let epoch = batches.len() as u64;
-        let steps = match affordable {
+        let (epoch, tail) = (batches.len() as u64, batches.validation_len());
+        let most = text.most_passes(&config);
+        let (steps, validations) = match affordable {
             Some(affordable) => {
-                let validation = batches.validation_len() as f64 * FORWARD;
-                let steps = match config.save_every {
-                    UNDECIDED => affordable - VALIDATIONS as f64 * validation,
-                    every => affordable / (1.0 + validation / every as f64),
-                };
-                (steps.max(1.0) as u64).min((PASSES * epoch as f64) as u64)
+                let (steps, validations) = beside_validation(&config, tail, affordable)?;
+                ((steps.max(1.0) as u64).min((most * epoch as f64) as u64), validations)
             }
-            None => config.last_step(epoch),
+            None => (config.last_step(epoch), VALIDATIONS),
         };
-        let config = on_top(ending(config, steps, steps.div_ceil(epoch)));
+        let (passes, weights) = (steps as f64 / epoch as f64, text.weights(&config));
+        let config = suited_to_passes(config, passes, weights);
+        let config = ending(config, steps, epoch, validations);
+        let mut config = on_top(config);
+        if affordable.is_some() && config.last_step(epoch) > steps {
+            config.steps = Some(steps); // without a descent, and all steps asked for: the time still counts
+        }
         config.validate()?;
-        let could = affordable.map_or(0.0, |affordable| affordable / epoch as f64);
+        require_memory(&config)?; // dropout may have come in
         let mut reason = text.reason(&config, minutes, steps, epoch) + &measured;
-        if could > 1.1 * PASSES {
-            reason += &format!("; to read so short a text more than {PASSES} times would not help");
+        if affordable.is_some_and(|affordable| affordable > 1.1 * most * epoch as f64) {
+            reason += &format!(
+                "; reading this text more than {most:.0} times would not help a network of this size"
+            );
         }
         Ok(Self { config, reason })
     }
+}
+
+/// For how many of so many `affordable` steps there is time beside validations of a `tail` of so many batches, and for
+/// how many validations, where their number is open.
+///
+/// # Errors
+/// [`Error::Setting`] if a single one would take more than half of the time.
+fn beside_validation(config: &TrainConfig, tail: usize, affordable: f64) -> Result<(f64, u64)> {
+    let validation = tail as f64 * FORWARD;
+    let is_run = affordable > VALIDATIONS as f64; // and no moment
+    if is_run && tail > 1 && validation > affordable / 2.0 {
+        let part = 100.0 * validation / affordable;
+        let expected = format!("less: to validate once would take {part:.0} % of the time");
+        return Err(Error::setting("validation", config.validation, expected));
+    }
+    Ok(match config.save_every {
+        UNDECIDED => {
+            let most = CHOSEN_VALIDATION_TIME * affordable / validation.max(f64::MIN_POSITIVE);
+            let validations = most.clamp(1.0, VALIDATIONS as f64).floor();
+            (affordable - validations * validation, validations as u64)
+        }
+        // And one after the last step.
+        every => ((affordable - validation) / (1.0 + validation / every as f64), VALIDATIONS),
+    })
 }
 
 /// The passes of a run, and the steps between its saves, that nobody has decided yet.
@@ -127,12 +161,24 @@ fn has_end(config: &TrainConfig) -> bool {
     config.steps.is_some() || config.epochs != UNDECIDED || config.schedule.descent.is_some()
 }
 
-/// `config` with an end after `steps` in pass number `epochs`, to which learning rate and saves keep.
-fn ending(config: TrainConfig, steps: u64, epochs: u64) -> TrainConfig {
+/// `config` with an end after `steps` in passes of so many batches, to which learning rate and saves keep.
+fn ending(config: TrainConfig, steps: u64, epoch: u64, validations: u64) -> TrainConfig {
     let fall = (u128::from(steps) * 3 / 5) as u64;
     let schedule = Schedule::new(steps / 50, Some((fall, steps)));
-    let save_every = steps.div_ceil(VALIDATIONS);
+    let (epochs, save_every) = (steps.div_ceil(epoch), steps.div_ceil(validations));
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
+}
+
+/// `config` with the dropout and the weight decay that suit a text which is read so many times, by a network with so many
+/// weights for each character: what has few of them needs no dropout, however often it reads.
+fn suited_to_passes(config: TrainConfig, passes: f64, weights: f64) -> TrainConfig {
+    let keep = match (passes, passes * weights) {
+        (..4.0, _) | (_, ..16.0) => 1.0,
+        (..7.0, _) | (_, ..22.0) => 0.9,
+        _ => 0.8,
+    };
+    let weight_decay = if passes < 2.0 { 0.0 } else { 0.1 };
+    TrainConfig { keep, adam: AdamConfig { weight_decay, ..config.adam }, ..config }
 }
 
 /// What matters of a text, and how many processes read it.
@@ -175,7 +221,8 @@ impl Text {
     ) -> TrainConfig {
         let length = self.characters as f64;
         let per_character = network.sizes(self.vocabulary).flop(1);
-        let read = (flop / per_character).min(PASSES * length);
+        let read = (flop / per_character).min(self.most_passes(&network) * length);
+        let read = read.min(network.epochs as f64 * length);
         let passes = read / length;
         let (batch, unroll) = match read {
             ..3e5 => (8, 32),
@@ -186,15 +233,13 @@ impl Text {
         };
         // Each group has a row, and each rank a group.
         let batch = batch.max(self.ranks).max(network.groups);
-        let keep = match passes {
-            ..4.0 => 1.0,
-            ..7.0 => 0.9,
-            _ => 0.8,
-        };
-        let weight_decay = if passes < 2.0 { 0.0 } else { 0.1 };
         let learning_rate = (2.0 / network.hidden as f64).min(16e-3);
-        let adam = AdamConfig { learning_rate, weight_decay, ..AdamConfig::default() };
-        let config = on_top(TrainConfig { batch, unroll, adam, keep, ..network });
+        let adam = AdamConfig { learning_rate, ..AdamConfig::default() };
+        let config = on_top(TrainConfig { batch, unroll, adam, ..network });
+        // Where the run ends may be given in steps.
+        let end = config.last_step(u64::MAX) as f64 * (config.batch * config.unroll) as f64;
+        let read = read.min(end);
+        let config = suited_to_passes(config, read / length, self.weights(&network));
         let groups = match config.groups {
             0 if (config.groups_in_use()..=config.batch).contains(&self.ranks) => self.ranks,
             groups => groups,
@@ -202,6 +247,17 @@ impl Text {
         let config = TrainConfig { groups, ..config };
         let validation = Validation::Batches(tail(&config, length, read));
         on_top(TrainConfig { validation, ..config })
+    }
+
+    /// How often a network of this size should read the text.
+    fn most_passes(self, config: &TrainConfig) -> f64 {
+        PASSES / self.weights(config).min(1.0)
+    }
+
+    /// Weights of a network of this size for each character of the text.
+    fn weights(self, config: &TrainConfig) -> f64 {
+        let bytes = Parameters::<f32>::bytes(config.sizes(self.vocabulary)) as f64;
+        bytes / size_of::<f32>() as f64 / self.characters as f64
     }
 
     /// What `config` does with this text in so many minutes.
@@ -218,7 +274,7 @@ impl Text {
             config.hidden,
             if config.cell_norm { "normalised " } else { "" },
             match 100.0 * passes {
-                percent @ ..1.0 => format!("{percent:.2} % of the text"),
+                percent @ ..1.0 => format!("{} % of the text", significant(percent, 1)),
                 percent @ ..100.0 => format!("{percent:.0} % of the text"),
                 _ => format!("the text {passes:.1} times"),
             },
@@ -312,7 +368,8 @@ mod tests {
         }
         // The same time is a pass for the one and twenty for the other.
         let [often, once] = [64, 512].map(|hidden| table_with(200_000, 1.0, given(hidden)));
-        assert!(often.keep < once.keep && often.batch > once.batch, "{often:?}, {once:?}");
+        assert!(often.batch > once.batch && often.keep == 1.0 && once.keep == 1.0);
+        assert!(often.adam.weight_decay > once.adam.weight_decay, "{often:?}, {once:?}");
     }
 
     #[test]
@@ -414,6 +471,53 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_that_the_user_has_chosen_leaves_time_to_learn() {
+        let config = undecided();
+        let beside = |tail, affordable| beside_validation(&config, tail, affordable);
+        assert_eq!(beside(3, 4_000.0).unwrap(), (3_988.0, VALIDATIONS));
+        for tail in [100, 1_000, 2_000, 5_000] {
+            let (steps, validations) = beside(tail, 4_000.0).unwrap();
+            assert!(
+                steps >= 2_000.0 && (1..=VALIDATIONS).contains(&validations),
+                "{tail}: {steps}"
+            );
+        }
+        let error = beside(9_000, 4_000.0).unwrap_err().to_string();
+        assert!(error.ends_with("to validate once would take 75 % of the time"), "{error}");
+        let seldom = TrainConfig { save_every: 100_000, ..config };
+        let (steps, _) = beside_validation(&seldom, 3_000, 4_000.0).unwrap();
+        assert!(steps <= 3_000.0, "there is one after the last step: {steps}");
+    }
+
+    #[test]
+    fn an_end_that_is_given_decides_how_often_the_text_is_read() {
+        let few = table_with(2_000_000, 120.0, |config| TrainConfig { steps: Some(200), ..config });
+        let by_time = table(2_000_000, 120.0);
+        assert_eq!((few.keep, few.adam.weight_decay), (1.0, 0.0));
+        assert!(by_time.keep < 1.0 && by_time.adam.weight_decay > 0.0);
+        let batches = |config: &TrainConfig| match config.validation {
+            Validation::Batches(batches) => batches,
+            _ => panic!("{config:?}"),
+        };
+        assert!(batches(&few) <= 3 && batches(&by_time) > 9, "{few:?}");
+        let once = table_with(200_000, 60.0, |config| TrainConfig { epochs: 1, ..config });
+        assert_eq!((once.keep, once.adam.weight_decay), (1.0, 0.0));
+    }
+
+    #[test]
+    fn a_network_with_few_weights_reads_a_text_more_often() {
+        let text = Text { characters: 2_000_000, vocabulary: 100, ranks: 1 };
+        let most = |hidden| text.most_passes(&TrainConfig { hidden, ..undecided() });
+        assert_eq!([512, 1024].map(most), [PASSES; 2]);
+        assert!(most(64) > 100.0 && most(256) > most(384), "{}", most(64));
+        let keep = |hidden| {
+            let given = |config| TrainConfig { hidden, ..config };
+            table_with(600_000, 1_000.0, given).keep
+        };
+        assert_eq!([64, 160, 512].map(keep), [1.0, 1.0, 0.8], "docs/recipes.md");
+    }
+
+    #[test]
     fn a_part_of_a_long_text_is_told_in_percent() {
         let text = Text { characters: 600_000_000, vocabulary: 100, ranks: 1 };
         for (steps, epoch, told) in [
@@ -430,7 +534,7 @@ mod tests {
     #[test]
     fn the_rate_ends_its_descent_at_the_last_step() {
         for steps in [1, 2, 49, 1_000] {
-            let config = ending(TrainConfig::article(), steps, 1);
+            let config = ending(TrainConfig::article(), steps, 100, VALIDATIONS);
             config.validate().unwrap();
             assert_eq!(config.steps, Some(steps));
             assert_eq!(config.schedule.descent.unwrap().1, steps);

@@ -60,7 +60,7 @@ pub struct Plan {
     pub run_seconds: f64,
     /// Bytes of the last checkpoint's file.
     pub checkpoint_bytes: u64,
-    /// Checkpoints that the run will save, that of step 0 included.
+    /// Checkpoints that the run will leave, that of step 0 included.
     pub checkpoints: u64,
 }
 
@@ -102,12 +102,13 @@ impl Plan {
     }
 }
 
-/// How many are saved in so many steps, in the time between two that are due also by the clock, and at the start.
+/// How many are left after so many steps: those that are due, at most two that the clock has asked for in between, and
+/// that of the start.
 fn checkpoints(config: &TrainConfig, steps: u64, step_seconds: f64) -> u64 {
-    let minutes = config.save_every as f64 * step_seconds / 60.0;
+    let minutes = config.save_every.min(steps) as f64 * step_seconds / 60.0;
     let by_the_clock = config.save_minutes.map_or(0, |every| (minutes / every) as u64);
     let due = steps.div_ceil(config.save_every);
-    due.saturating_mul(by_the_clock.saturating_add(1)).saturating_add(1)
+    due.saturating_add(due.saturating_mul(by_the_clock).min(2)).min(steps).saturating_add(1)
 }
 
 /// Seconds of a step of `config`, and of its exchange, as steps show that are tried out for so `long`.
@@ -120,7 +121,11 @@ pub(super) fn calibrate(
 ) -> Result<(f64, Exchange)> {
     let guess = GUESS * 1e9 * peak_gflops(workers);
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
-    let unroll = (shortened as usize).clamp(1, config.unroll);
+    // A rank's waiting for a slower one grows with its computing, and cannot be told from the exchange.
+    let unroll = match workers.ranks.is_alone() {
+        true => (shortened as usize).clamp(1, config.unroll),
+        false => config.unroll,
+    };
     let mut trainer = Trainer::new(corpus, endless(with_unroll(config, unroll)), workers)?;
     let times = config.unroll as f64 / unroll as f64;
     timed_step(&mut trainer)?; // the first one allocates
@@ -130,6 +135,8 @@ pub(super) fn calibrate(
         let step = timed_step(&mut trainer)?;
         steps.push((stretched(&step, times), step.exchange()));
     }
+    drop(trainer);
+    workers.rest();
     steps.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     Ok(steps[steps.len() / 2])
 }

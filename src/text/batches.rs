@@ -14,8 +14,8 @@
 //!
 //! The target of a character is the one after it in the text, across the ends of batches and rows.
 //! After the last row that is the first character left over by the division, or the first one held
-//! back for validation. Where the text itself ends no next character exists: there its first one
-//! stands in, as it would in a ring.
+//! back for validation. Where the text itself ends, no next character exists: there its first one
+//! is used instead, as in a ring.
 
 use std::fmt;
 use std::ops::Range;
@@ -85,7 +85,7 @@ impl Batches {
     /// Cuts `ids` into batches of B = `batch` rows and T = `unroll` time steps.
     ///
     /// # Errors
-    /// * [`Error::TextTooShort`] if no batch to train on comes about, or none to validate with
+    /// * [`Error::TextTooShort`] if there is no batch to train on, or none to validate with
     ///   whatever the share
     /// * [`Error::Setting`] if `batch` or `unroll` is 0, or another `validation` would do
     pub fn new(ids: Ids, batch: usize, unroll: usize, validation: Validation) -> Result<Self> {

@@ -47,7 +47,7 @@ impl Corpus {
         Self::from_text(include_str!("../../data/linden-ford.txt"))
     }
 
-    /// A corpus to be made of a text that comes in pieces.
+    /// A builder for a text that comes in pieces.
     pub fn builder() -> Builder {
         Builder::new()
     }

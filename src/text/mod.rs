@@ -1,6 +1,6 @@
 //! Layer 1: from bytes to batches.
 //!
-//! One straight way: a [`Builder`](builder::Builder) reads text as people wrote it, a
+//! In order: a [`Builder`](builder::Builder) reads text as people wrote it, a
 //! [`Corpus`](corpus::Corpus) holds it as the [`Ids`](ids::Ids) of its characters, which its
 //! [`Vocabulary`](vocabulary::Vocabulary) explains, and [`Batches`](batches::Batches) cuts the ids into
 //! what a network reads at once.

@@ -27,7 +27,7 @@ impl Vocabulary {
         Self::of(text.chars())
     }
 
-    /// The different ones of `characters`.
+    /// The distinct characters among `characters`.
     pub(super) fn of(characters: impl Iterator<Item = char>) -> Self {
         Self { characters: characters.collect::<BTreeSet<_>>().into_iter().collect() }
     }

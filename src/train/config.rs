@@ -10,8 +10,8 @@ use crate::optim::schedule::Schedule;
 use crate::text::batches::{Batches, Validation};
 use crate::text::ids::Ids;
 
-/// Everything that decides what a run computes. The number of threads is not among it: it changes
-/// no bit.
+/// Everything that decides what a run computes. The number of threads is not part of it: it does
+/// not change a single bit.
 ///
 /// [`Default`] is the article's setting, [`TrainConfig::article`]; [`TrainConfig::builder`] starts from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub struct TrainConfig {
     pub unroll: usize,
     /// Groups into which the rows of a batch are cut for sums over them, at most B: their number changes the
     /// last bits of the results (`math::sums`). Default 0, which stands for the largest power of two up to 16 that
-    /// leaves each group a row and on average 512 of the B·T positions, and is replaced by that number when training starts.
+    /// leaves each group a row and on average at least 512 of the B·T positions, and is replaced by that number when training starts.
     pub groups: usize,
     /// Passes through the text. Default 20.
     pub epochs: u64,
@@ -45,7 +45,7 @@ pub struct TrainConfig {
     pub steps: Option<u64>,
     /// Step size, moments and weight decay. Default 1e-3, 0.9, 0.999, 1e-8, 0.
     pub adam: AdamConfig,
-    /// How the step size rises and falls. Default: it stays.
+    /// How the step size rises and falls. Default: it is constant.
     pub schedule: Schedule,
     /// Probability that dropout keeps an output. Default 0.5; 1 drops nothing.
     pub keep: f64,
@@ -54,7 +54,7 @@ pub struct TrainConfig {
     pub clip: f64,
     /// Steps between checkpoints. Default 200.
     pub save_every: u64,
-    /// Minutes after which a checkpoint is saved in between. Default none: only steps count.
+    /// Minutes after which a checkpoint is saved as well. Default none: only steps count.
     pub save_minutes: Option<f64>,
     /// What is held back for validation. Default nothing.
     pub validation: Validation,
@@ -128,7 +128,7 @@ impl TrainConfig {
     }
 
     /// The step after which training ends, with so many batches in a pass: the one at which it is told to stop, the
-    /// last one of the last pass or the one at which the learning rate is down, whichever comes first.
+    /// last one of the last pass or the one at which the learning rate has fallen to 0, whichever comes first.
     pub fn last_step(&self, batches_per_epoch: u64) -> u64 {
         let all = self.epochs.saturating_mul(batches_per_epoch);
         let ends = [self.steps, self.schedule.descent.map(|(_, end)| end)];
@@ -219,7 +219,7 @@ impl TrainConfig {
         };
         let optional = [
             ("save_minutes", self.save_minutes),
-            ("init_sd", init_sd),
+            ("initialisation", init_sd),
             ("input_sd", self.input_sd),
         ];
         for (name, value) in optional {

@@ -16,6 +16,16 @@ pub(super) fn physical_cores() -> usize {
     cores.map_or(processors, |cores| cores.clamp(1, processors))
 }
 
+/// The processors that the process may run on, as Linux lists them, such as 0-3,8; nothing on other systems.
+pub(super) fn affinity() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    allowed(&status).unwrap_or_default().trim().into()
+}
+
+fn allowed(status: &str) -> Option<&str> {
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+}
+
 /// Linux has told already, or cannot.
 #[cfg(target_os = "linux")]
 fn of_another_system() -> Option<usize> {
@@ -33,7 +43,7 @@ fn of_another_system() -> Option<usize> {
 fn cores_below(root: &Path) -> Option<usize> {
     let text = |path: &str| fs::read_to_string(root.join(path)).ok();
     let status = text("proc/self/status")?;
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    let allowed = allowed(&status)?;
     // The mask may name processors that are switched off.
     let online = processors(&text("sys/devices/system/cpu/online")?)?;
     let usable: Vec<_> = processors(allowed)?.intersection(&online).copied().collect();

@@ -220,7 +220,7 @@ pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) 
         return Err(Error::FileTooLarge { path: path.to_path_buf(), needed: count, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
-    if read < room { wrong(path, "it became shorter while it was read") } else { Ok(()) }
+    if read < room { wrong(path, "it shrank while it was being read") } else { Ok(()) }
 }
 
 fn wrong<T>(path: &Path, reason: &str) -> Result<T> {

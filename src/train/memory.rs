@@ -31,6 +31,9 @@ pub struct Memory {
     /// While a sample is written: the weights packed once more, without their transposes. To save a
     /// checkpoint takes no memory worth counting.
     pub sampling: u64,
+    /// Ranks on this machine, each of which takes about as much.
+    #[serde(skip)]
+    processes: u64,
 }
 
 impl Memory {
@@ -58,12 +61,14 @@ impl Memory {
             ranks: Part::bytes(sizes, &shares, ranks),
             text: corpus.ids().bytes(),
             sampling: packed / 2,
+            processes: ranks.on_this_machine() as u64,
         })
     }
 
     /// All of it; `u64::MAX` for as much and more.
     pub fn total(&self) -> u64 {
-        let Self { parameters, gradients, moments, packed, tapes, ranks, text, sampling } = *self;
+        let Self { parameters, gradients, moments, packed, tapes, ranks, text, sampling, .. } =
+            *self;
         let parts = [parameters, gradients, moments, packed, tapes, ranks, text, sampling];
         parts.into_iter().fold(0, u64::saturating_add)
     }
@@ -88,9 +93,14 @@ impl Memory {
     /// Refuses what there is no memory for; so many bytes of it are there.
     fn require_beside(&self, there: u64, config: &TrainConfig) -> Result<()> {
         let TrainConfig { layers, hidden, batch, unroll, .. } = *config;
+        let each = match self.processes {
+            1 => String::new(),
+            n => format!(" in {n} ranks on this machine"),
+        };
         let what = format!(
-            "training {layers} x {hidden} cells on batches of {batch} x {unroll} characters"
+            "training {layers} x {hidden} cells on batches of {batch} x {unroll} characters{each}"
         );
-        memory::require(self.total().saturating_sub(there), what)
+        // All ask before any takes.
+        memory::require(self.total().saturating_sub(there).saturating_mul(self.processes), what)
     }
 }

@@ -20,6 +20,6 @@ pub use config::{TrainConfig, TrainConfigBuilder};
 pub use files::replace;
 pub use identity::RunId;
 pub use log::LogRow;
-pub use threads::{thread_count, thread_pool, use_threads};
+pub use threads::{thread_count, thread_count_in, thread_pool, use_threads};
 pub use trainer::{StepReport, Trainer};
 pub use workers::Workers;

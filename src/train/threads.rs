@@ -3,7 +3,8 @@
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 
 use crate::error::{Error, Result};
-use crate::train::cores::physical_cores;
+use crate::ranks::Ranks;
+use crate::train::cores::{affinity, physical_cores};
 
 /// More threads than this no batch can keep busy, and few systems start as many.
 const MAX_THREADS: usize = 1024;
@@ -19,6 +20,16 @@ pub fn thread_count(asked: Option<usize>) -> Result<usize> {
         1..=MAX_THREADS => Ok(threads),
         _ => Err(Error::setting("threads", threads, format!("from 1 to {MAX_THREADS}"))),
     }
+}
+
+/// [`thread_count`] in one of several `ranks`, all of which call this at the same time: those that may run on the same
+/// processors of a machine share its cores.
+///
+/// # Errors
+/// As [`thread_count`].
+pub fn thread_count_in(asked: Option<usize>, ranks: &Ranks) -> Result<usize> {
+    let sharing = ranks.alike(&affinity());
+    thread_count(asked.or(Some((physical_cores() / sharing).max(1))))
 }
 
 /// A pool of `threads` threads.

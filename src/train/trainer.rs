@@ -47,7 +47,9 @@ const ROWS_AHEAD: u64 = 1 << 14;
 
 /// A network in training.
 ///
-/// As an iterator it makes one update per item, until the last step that its configuration names.
+/// As an iterator it makes one update per item, until the last step that its configuration names. After an error it
+/// stands where it stood before: the next item would be the same step again and end in the same error, unless
+/// [`Trainer::skip_batch`] leaves the batch out.
 ///
 /// ```
 /// use karenina::text::corpus::Corpus;
@@ -82,7 +84,7 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// A fresh network for `corpus`, on so many threads, or together with other ranks. These follow
+    /// A fresh network for `corpus`, on a number of threads, or together with other ranks, which follow
     /// ([`Workers::follow`]); only rank 0 has a trainer of its own.
     ///
     /// # Errors
@@ -150,11 +152,13 @@ impl Trainer {
         Self::from_checkpoint(start, corpus, workers)
     }
 
-    /// Goes on where `checkpoint` stopped: the same bits as if it had never stopped.
+    /// Continues where `checkpoint` stopped, with the same bits as if it had never stopped. What its `config` says of the
+    /// optimiser counts from here on, so a rate or a decay may be changed there.
     ///
     /// # Errors
     /// [`Error::OtherText`] if `corpus` is not the text that the checkpoint was trained on, [`Error::Mismatch`] if its
-    /// place in it does not exist, [`Error::UnknownCharacter`] if its vocabulary lacks a character of it; else as
+    /// place in it does not exist or its configuration names another network or batch than it holds,
+    /// [`Error::UnknownCharacter`] if its vocabulary lacks a character of it; else as
     /// [`Trainer::new`], though all the memory that is asked for is that of a copy of the ids where one must be made.
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
@@ -173,11 +177,18 @@ impl Trainer {
         workers: Workers,
     ) -> Result<Self> {
         let ranks = workers.ranks.clone();
-        ranks.agree(checkpoint.and_then(|checkpoint| Self::build(checkpoint, corpus, workers)))
+        let checkpoint = ranks.agree(checkpoint)?; // all have asked for memory before one takes it
+        ranks.agree(Self::build(checkpoint, corpus, workers))
     }
 
-    fn build(checkpoint: Checkpoint, corpus: &Corpus, workers: Workers) -> Result<Self> {
+    fn build(mut checkpoint: Checkpoint, corpus: &Corpus, workers: Workers) -> Result<Self> {
         let path = || PathBuf::from("the checkpoint");
+        checkpoint.config.validate()?;
+        if !checkpoint.is_consistent() {
+            let reason = "its configuration names another network or batch than it holds".into();
+            return Err(Error::Mismatch { path: path(), reason });
+        }
+        checkpoint.adam.config = checkpoint.config.adam;
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path() });
         }
@@ -251,7 +262,7 @@ impl Trainer {
         self.part.gather(state);
     }
 
-    /// One update. Parameters and state stay as they were if it fails. All ranks are in it.
+    /// One update. Parameters and state stay as they were if it fails. All ranks take part.
     ///
     /// # Errors
     /// [`Error::NotFinite`] if the loss or a gradient is not a number.
@@ -333,7 +344,7 @@ impl Trainer {
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
-    /// if nothing was held back. The last log row takes note of it.
+    /// if nothing was held back. The last log row records it.
     pub fn validate(&mut self) -> Option<f64> {
         let count = self.batches.validation_len();
         if count == 0 {

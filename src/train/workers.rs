@@ -1,6 +1,6 @@
 //! Who trains: the threads of this process, and the ranks of which it is one.
 //!
-//! Rank 0 leads. Whatever it trains, the others are told to do their part of, so only rank 0 reads and writes a run's
+//! Rank 0 leads and tells the others to do their part of whatever it trains, so only rank 0 reads and writes a run's
 //! folder, and only rank 0 has to know what comes next.
 
 use super::checkpoint::Checkpoint;
@@ -40,14 +40,23 @@ pub(super) enum Order {
     Validate,
     /// Send the state of the own rows.
     Gather,
+    /// Give back the memory of what is trained.
+    Rest,
     /// There is no more to do.
     Leave,
 }
 
 impl Order {
     /// All of them, each at the place of its byte.
-    pub const ALL: [Self; 6] =
-        [Self::Begin, Self::Step, Self::Skip, Self::Validate, Self::Gather, Self::Leave];
+    pub const ALL: [Self; 7] = [
+        Self::Begin,
+        Self::Step,
+        Self::Skip,
+        Self::Validate,
+        Self::Gather,
+        Self::Rest,
+        Self::Leave,
+    ];
 }
 
 impl Workers {
@@ -61,6 +70,12 @@ impl Workers {
     /// Rank 0 lets the others go, after which [`Workers::follow`] returns there.
     pub fn dismiss(&self) {
         self.lead(Order::Leave);
+    }
+
+    /// After a trial of rank 0's: waits until the others have given back its memory.
+    pub(crate) fn rest(&self) {
+        self.lead(Order::Rest);
+        let _ = self.ranks.agree(Ok(()));
     }
 
     /// Begins to train from `checkpoint` in all ranks.

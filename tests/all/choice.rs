@@ -81,3 +81,16 @@ fn a_short_text_ends_early_and_none_is_refused_for_its_length_alone() {
         assert!(matches!(error, Error::TextTooShort { .. }), "{error}");
     }
 }
+
+#[test]
+fn the_time_counts_even_where_all_steps_are_asked_for() {
+    let on_top = |mut config: TrainConfig| {
+        (config.steps, config.schedule.descent) = (None, None);
+        (config.hidden, config.layers) = (64, 1);
+        config
+    };
+    let corpus = corpus(3_000_000);
+    let choice = Choice::new(&corpus, 0.02, 1, on_top).unwrap();
+    let trainer = Trainer::new(&corpus, choice.config, 1).unwrap();
+    assert!(trainer.last_step() < trainer.batches_per_epoch() as u64 / 2, "{}", choice.reason);
+}

@@ -195,7 +195,7 @@ fn each_lie_is_named() {
         (386, b"\xff", "not valid utf8"),
         (401, &2_u64.to_le_bytes(), "the history after step"),
         (417, &nan, "the history after step 0"),
-        (689, &f32::NAN.to_le_bytes(), "w_ih_l0 holds 1 numbers"),
+        (689, &f32::NAN.to_le_bytes(), "w_ih_l0 holds 1 values"),
     ];
     for (at, value, expected) in cases {
         let reason = reason(&with(at, value)).to_lowercase();
@@ -241,8 +241,8 @@ fn the_file_of_another_program_says_so() {
     for (start, expected) in [
         (&b"PK\x03\x04archive/data.pkl"[..], "but a zip archive, as PyTorch writes"),
         (b"\x89HDF\r\n\x1a\n", "but HDF5, as Keras writes"),
-        (b"\x40\x00\x00\x00\x00\x00\x00\x00{\"w\":", "but what looks like safetensors"),
-        (b"All happy families are alike", "not a checkpoint of karenina"),
+        (b"\x40\x00\x00\x00\x00\x00\x00\x00{\"w\":", "but what looks like a safetensors file"),
+        (b"All happy families are alike", "not a karenina checkpoint"),
         (b"\x89karenina\n\x1a-and-more-of-it", "damaged: its line ends were changed"),
     ] {
         let reason = reason(start);
@@ -277,6 +277,7 @@ fn a_folder_and_a_missing_file_are_refused() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "NTFS gives the holes of a file space")]
 fn a_huge_file_with_holes_is_refused_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("i1_l1.ckpt");

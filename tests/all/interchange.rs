@@ -183,6 +183,8 @@ fn a_list_of_characters_gives_their_ids_and_a_text_ascending_ones() {
     assert_eq!(ids(Some("abc"), None), sorted);
     assert_eq!(ids(Some("cab"), None), listed);
     assert_eq!(ids(Some("cab\n"), None), listed, "an editor ends the last line");
+    assert_eq!(ids(Some("cab\r\n"), None), listed, "on Windows, too");
+    assert_eq!(ids(Some("b\r\na"), None), (vec![1.0, 2.0, 0.0], "\nab".into()), "and in the list");
     assert_eq!(ids(Some("\u{feff}cab"), None), listed, "an editor marks its byte order");
     assert_eq!(ids(Some("cabcab"), None), sorted, "a text");
     assert_eq!(ids(Some("b\na"), None).1, "\nab", "a line end is a character");
@@ -257,7 +259,7 @@ fn a_model_that_is_built_in_another_way_is_refused() {
     }
     let half = Tensor { dtype: Dtype::F16, shape: vec![3], bytes: vec![0; 6] };
     let message = reason(&with("decoder.bias", half), Some("abc"));
-    assert_eq!(message, "decoder.bias has numbers of the type F16; F32 and F64 are read");
+    assert_eq!(message, "decoder.bias has numbers of the type F16; only F32 and F64 can be read");
     // The second layer's first tensor alone makes it a model of two layers.
     let message = reason(&with("lstm.weight_ih_l1", f32s(&[4, 1], [0.0; 4])), Some("abc"));
     assert!(message.starts_with("it has no tensor lstm.weight_hh_l1"), "{message}");
@@ -277,7 +279,7 @@ fn numbers_that_are_not_finite_in_f32_are_refused() {
         let mut tensors = pytorch();
         tensors.insert(name, tensor);
         let message = reason(&file(tensors, None), Some("abc"));
-        assert!(message.contains("would hold 2 numbers that are infinite"), "{message}");
+        assert!(message.contains("would hold 2 values that are infinite"), "{message}");
     }
 }
 
@@ -294,16 +296,20 @@ fn each_lie_of_the_metadata_is_named() {
     for (message, expected) in [
         (with("version", json!(3)), "made by a newer karenina: version 3, this program reads 2"),
         (with("version", json!("one")), "damaged: its metadata"),
-        (with("vocabulary", json!("ab")), "damaged: its vocabulary is not as many distinct"),
-        (with("vocabulary", json!("aab")), "damaged: its vocabulary is not as many distinct"),
-        (with("vocabulary", json!("abcd")), "damaged: its vocabulary is not as many distinct"),
+        (with("vocabulary", json!("ab")), "damaged: its vocabulary does not have as many distinct"),
+        (
+            with("vocabulary", json!("aab")),
+            "damaged: its vocabulary does not have as many distinct",
+        ),
+        (
+            with("vocabulary", json!("abcd")),
+            "damaged: its vocabulary does not have as many distinct",
+        ),
         (with("vocabulary", json!(3)), "damaged: its metadata"),
         (
             with("sizes", json!({"vocabulary": 3, "hidden": 2, "layers": 1})),
             "damaged: its tensors have",
         ),
-        (configuration("batch", json!(u64::MAX / 2)), "damaged: its batch of"),
-        (configuration("batch", json!(10_000_000)), "damaged: its batch of"),
         (configuration("batch", json!(0)), "damaged: batch is 0"),
         (configuration("keep", json!(0)), "damaged: keep is 0"),
         (configuration("seed", json!(-1)), "damaged: its metadata"),
@@ -331,6 +337,7 @@ fn files_that_are_no_safetensors_are_refused() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "NTFS gives the holes of a file space")]
 fn a_folder_and_a_huge_file_with_holes_are_refused_before_they_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let message = |path: &Path| interchange::load(path, None).unwrap_err().to_string();
@@ -374,4 +381,14 @@ fn a_mutant_is_refused_or_is_a_model_like_any_other() {
         }
     }
     assert!(accepted > 0 && accepted < 9_000, "{accepted}");
+}
+
+#[test]
+fn a_batch_whose_state_would_be_too_large_is_left_behind() {
+    for batch in [10_000_000, u64::MAX / 2] {
+        let card = json!({"version": 1, "vocabulary": "abc", "configuration": {"batch": batch, "seed": 7}});
+        let model = import(&file(pytorch(), Some(card)), None).unwrap();
+        assert_eq!((model.config.batch, model.config.seed), (1, 7));
+        assert!(Checkpoint::decode(Path::new("it"), &model.encode()).is_ok());
+    }
 }

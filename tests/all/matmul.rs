@@ -478,3 +478,21 @@ fn the_kernel_in_use_is_the_one_asked_for_or_the_first_available() {
     let expected = Kernel::asked_for().unwrap().or_else(|| Kernel::available().next());
     assert_eq!(Kernel::best().name(), expected.unwrap().name());
 }
+
+/// Without the vectors that the processor has, everything would be right and several times slower.
+#[test]
+fn the_kernels_for_this_processor_are_available() {
+    let names: Vec<_> = Kernel::available().map(|kernel| kernel.name()).collect();
+    #[cfg(target_arch = "x86_64")]
+    let expected = [
+        ("AVX-512", is_x86_feature_detected!("avx512f")),
+        ("AVX2", is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let expected = [("NEON", std::arch::is_aarch64_feature_detected!("neon"))];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let expected: [(&str, bool); 0] = [];
+    for (name, is_there) in expected {
+        assert_eq!(names.iter().any(|known| known.contains(name)), is_there, "{name}: {names:?}");
+    }
+}

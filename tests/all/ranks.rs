@@ -12,12 +12,15 @@ use karenina::study::plan::Plan;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
-use karenina::train::{TrainConfig, Trainer, Workers};
+use karenina::train::memory::Memory;
+use karenina::train::{TrainConfig, Trainer, Workers, thread_count, thread_count_in};
 
 /// A rank with a channel to and from each rank, itself included.
 #[derive(Debug)]
 struct Wire {
     rank: usize,
+    /// Ranks on each machine.
+    on_machine: usize,
     to: Vec<Sender<Vec<u8>>>,
     from: Vec<Mutex<Receiver<Vec<u8>>>>,
 }
@@ -32,7 +35,7 @@ impl Collective for Wire {
     }
 
     fn machine(&self) -> String {
-        format!("machine-{}", self.rank)
+        format!("machine-{}", self.rank / self.on_machine)
     }
 
     fn exchange(&self, send: &[Message<&[u8]>], receive: &mut [Message<&mut [u8]>]) {
@@ -49,8 +52,17 @@ impl Collective for Wire {
 
 /// `work` as each of `count` ranks; what each returns.
 fn on_ranks<T: Send>(count: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
-    let mut wires: Vec<_> =
-        (0..count).map(|rank| Wire { rank, to: vec![], from: vec![] }).collect();
+    on_machines(count, 1, work)
+}
+
+/// The same with so many ranks on each machine.
+fn on_machines<T: Send>(
+    count: usize,
+    on_machine: usize,
+    work: impl Fn(Ranks) -> T + Sync,
+) -> Vec<T> {
+    let wire = |rank| Wire { rank, on_machine, to: vec![], from: vec![] };
+    let mut wires: Vec<_> = (0..count).map(wire).collect();
     for from in 0..count {
         for to in 0..count {
             let (sender, receiver) = channel();
@@ -71,7 +83,7 @@ fn led<T: Send>(count: usize, threads: usize, lead: impl Fn(&Workers) -> T + Syn
     let results = on_ranks(count, |ranks| {
         let workers = Workers { threads, ranks };
         if workers.ranks.rank() != 0 {
-            workers.follow(&text());
+            workers.follow(text());
             return None;
         }
         let result = lead(&workers);
@@ -133,7 +145,7 @@ fn pieces_of_a_group_that_is_cut_are_added_in_one_order() {
         let found = on_ranks(ranks, |ranks| {
             let workers = Workers { threads: 1, ranks };
             if workers.ranks.rank() != 0 {
-                workers.follow(&text);
+                workers.follow(text.clone());
                 return None;
             }
             let end = train(Trainer::new(&text, config.clone(), &workers).unwrap(), 2);
@@ -187,7 +199,7 @@ fn a_rank_that_cannot_take_part_is_named() {
         let rank = workers.ranks.rank();
         let text = if rank == 2 { Corpus::from_text(&"another ".repeat(200)) } else { text() };
         if rank != 0 {
-            workers.follow(&text);
+            workers.follow(text);
             return String::new();
         }
         let error = Trainer::new(&text, config(8, 9), &workers).map(drop).unwrap_err().to_string();
@@ -275,7 +287,7 @@ fn rank_0_learns_in_the_same_step_that_another_was_asked_to_stop() {
                 if rank == 2 {
                     workers.ranks.ask_to_stop(15);
                 }
-                workers.follow(&text());
+                workers.follow(text());
             }
         }
         workers.ranks.asked_to_stop()
@@ -319,4 +331,25 @@ fn what_rank_0_says_is_heard_by_all_and_nobody_goes_on_alone() {
         heard
     });
     assert!(heard.iter().all(|heard| heard == b"over there"));
+}
+
+#[test]
+fn ranks_on_one_machine_share_its_cores_and_its_memory() {
+    let cores = thread_count(None).unwrap();
+    let shared = on_machines(3, 2, |ranks| {
+        let asked = thread_count_in(Some(5), &ranks).unwrap();
+        (ranks.on_this_machine(), thread_count_in(None, &ranks).unwrap(), asked)
+    });
+    let half = (cores / 2).max(1);
+    assert_eq!(shared, [(2, half, 5), (2, half, 5), (1, cores, 5)]);
+    let huge = TrainConfig::builder().hidden(1 << 18).layers(9).batch(8).groups(2).build().unwrap();
+    let needed = |ranks: Ranks| {
+        let memory = Memory::of(&huge, &text(), 7, &ranks).unwrap();
+        match memory.require(&huge).unwrap_err() {
+            Error::NoMemory { needed, what, .. } => (needed, what.contains("in 2 ranks")),
+            error => panic!("{error}"),
+        }
+    };
+    let (apart, together) = (on_machines(2, 1, needed), on_machines(2, 2, needed));
+    assert_eq!(together, apart.iter().map(|(needed, _)| (2 * needed, true)).collect::<Vec<_>>());
 }

@@ -110,7 +110,7 @@ fn leaving_out_any_field_of_the_state_is_noticed() {
         ("Adam's m", |c| c.adam.m.set_zero()),
         ("Adam's v", |c| c.adam.v.set_zero()),
         ("Adam's updates", |c| c.adam.updates = 0),
-        ("Adam's constants", |c| c.adam.config.beta1 = 0.5),
+        ("Adam's constants", |c| c.config.adam.beta1 = 0.5),
         ("h", |c| c.state.h.iter_mut().for_each(|h| h.fill(0.0))),
         ("c", |c| c.state.c.iter_mut().for_each(|c| c.fill(0.0))),
         ("step", |c| c.step = 0),

@@ -168,6 +168,7 @@ fn a_newer_version_stops_a_resume_and_nothing_is_changed() {
 }
 
 #[test]
+#[cfg_attr(windows, ignore = "NTFS gives the holes of a file space")]
 fn too_little_memory_stops_a_resume_and_nothing_is_changed() {
     let (folder, _) = left_run();
     let path = folder.path().join("i9_l2.ckpt");
@@ -220,8 +221,9 @@ fn a_foreign_checkpoint_stops_a_resume_that_would_go_on_with_it() {
     let foreign = folder.path().join("i9_l2.ckpt");
     let mut run = open(other.path(), Mode::Resume).folder;
     fs::copy(save(&mut run, at_step(9, &[])).unwrap(), &foreign).unwrap();
-    let expected =
-        format!("i9_l2.ckpt: belongs to another run ({theirs}) than the folder ({ours}); move it");
+    let expected = format!(
+        "i9_l2.ckpt: belongs to another run ({theirs}), not the folder's ({ours}); move it"
+    );
     refused(folder.path(), &expected);
     fs::write(folder.path().join(RunFolder::LOCK), "").unwrap();
     refused(folder.path(), "holds checkpoints of different runs");
@@ -265,7 +267,7 @@ fn the_log_of_another_run_is_not_written_over() {
     fs::copy(other.path().join("log.csv"), folder.path().join("log.csv")).unwrap();
     refused(
         folder.path(),
-        &format!("log.csv: the log of another run ({theirs}) than the folder's ({ours})"),
+        &format!("log.csv: the log of another run ({theirs}), not the folder's ({ours})"),
     );
     fs::remove_file(folder.path().join("log.csv")).unwrap();
     fs::create_dir(folder.path().join("log.csv")).unwrap();
@@ -280,7 +282,7 @@ fn a_lock_that_is_no_lock_is_refused() {
     refused(folder.path(), "run.lock: holds something other than the name of a run");
     fs::remove_file(&lock).unwrap();
     fs::create_dir(&lock).unwrap();
-    refused(folder.path(), "run.lock: not a file, as it must be");
+    refused(folder.path(), "run.lock: it must be a file");
 }
 
 #[test]
@@ -490,14 +492,15 @@ fn what_is_not_of_the_overwritten_run_is_kept() {
         let mut new = open(path, Mode::Overwrite).folder;
         let told = new.begin(&of(new.run(), at_step(0, &[]))).unwrap();
         let aside = replaced(path).unwrap();
-        let expected = format!("{}: keeps files that are not of the run", aside.display());
+        let expected =
+            format!("{}: still holds files that do not belong to the run", aside.display());
         assert!(told.len() == 1 && told[0].starts_with(&expected), "{told:?}");
         assert_eq!(kept.map(|name| fs::read(aside.join(name)).unwrap()), before, "{has_lock}");
         assert_eq!(fs::read_dir(&aside).unwrap().count(), 3, "what is the old run's is deleted");
         assert_eq!(steps_in(path), [0]);
         drop(new);
         let warnings = open(path, Mode::Resume).warnings;
-        assert!(warnings[0].ends_with("look into it before you delete it"), "{warnings:?}");
+        assert!(warnings[0].ends_with("check it before you delete it"), "{warnings:?}");
     }
 }
 
@@ -521,7 +524,7 @@ fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() 
     begin_in_vain(folder.path());
     let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err().to_string();
     let aside = replaced(folder.path()).unwrap();
-    assert!(error.contains("when it was interrupted; to have the old run back, "), "{error}");
+    assert!(error.contains("when it was interrupted; to get the old run back, "), "{error}");
     assert!(
         error.contains(aside.to_str().unwrap()) && error.ends_with("delete run.lock"),
         "{error}"

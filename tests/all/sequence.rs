@@ -4,6 +4,7 @@ use karenina::evaluate::{evaluate, evaluate_dynamically};
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
 use karenina::reference::{self, Adam, Batch, training_step};
 use karenina::sample::Generator;
+use karenina::text::corpus::Corpus;
 use ndarray::{Array2, s};
 use rand::{Rng, SeedableRng};
 use rand_pcg::Pcg64;
@@ -136,4 +137,24 @@ fn dynamic_evaluation_gives_the_same_bits_however_many_threads_compute() {
     let with = |shards| evaluate_dynamically(&parameters, &ids, 3, 1e-3, shards);
     assert_eq!(with(1), with(2));
     assert_eq!(with(1), with(3));
+}
+
+/// 272 cells are so many that several threads share a row.
+#[test]
+fn an_evaluation_has_the_same_bits_on_any_number_of_threads() {
+    let mut rng = Pcg64::seed_from_u64(5);
+    let sizes = Sizes::new(7, 272, 2);
+    let parameters: Parameters<f32> = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
+    let text: String = (0..700).map(|_| char::from(b'a' + rng.random_range(0..7u8))).collect();
+    let corpus = Corpus::from_text(&format!("{text}abcdefg"));
+    for rows in [1, 5] {
+        let bits = |threads| {
+            let resting = evaluate(&parameters, corpus.ids(), rows, threads);
+            let learning = evaluate_dynamically(&parameters, corpus.ids(), rows, 1e-3, threads);
+            [resting, learning].map(|found| found.nats.to_bits())
+        };
+        let one = bits(1);
+        assert_ne!(one[0], one[1]);
+        assert_eq!([2, 5].map(bits), [one; 2], "{rows} rows");
+    }
 }

@@ -228,7 +228,7 @@ fn an_unknown_character_is_named_with_those_that_a_writer_may_have_meant() {
     let message = |known, text| Vocabulary::from_text(known).encode(text).unwrap_err().to_string();
     assert_eq!(
         message("She said \"no\" - twice.", "no “no"),
-        "the model does not know the character '“'; nearest to it are '\"'"
+        "the model does not know the character '“'; similar ones it knows: '\"'"
     );
     for (known, unknown, meant) in [
         ("abcéE", "É", "'E', 'é'"),
@@ -237,7 +237,7 @@ fn an_unknown_character_is_named_with_those_that_a_writer_may_have_meant() {
         ("- a", "–", "'-'"),
     ] {
         let message = message(known, unknown);
-        let hint = message.split_once("nearest to it are ").map_or("", |(_, rest)| rest);
+        let hint = message.split_once("similar ones it knows: ").map_or("", |(_, rest)| rest);
         assert_eq!(hint.split("; ").next().unwrap(), meant, "{message}");
     }
 }

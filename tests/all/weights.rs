@@ -151,8 +151,8 @@ fn a_weight_that_is_not_finite_is_refused_by_8_bits() {
         assert_eq!(
             refused.to_string(),
             format!(
-                "weights is i8, but must be f32, f16 or bf16, since projection.w has a weight of {wrong:?} \
-                 and i8 holds finite numbers alone"
+                "storage is i8, but must be f32, f16 or bf16, since projection.w has a weight of {wrong:?} \
+                 and i8 holds only finite numbers"
             )
         );
         assert!(parameters.clone().rounded(Storage::I8).is_err());
@@ -172,7 +172,7 @@ fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
     assert!(refused.is_usage());
     assert_eq!(
         refused.to_string(),
-        "weights is f16, but must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
+        "storage is f16, but must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
          and f16 ends at 65504.0"
     );
     assert!(matches!(parameters.clone().rounded(Storage::F16), Err(Error::Setting { .. })));
@@ -212,6 +212,6 @@ fn names_are_read_back() {
     }
     assert_eq!(
         "f8".parse::<Storage>().unwrap_err().to_string(),
-        "weights is f8, but must be f32, f16, bf16 or i8"
+        "storage is f8, but must be f32, f16, bf16 or i8"
     );
 }

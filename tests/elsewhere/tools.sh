@@ -1,7 +1,11 @@
 # A compiler for the other system, and what runs its programs here; sourced by `run`.
 
-# left_out WHAT HOW: says what is missing, and ends without a fault.
-left_out() { echo "LEFT OUT: $1 is not here; $2"; exit 0; }
+# missing WHAT HOW: says what is missing, and ends without a fault.
+missing() {
+    [[ -z ${KARENINA_COMPLETE:-} ]] || fail "left out: $1 is not here; $2"
+    echo "LEFT OUT: $1 is not here; $2"
+    exit 0
+}
 
 # tool COMMAND PACKAGE…: installs what is missing where we may.
 tool() {
@@ -9,7 +13,7 @@ tool() {
     if [[ $(id -u) == 0 ]] && command -v apt-get > /dev/null; then
         apt-get update -qq && apt-get install -y -qq --no-install-recommends "${@:2}" > /dev/null || true
     fi
-    command -v "$1" > /dev/null || left_out "$1" "on Debian: apt-get install ${*:2}"
+    command -v "$1" > /dev/null || missing "$1" "on Debian: apt-get install ${*:2}"
 }
 
 # Whether this compiler has the target's library.
@@ -20,7 +24,7 @@ has_library() { [[ -d $("$1" --print target-libdir --target "$target" 2> /dev/nu
 compiler() {
     built=(--target "$target")
     ! has_library "${RUSTC:-rustc}" || return 0
-    [[ -f $cache/rust/has-$1 ]] || unpack "$1" || left_out "a library for $target" "rustup target add $target"
+    [[ -f $cache/rust/has-$1 ]] || unpack "$1" || missing "a library for $target" "rustup target add $target"
     local rust=$cache/rust/usr
     printf '#!/bin/sh\nLD_LIBRARY_PATH=%q exec %q "$@"\n' "$rust/lib/x86_64-linux-gnu" "$rust/bin/rustc" > "$cache/rustc"
     chmod +x "$cache/rustc"

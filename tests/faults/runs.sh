@@ -81,17 +81,21 @@ hang_up() {
 # if it were the new one, the old run is not lost before the new one's first checkpoint is there, and
 # --overwrite again always works.
 kill_overwrite() {
-    local call n old
+    local call n old code
     "${six[@]}" --run before --seed 5 > out 2>&1
     old=$(numbers before/i6_l8.ckpt)
     for call in openat write fsync rename renameat unlink rmdir mkdir; do
         for ((n = 1; n < 60; n++)); do
             rm -rf over
             cp -r before over
+            code=0
             { strace -f -o trace -e trace=$call -e inject=$call:signal=KILL:when=$n \
-                "${six[@]}" --overwrite --run over > out 2> messages && break; } 2> /dev/null || true
+                "${six[@]}" --overwrite --run over > out 2> messages; } 2> /dev/null || code=$?
+            ((code != 0)) || break # there are fewer calls
+            ((code == 137)) || fail "$call $n: code $code: $(cat messages)"
             overwritten
         done
+        [[ $call != openat && $call != write && $call != fsync ]] || ((n > 1)) || fail "no $call was met"
         echo "--overwrite killed at $call 1 to $((n - 1)): one run or the other, whole"
     done
 }

@@ -104,7 +104,7 @@ kill_launcher() {
 # --- a disk that is full where rank 0 writes ---
 full_disk() {
     if ! mkdir full || ! mount -t tmpfs -o size=300k none full 2> /dev/null; then
-        echo "LEFT OUT: tmpfs cannot be mounted here"
+        left_out "tmpfs cannot be mounted here"
         return
     fi
     local code=0
@@ -134,7 +134,8 @@ stopped() {
     over 20
     wait $job 2> /dev/null || code=$?
     # What a launcher returns that was asked to stop itself is its own affair: MPICH's returns 0.
-    ((code != 0)) || [[ $2 == launcher ]] || fail "$1 to $2: code 0: $(cat messages)"
+    [[ $2 == launcher ]] || ((code == 128 + $(kill -l "$1"))) || [[ $flavour != OpenMPI && $code != 0 ]] ||
+        fail "$1 to $2: code $code: $(cat messages)"
     (($(step_of stopped) > 0)) || fail "$1 to $2: nothing was saved: $(cat messages)"
     survived stopped
     goes_on stopped
@@ -180,6 +181,30 @@ differing() {
     echo "ranks with another setting, program or text, or without a text; more ranks than groups: refused by name"
 }
 
+# --- launchers that do not do what the user meant ---
+launched() {
+    local code=0
+    # Two processes of another library's launcher, each of which would train the whole batch.
+    OMPI_COMM_WORLD_SIZE=2 PMI_SIZE=2 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+        "${whole[@]}" --run apart < /dev/null > out 2> messages || code=$?
+    ((code == 2)) && grep -q 'has started 2 processes, but the MPI library sees each of them alone' messages ||
+        fail "code $code: $(cat messages)"
+    [[ ! -e apart ]] || fail "it has begun: $(cat messages)"
+    checks=$((checks + 1))
+    if [[ $flavour == OpenMPI && $(nproc) -gt 1 && $(nproc) -le 8 ]]; then
+        rm -rf bound
+        timeout -k 5 60 "$MPIRUN" "${options[@]/none/core}" -n 2 "${whole[@]}" --threads 2 --run bound \
+            < /dev/null > out 2> messages || fail "$(cat messages)"
+        grep -q "rank 1 has 2 threads for 1 of its machine's processors" messages || fail "not said: $(cat messages)"
+        same bound "bound ranks"
+        # Those that may run on the same cores share them.
+        ranks "$(nproc)" "${whole[@]}" --run bound --overwrite > out 2> messages || fail "$(cat messages)"
+        grep -q ', 1 thread in the first of ' messages || fail "they do not share: $(cat messages)"
+        same bound "ranks that share the cores"
+    fi
+    echo "another library's launcher: refused; ranks bound to one core: said; ranks that share cores: a thread for each"
+}
+
 # --- a processor of another kind: without AVX-512, and without fused multiply-add ---
 vector_units() {
     rm -rf mixed
@@ -197,7 +222,7 @@ vector_units() {
 cut_link() {
     local began ended
     if [[ $flavour != OpenMPI || $(id -u) != 0 ]] || ! source "$here/../ranks/hosts.sh"; then
-        echo "LEFT OUT: a cut link, which takes OpenMPI, root and network namespaces"
+        left_out "a cut link, which takes OpenMPI, root and network namespaces"
         return
     fi
     : > messages
@@ -213,7 +238,7 @@ cut_link() {
         sleep 0.1
     done
     ended=$(date +%s)
-    grep -q 'rank 0: no word from rank 1 for 2 s' messages || fail "no message: $(cat messages)"
+    grep -q 'rank 0: no message from rank 1 for 2 s' messages || fail "no message: $(cat messages)"
     kill -9 $job 2> /dev/null || true # it would wait for the other machine
     wait $job 2> /dev/null || true
     hosts_down

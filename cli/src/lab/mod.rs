@@ -34,11 +34,11 @@ pub use beside::Beside;
 pub struct Lab {
     #[command(flatten)]
     texts: TextArgs,
-    /// A run's folder or one checkpoint file; give it again to compare runs
+    /// A run's folder or one checkpoint file; repeat the option to compare runs
     /// [default: checkpoints if it holds any, else a new network]
     #[arg(long, aliases = ["checkpoint", "checkpoints"], value_name = "DIR or FILE")]
     run: Vec<PathBuf>,
-    /// The port on 127.0.0.1 [default: any that is free]
+    /// The port on 127.0.0.1 [default: any free port]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = port)]
     port: u16,
     /// Open the page in a browser
@@ -78,7 +78,7 @@ impl Lab {
         let said = writeln!(io::stdout(), "{address}").and_then(|()| io::stdout().flush());
         said.map_err(output_error)?;
         if !self.beside {
-            note("the lab is at this address, for this machine alone; Ctrl-C ends it");
+            note("open this address on this machine; Ctrl-C stops the lab");
         }
         if self.open {
             open(&address);

@@ -145,8 +145,7 @@ async fn respond(
                 }
             });
             // A panic ends here.
-            let failed =
-                |_| Refusal::new(500, "this question made the lab stumble; others still work");
+            let failed = |_| Refusal::new(500, "this request made the lab fail; others still work");
             let value = work.await.map_err(failed)??;
             Ok((value.to_string().into(), JSON))
         }
@@ -154,13 +153,13 @@ async fn respond(
 }
 
 fn busy() -> Refusal {
-    Refusal::new(503, "the lab is busy with other questions; try again in a moment")
+    Refusal::new(503, "the lab is busy with other requests; try again in a moment")
 }
 
 /// The body of a request, which must be small and come soon.
 async fn body(request: Request<Incoming>) -> Result<Bytes, Refusal> {
-    let late = || Refusal::new(408, "the question took too long to arrive");
-    let large = || Refusal::new(413, format!("the question is larger than {BODY} bytes"));
+    let late = || Refusal::new(408, "the request took too long to arrive");
+    let large = || Refusal::new(413, format!("the request is larger than {BODY} bytes"));
     let collected = timeout(SENDING, Limited::new(request.into_body(), BODY).collect());
     Ok(collected.await.map_err(|_| late())?.map_err(|_| large())?.to_bytes())
 }
@@ -210,7 +209,10 @@ mod tests {
         };
         for _ in 0..2 * AT_ONCE {
             let answer = ask("bad");
-            assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("stumble"), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 500 ") && answer.contains("made the lab fail"),
+                "{answer}"
+            );
             assert!(ask("good").ends_with("\"good\""));
         }
     }

@@ -55,6 +55,6 @@ pub fn new_network(corpus: &Corpus) -> Result<Source> {
     let config = TrainConfig::builder().hidden(hidden).layers(layers).build()?;
     let network =
         Network { name: "0".into(), key: "0".into(), step: 0, vocabulary, parameters, config };
-    let name = format!("a new network, not trained, of {layers} x {hidden} cells");
+    let name = format!("a new, untrained network of {layers} x {hidden} cells");
     Ok(Source::New { name, network: Arc::new(network) })
 }

@@ -106,7 +106,11 @@ impl Chart {
         let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
         let inside: Vec<f64> =
             all.filter(|tick| (low..=high).contains(&libm::log10(*tick))).collect();
-        let by = inside.len().div_ceil(9).max(1);
+        if inside.len() < 2 {
+            let ticks = ticks(libm::pow(10.0, low), libm::pow(10.0, high), 5);
+            return ticks.into_iter().filter(|tick| *tick > 0.0).collect();
+        }
+        let by = inside.len().div_ceil(9);
         inside.into_iter().step_by(by).collect()
     }
 }
@@ -195,6 +199,7 @@ mod tests {
         };
         assert_eq!(ticks(0.15, 6.0), "0.2 0.5 1 2 5");
         assert_eq!(ticks(0.0005, 3.0), "0.001 0.01 0.1 1");
+        assert_eq!(ticks(2.1, 4.9), "3 4", "no 1, 2 or 5 between");
     }
 
     #[test]

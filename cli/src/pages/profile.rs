@@ -13,7 +13,7 @@ pub fn profile(profile: &Profile) -> String {
     let Profile { kernel, threads, sizes, batch, unroll, .. } = profile;
     let header = format!(
         "<h1>Profile of a training step</h1>\n<p>{}, {} characters, batches of {batch} × {unroll}; \
-         {}, {} kernel, {}. The fastest of {} took {:.1} ms, the one in the middle {:.1} ms: {} characters a \
+         {}, {} kernel, {}. The fastest of {} took {:.1} ms, the median step {:.1} ms: {} characters a \
          second, {:.1} % of the peak.</p>\n",
         layers(*sizes),
         sizes.vocabulary,
@@ -37,7 +37,7 @@ pub fn profile(profile: &Profile) -> String {
 fn slopes(profile: &Profile) -> Vec<(&'static str, f64)> {
     let bandwidth = profile.bandwidth;
     vec![
-        ("last cache", bandwidth.cache_gigabytes_per_second),
+        ("last-level cache", bandwidth.cache_gigabytes_per_second),
         ("memory", bandwidth.memory_gigabytes_per_second),
     ]
 }
@@ -50,9 +50,9 @@ fn roofline(profile: &Profile) -> String {
     let caption = "<b>GFLOP/s against operations for each byte, both logarithmic</b> \
                    <span class=\"key line-1\">forward</span> <span class=\"key line-2\">backward</span> \
                    <span class=\"key line-3\">sums over all positions</span>";
-    let note = "The flat part of the roof is as fast as the processor can multiply and add at all. A slope is as fast as bytes \
-                come out of memory, or out of the last cache. Bytes are the least that a phase has to read: every \
-                operand of a product once. A phase above a slope has found its bytes nearer, in a core’s own cache.";
+    let note = "The flat part of the roof is the processor’s peak speed of multiply-adds. A slope is the speed at which bytes \
+                arrive from memory, or from the last-level cache. Bytes are the least that a phase has to read: every \
+                operand of a product once. A phase above a slope finds its bytes closer, in a core’s own cache.";
     let body = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The roofline\">\n{}</div>\n",
         figure(caption, &picture.to_svg())
@@ -110,10 +110,10 @@ fn time(profile: &Profile) -> String {
         svg += &bar(phase, n as f64 * BAR, longest, profile.peak_of_rank());
     }
     let caption = "<b>Milliseconds of a step</b> <span class=\"key line-1\">products, at the peak</span> \
-                   <span class=\"key faint\">products, what they take beyond that</span> \
+                   <span class=\"key faint\">products, time beyond that</span> \
                    <span class=\"key line-2\">no product</span>";
-    let note = "What threads do side by side counts once. At the peak, products would take the first part of their bars alone; \
-                the rest, and the phases without a product, is what a perfect engine would gain.";
+    let note = "Work that threads do in parallel counts once. At the peak, products would take only the first part of their bars; \
+                the rest, and the phases without a product, are what a perfect engine would save.";
     let body = format!(
         "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The time of each phase\">\n{}</div>\n",
         figure(caption, &(svg + "</svg>"))
@@ -193,13 +193,13 @@ fn machine(profile: &Profile) -> String {
         + &cell(format!("{peak:.1} GFLOP/s"))
         + &cell(String::new());
     let slopes = slopes(profile).into_iter().map(|(from, bandwidth)| {
-        name(&format!("reading out of {from}"))
+        name(&format!("reading from {from}"))
             + &cell(format!("{bandwidth:.1} GB/s"))
             + &cell(format!("{:.1}", peak / bandwidth))
     });
     let note = match profile.ranks {
-        1 => "All threads together. A product that does fewer operations for each byte than stand on the right is \
-              limited by the bytes.".into(),
+        1 => "All threads together. A product that does fewer operations per byte than the number on the right is \
+              limited by bandwidth.".into(),
         ranks => format!("One of {ranks} ranks, the first, whose phases these are; all threads together."),
     };
     let heads = ["", "at most", "operations a byte for the peak"];

@@ -24,8 +24,8 @@ pub fn surprise(report: &Report) -> String {
         (0..=8).map(|bits| format!("<i class=\"s{bits}\">&nbsp;{bits}&nbsp;</i>")).collect();
     let body = format!(
         "<p class=\"legend\">bits <span class=\"passage\">{legend}</span> or more</p>\n\
-         <div id=\"readout\" role=\"status\" aria-live=\"polite\">Point at a character, or come here \
-         with the Tab key and use the arrows.</div>\n\
+         <div id=\"readout\" role=\"status\" aria-live=\"polite\">Point at a character, or move here \
+         with the Tab key and use the arrow keys.</div>\n\
          <div id=\"text\" class=\"passage\" tabindex=\"0\" role=\"group\" aria-label=\"The text, \
          character by character: the arrow keys move\" aria-describedby=\"readout\">{text}</div>\n\
          <script type=\"application/json\" id=\"data\">{}</script>\n",

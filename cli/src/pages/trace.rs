@@ -106,11 +106,12 @@ fn gradients(trace: &Trace, l: usize) -> String {
     });
     let names = ["dh", "dc", "dz_i", "dz_f", "dz_g", "dz_o"];
     let (names, whose) = match trace.unit {
-        Some(unit) => (names.map(String::from), format!("Unit {unit}’s")),
+        Some(unit) => (names.map(String::from), format!("Unit {unit}")),
         None => (names.map(|name| format!("‖{name}‖")), "Norms over all units".into()),
     };
     let heads = [&["t".into(), "read".into()], &names[..]].concat();
-    let note = format!("{whose}, of the mean loss, coming back from the end of the text.");
+    let note =
+        format!("{whose}; gradients of the mean loss, propagated back from the end of the text.");
     table(&format!("Layer {l}: gradients"), &note, &heads, rows)
 }
 
@@ -147,6 +148,6 @@ fn equations(trace: &Trace) -> String {
         name(line.label) + &texts.concat() + &cell(significant(line.value, 6))
     });
     let note =
-        "One unit at one time step, with the numbers put in; labels as in docs/derivation.md.";
+        "One unit at one time step, with the numbers filled in; labels as in docs/derivation.md.";
     table("Equations", note, &["Eq.", "symbols", "numbers", "value"], rows)
 }

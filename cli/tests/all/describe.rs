@@ -1,5 +1,9 @@
 //! Completions and manual pages hold every command and every option.
 
+#[cfg(feature = "lab")]
+use std::collections::HashMap;
+#[cfg(feature = "lab")]
+use std::fs;
 use std::path::Path;
 
 use karenina::train::TrainConfig;
@@ -88,4 +92,50 @@ fn the_help_of_train_names_what_the_presets_have() {
     for (name, value) in ["LSTM layers", "turns clipping off", "of dropout"].iter().zip(fixed) {
         assert!(help.contains(&format!("{name} [default: {value}]")), "{name} {value}: {help}");
     }
+}
+
+/// The lines of a page's shell blocks that call karenina, each from its name on.
+#[cfg(feature = "lab")]
+fn calls(page: &str) -> Vec<String> {
+    let page = page.replace("\\\n", " "); // a line that goes on in the next
+    let blocks = page.split("```").skip(1).step_by(2);
+    let shell = blocks.filter(|block| block.starts_with("sh\n") || block.starts_with("bash\n"));
+    let lines = shell.flat_map(str::lines).map(|line| line.split(" # ").next().unwrap());
+    let call = |line: &str| line.find("karenina ").map(|at| line[at + 9..].to_string());
+    lines
+        .filter(|line| !line.contains("cargo ") && !line.starts_with('#'))
+        .filter_map(call)
+        .collect()
+}
+
+#[cfg(feature = "lab")]
+#[test]
+fn every_command_that_the_documents_show_exists_with_its_options() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let docs = root.join("docs").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let pages =
+        docs.chain([root.join("README.md")]).filter(|path| path.extension() == Some("md".as_ref()));
+    let known: HashMap<_, _> = commands()
+        .into_iter()
+        .filter(|name| name != "help")
+        .map(|name| (name.clone(), options(&name)))
+        .collect();
+    let mut checked = 0;
+    for path in pages {
+        for call in calls(&fs::read_to_string(&path).unwrap()) {
+            let of_mpi = ["rank-timeout"]; // with the feature alone
+            let mut words = call.split_whitespace();
+            let options = known
+                .get(words.next().unwrap_or_default())
+                .unwrap_or_else(|| panic!("{}: {call}", path.display()));
+            for option in words.filter_map(|word| word.strip_prefix("--")) {
+                let option = option.split('=').next().unwrap();
+                let exists =
+                    options.iter().any(|known| known == option) || of_mpi.contains(&option);
+                assert!(exists, "{}: --{option} in {call}", path.display());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 25, "{checked}");
 }

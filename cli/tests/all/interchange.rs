@@ -96,8 +96,7 @@ fn a_run_that_starts_with_a_network_says_how_good_it_is() {
     let number = |event: &str| of(event)["validation"].as_f64().unwrap();
     assert!((number("start") - number("step")).abs() < 1e-6, "{told:?}");
     let said = errors(&succeed(folder, &format!("{train} 1 --from checkpoints --run third")));
-    let sentence =
-        format!("the network it starts with has a validation loss of {:.4}", number("start"));
+    let sentence = format!("the starting network has a validation loss of {:.4}", number("start"));
     assert!(said.contains(&sentence), "{said}");
     assert!(!said.contains("predicts better"), "{said}");
     let too_far = "1 --from checkpoints --learning-rate 9 --run fourth";

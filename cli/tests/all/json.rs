@@ -123,6 +123,11 @@ fn an_evaluation_and_a_list_are_json_too() {
     assert!((nats.exp() / found["perplexity"].as_f64().unwrap() - 1.0).abs() < 1e-12);
     assert_eq!((&found["characters"], &found["rows"]), (&599.into(), &1.into()));
     assert!(found["dynamic"].is_null());
+    assert_eq!(found["left_out"], 0);
+    let text = fs::read_to_string(folder.path().join("text")).unwrap();
+    fs::write(folder.path().join("more"), format!("{text}ЖЖЖ")).unwrap();
+    let known = of("eval more --threads 1 --rows 1 --json --skip-unknown");
+    assert_eq!((&known["characters"], &known["left_out"]), (&599.into(), &3.into()));
     let both = of("eval text --threads 1 --dynamic=0.01 --json");
     assert_eq!(both["nats_per_character"], found["nats_per_character"], "in one piece, too");
     assert_eq!(both["dynamic"]["learning_rate"], 0.01);

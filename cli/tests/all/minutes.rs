@@ -152,7 +152,19 @@ fn a_run_knows_what_it_has_started_with_from_any_folder() {
     let go_on = format!("train text {second} ../second --steps 4 --resume");
     succeed(&below, &format!("{go_on} --from ../first"));
     let told = errors(&run(&below, &format!("{go_on} --from first")));
-    assert!(told.contains("--from first was asked for, but the run has started with "), "{told}");
+    assert!(told.contains("--from first was asked for, but the run started with "), "{told}");
+}
+
+#[test]
+fn a_planned_run_goes_on_for_more_passes() {
+    let folder = with_novel();
+    let path = folder.path();
+    let train = "train text --hidden 4 --layers 1 --threads 1 --no-samples";
+    succeed(path, &format!("{train} --epochs 1"));
+    let last = || load_any(&path.join("checkpoints")).unwrap().checkpoint;
+    let pass = last().step;
+    succeed(path, &format!("{train} --resume --epochs 2"));
+    assert_eq!((last().step, last().config.schedule.descent.unwrap().1), (2 * pass, 2 * pass));
 }
 
 #[test]
@@ -181,7 +193,7 @@ fn a_planned_run_is_ended_at_any_other_step_that_is_named() {
     assert_eq!(end(), (50, 1, Some((30, 50))));
     let told = errors(&succeed(folder.path(), &format!("{train} --resume --steps 200")));
     assert_eq!(end(), (200, 5, Some((120, 200))), "{told}");
-    assert!(told.contains("it began with this plan: for 20 minutes and"), "{told}");
+    assert!(told.contains("the run began with this plan: for 20 minutes and"), "{told}");
 }
 
 #[test]
@@ -236,7 +248,7 @@ fn programs_and_the_report_are_told_the_choice_too() {
     let kept = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.choice;
     assert_eq!(begun.as_deref(), Some(kept.as_str()));
     let page = told("report text --threads 1 --out -");
-    assert!(page.contains(&format!("The plan it began with: {kept}")), "{kept}");
+    assert!(page.contains(&format!("The run began with this plan: {kept}")), "{kept}");
     let by_hand = "train text --preset quick --hidden 4 --steps 2 --overwrite --json";
     assert_eq!(choice(told(by_hand).lines().next().unwrap()), None);
     assert_eq!(choice(&told("plan text --preset quick --hidden 4 --json")), None);

@@ -3,12 +3,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::command::{errors, karenina, run, succeed, with_text};
+use crate::command::{errors, karenina, name_of, run, succeed, with_text};
 
 const SMALL: &str = "--preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
 
@@ -60,6 +59,20 @@ fn devices_and_pipes_are_written_to_and_stay() {
         assert!(shell(folder.path(), &script).status.success(), "{writer}");
         assert!(fs::metadata(folder.path().join("got")).unwrap().len() > 0);
         assert!(!fs::metadata(folder.path().join("pipe")).unwrap().is_file());
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_in_shared_memory_is_a_file() {
+    let folder = with_run();
+    let shared = tempfile::tempdir_in("/dev/shm").unwrap();
+    let novel = shared.path().join("novel.txt");
+    fs::write(&novel, "All happy families").unwrap();
+    for writer in WRITERS {
+        let output = run(folder.path(), &format!("{writer} {}", novel.display()));
+        assert_eq!(output.status.code(), Some(1), "{writer}: {}", errors(&output));
+        assert_eq!(fs::read_to_string(&novel).unwrap(), "All happy families", "{writer}");
     }
 }
 
@@ -138,7 +151,7 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
             let message = errors(&output);
             assert_eq!(output.status.code(), Some(1), "{writer} {name}: {message}");
             let reason = format!(
-                "cannot write {name}: the file exists and is no {kind} of karenina's; name another"
+                "cannot write {name}: the file exists and is not a {kind} written by karenina; name"
             );
             assert!(message.contains(&reason), "{message}");
             assert_eq!((message.lines().count(), output.stdout.len()), (1, 0), "{message}");
@@ -153,7 +166,11 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
         let output = run(folder.path(), &format!("{writer} {name}"));
-        assert!(errors(&output).contains("of karenina's; name another"), "{}", errors(&output));
+        assert!(
+            errors(&output).contains("written by karenina; name another"),
+            "{}",
+            errors(&output)
+        );
         assert!(fs::read(folder.path().join(name)).unwrap() == bytes, "{name}");
     }
     let output = run(folder.path(), &format!("{profile} nowhere/page.html"));
@@ -212,14 +229,14 @@ const NAME: &[u8] = b"-it's \"$HOME\" `id`; *?[x] !\n\\n\xff\xe2\x80\xae#~&|<>()
 #[test]
 fn printed_commands_can_be_pasted_whatever_the_folder_is_called() {
     let folder = with_text();
-    let name = OsStr::from_bytes(NAME);
+    let name = name_of(NAME);
     let mut option = OsStr::new("--run=").to_owned();
     option.push(name);
     let words = ["train", "text"].into_iter().chain(SMALL.split(' ')).map(OsStr::new);
     let output = karenina(folder.path(), words.chain([&*option])).output().unwrap();
     let messages = errors(&output);
     assert_eq!(output.status.code(), Some(0), "{messages}");
-    let (_, command) = messages.split_once("more of it: ").unwrap();
+    let (_, command) = messages.split_once("for more text: ").unwrap();
     assert!(!command.contains('\u{202e}') && command.trim_end().lines().count() == 1, "{command}");
     let output = shell(folder.path(), &format!("{} --length 5 --seed 1", command.trim_end()));
     assert_eq!(output.status.code(), Some(0), "{command}: {}", errors(&output));

@@ -128,6 +128,15 @@ fn a_plan_knows_steps_and_sizes_before_they_exist() {
 }
 
 #[test]
+fn a_plan_counts_no_checkpoints_between_two_steps() {
+    let corpus = Corpus::from_text(&"So many happy families! ".repeat(500));
+    let config = small().into_builder().steps(Some(3)).save_minutes(Some(1e-9)).build().unwrap();
+    assert_eq!(Plan::new(&corpus, &config, 1).unwrap().checkpoints, 4);
+    let config = config.into_builder().save_every(200).save_minutes(Some(1.0)).build().unwrap();
+    assert_eq!(Plan::new(&corpus, &config, 1).unwrap().checkpoints, 2, "it ends within seconds");
+}
+
+#[test]
 fn the_length_of_a_file_is_known_without_writing_it() {
     let vocabulary = Vocabulary::from_text("aжя👍");
     let config = small().into_builder().hidden(3).layers(1).batch(5).build().unwrap();
@@ -275,8 +284,13 @@ fn two_profiles_stand_side_by_side() {
     }
     fs::write(folder.path().join("b.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
     let screen = String::from_utf8(compare("a.json", "b.json").stdout).unwrap();
-    let row = screen.lines().find(|line| line.starts_with("writing in i8")).unwrap();
+    let row = screen.lines().find(|line| line.starts_with("sampling in i8")).unwrap();
     assert_eq!(row.split_whitespace().count(), 5, "no figure of B, no ratio: {screen}");
+
+    slower["kernel"] = "\u{1b}[2J".into();
+    fs::write(folder.path().join("b.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
+    let screen = String::from_utf8(compare("a.json", "b.json").stdout).unwrap();
+    assert!(screen.contains("\\u{1b}") && !screen.contains('\u{1b}'), "{screen}");
 
     fs::write(folder.path().join("d.json"), "{}").unwrap();
     for bad in ["d.json", "e.json"] {

@@ -1,4 +1,4 @@
-//! The page of `karenina profile --html` in a real browser. Where there is none the test says so and is skipped.
+//! The page of `karenina profile --html` in a real browser. Where there is none the test is left out.
 //!
 //! `KARENINA_SCREENSHOTS` names a folder to leave screenshots in.
 
@@ -6,7 +6,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::command;
+use crate::command::{self, left_out};
 use crate::webdriver::Browser;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 fn the_page_of_a_profile_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let Some(browser) = Browser::start(folder.path()) else {
-        eprintln!("skipped: no chromium and chromedriver here");
+        left_out("no chromium and chromedriver here");
         return;
     };
     let arguments =

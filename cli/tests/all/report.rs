@@ -2,6 +2,7 @@
 //! hold everything, escaped, without a link to anywhere.
 
 use std::fs;
+use std::path::Path;
 
 use crate::command::karenina;
 use crate::report_support::{report, run, run_folder, text};
@@ -139,6 +140,27 @@ fn a_broken_checkpoint_is_left_out_and_named() {
     let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
     assert!(page.contains("Left out: ") && page.contains("i2_l12.ckpt"));
     assert_eq!(page.matches("<p class=\"sample\">").count(), 4, "of steps 0, 1, 3 and 4");
+}
+
+#[test]
+fn another_runs_checkpoint_writes_no_sample() {
+    let (folder, other) = (run_folder(), run_folder());
+    let step_2 = |folder: &Path| folder.join("checkpoints/i2_l12.ckpt");
+    fs::copy(step_2(other.path()), step_2(folder.path())).unwrap();
+    run(&mut report(folder.path()));
+    let page = fs::read_to_string(folder.path().join("report.html")).unwrap();
+    assert!(!page.contains("<b>step 2</b>"));
+    assert_eq!(page.matches("<p class=\"sample\">").count(), 4, "of steps 0, 1, 3 and 4");
+}
+
+#[test]
+fn what_a_report_leaves_out_is_said() {
+    let folder = run_folder();
+    let text = format!("{}ЖЖ", text());
+    fs::write(folder.path().join("text.txt"), text).unwrap();
+    let output = report(folder.path()).args(["--skip-unknown", "--length", "50"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 of the last 52 characters are unknown, and are left out"), "{said}");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The report in a real browser: headless Chromium, driven over WebDriver by chromedriver. Where they
-//! are not installed the test says so and is skipped.
+//! are not installed the test is left out.
 //!
 //! `KARENINA_SCREENSHOTS` names a folder to leave screenshots in; `KARENINA_REPORT` a page to look at
 //! instead of the test's own.
@@ -8,6 +8,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::command::left_out;
 use crate::report_support::{report, run, run_folder};
 use crate::webdriver::Browser;
 use serde_json::json;
@@ -22,7 +23,7 @@ fn the_page_works_in_a_browser() {
     let page = env::var_os("KARENINA_REPORT")
         .map_or_else(|| folder.path().join("report.html"), PathBuf::from);
     let Some(browser) = Browser::start(folder.path()) else {
-        eprintln!("skipped: no chromium and chromedriver here");
+        left_out("no chromium and chromedriver here");
         return;
     };
     browser.open(&page);

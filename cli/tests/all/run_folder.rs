@@ -32,12 +32,12 @@ fn a_limit_of_steps_stays_until_it_is_lifted_and_is_named_when_it_has_ended_the_
     succeed(folder, &format!("{SMALL} --epochs 1 --steps 5"));
     assert_eq!(steps_in(folder), [0, 5]);
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
-    let expected = "nothing to do: the run has reached step 5, where it was to stop (checkpoints/i5_l4.ckpt). To \
+    let expected = "nothing to do: the run has reached step 5, where it was told to stop (checkpoints/i5_l4.ckpt). To \
                     train it further, pass --resume with a larger --steps, or with --steps all for all 37 steps; \
                     for more, add a larger --epochs\n";
     assert!(told.contains(expected), "{told}");
     let told = errors(&succeed(folder, "train text --resume --threads 1 --steps 3"));
-    assert!(told.contains("the run is at step 5, and was to stop at step 3 ("), "{told}");
+    assert!(told.contains("the run is at step 5, and was told to stop at step 3 ("), "{told}");
     succeed(folder, "train text --resume --threads 1 --no-samples --steps all");
     let told = errors(&succeed(folder, "train text --resume --threads 1"));
     let expected = "the run has reached the end of epoch 1 (checkpoints/i37_l4.ckpt). To train it further, pass \
@@ -153,7 +153,7 @@ fn a_list_says_what_each_file_is_and_calls_no_older_one_the_newest() {
     make_newer(&path(2));
     let (code, table) = list();
     assert_eq!((code, newest(&table)), (Some(1), None), "{table}");
-    assert!(table.contains("i2_l4.ckpt: of a newer version\n"), "{table}");
+    assert!(table.contains("i2_l4.ckpt: from a newer version\n"), "{table}");
 
     fs::remove_file(path(2)).unwrap();
     fs::create_dir(path(2)).unwrap();
@@ -305,7 +305,7 @@ mod unix {
     #[test]
     fn a_read_only_folder_is_refused_and_left_as_it_is() {
         let Some(run) = without_privileges() else {
-            eprintln!("skipped: permissions do not bind this user");
+            eprintln!("left out: permissions do not bind this user");
             return;
         };
         let folder = with_text();
@@ -445,11 +445,11 @@ fn another_runs_checkpoint_or_log_is_not_taken_for_this_runs() {
     fs::copy(path("other/i10_l4.ckpt"), mixed("i10_l4.ckpt")).unwrap();
     let told = errors(&succeed(folder, "eval text --threads 1"));
     assert!(
-        slashed(&told).contains("i10_l4.ckpt is not of the run that checkpoints/log.csv is of"),
+        slashed(&told).contains("i10_l4.ckpt and checkpoints/log.csv belong to different runs"),
         "{told}"
     );
     fs::remove_file(mixed("i10_l4.ckpt")).unwrap();
-    assert!(!errors(&succeed(folder, "eval text --threads 1")).contains("not of the run"));
+    assert!(!errors(&succeed(folder, "eval text --threads 1")).contains("different runs"));
 
     succeed(folder, "report text --out before.html");
     let before = fs::read_to_string(path("before.html")).unwrap();

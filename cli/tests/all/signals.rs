@@ -3,13 +3,12 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::command::{errors, karenina, with_text};
+use crate::command::{errors, karenina, name_of, with_text};
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
 
@@ -25,8 +24,12 @@ fn start(folder: &Path, arguments: &str) -> Child {
 }
 
 fn wait_for_a_save(folder: &Path) {
+    wait_for_a_save_in(&folder.join("checkpoints"));
+}
+
+fn wait_for_a_save_in(run: &Path) {
     let start = Instant::now();
-    while load_any(&folder.join("checkpoints")).is_err() {
+    while load_any(run).is_err() {
         assert!(start.elapsed() < Duration::from_secs(60), "nothing was saved in a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -146,10 +149,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(folder.path()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let checkpoints = folder.path().join("checkpoints");
-    while load_any(&checkpoints).is_err() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_a_save(folder.path());
     send(&child, "-HUP");
     std::thread::sleep(Duration::from_millis(500));
     assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
@@ -160,16 +160,14 @@ fn a_run_under_nohup_outlives_its_terminal() {
 #[test]
 fn a_run_in_a_folder_of_any_name_says_a_command_that_goes_on_with_it() {
     let folder = with_text();
-    let name = OsStr::from_bytes(b"it's \"$HOME\" `id`;\n\\n\xff\xe2\x80\xae !#~&|<>(){}*?");
+    let name = name_of(b"it's \"$HOME\" `id`;\n\\n\xff\xe2\x80\xae !#~&|<>(){}*?");
     let mut option = OsStr::new("--run=").to_owned();
-    option.push(name);
+    option.push(&name);
     let words = ENDLESS.split_whitespace().map(OsStr::new).chain([&*option]);
     let mut command = karenina(folder.path(), words);
     let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let run = folder.path().join(name);
-    while load_any(&run).is_err() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let run = folder.path().join(&name);
+    wait_for_a_save_in(&run);
     send(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", errors(&output));

@@ -102,7 +102,7 @@ impl FromStr for Storage {
 
     fn from_str(name: &str) -> Result<Self, Error> {
         let named = Self::ALL.into_iter().find(|storage| storage.name() == name);
-        named.ok_or_else(|| Error::setting("weights", name, "f32, f16, bf16 or i8"))
+        named.ok_or_else(|| Error::setting("storage", name, "f32, f16, bf16 or i8"))
     }
 }
 

@@ -43,6 +43,9 @@ pub fn default_epsilon<R: Real>() -> f64 {
 ///   such whose analytic gradient is zero, if there are so many (rows of W_ih whose character does
 ///   not occur); none means all
 ///
+/// # Panics
+/// If `sample` is 0: what compares nothing proves nothing.
+///
 /// ```
 /// use karenina::model::{Initialisation, Parameters, Sizes};
 /// use karenina::study::gradcheck::{Problem, Verdict, check, default_epsilon};
@@ -62,6 +65,7 @@ pub fn check<R: Real>(
     epsilon: f64,
     sample: Option<usize>,
 ) -> Vec<TensorCheck> {
+    assert!(sample != Some(0), "a sample of no elements");
     let sizes = problem.parameters.sizes();
     let mut probe = Probe::new(problem.clone());
     let mut gradients = probe.analytic();
@@ -99,6 +103,9 @@ pub struct CurvePoint {
 ///
 /// * `epsilons`: the steps to try
 /// * `sample`: elements of each tensor, as in [`check`]
+///
+/// # Panics
+/// As [`check`].
 pub fn curve<R: Real>(problem: &Problem<R>, epsilons: &[f64], sample: usize) -> Vec<CurvePoint> {
     let at = |&epsilon: &f64| {
         let checks = check(problem, epsilon, Some(sample));

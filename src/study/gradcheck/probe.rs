@@ -42,8 +42,12 @@ impl<R: Real> Problem<R> {
     /// * `seed`: of state and dropout
     ///
     /// # Errors
+    /// * [`Error::Setting`] if B or T is 0 or `keep` is not above 0 and at most 1
     /// * [`Error::TextTooShort`] if `ids` has fewer than B·T + 1 characters
     /// * [`Error::NoMemory`] if there is no memory for the check
+    ///
+    /// # Panics
+    /// If one of these characters is not in the network's vocabulary.
     pub fn on_text(
         parameters: Parameters<R>,
         ids: &[u32],
@@ -51,6 +55,9 @@ impl<R: Real> Problem<R> {
         keep: f64,
         seed: u64,
     ) -> Result<Self> {
+        Error::require(batch >= 1, "batch", batch, "at least 1")?;
+        Error::require(unroll >= 1, "unroll", unroll, "at least 1")?;
+        Error::require(keep > 0.0 && keep <= 1.0, "keep", keep, "above 0 and at most 1")?;
         let needed = batch.saturating_mul(unroll).saturating_add(1);
         if ids.len() < needed {
             let room = ids.len().saturating_sub(1);
@@ -60,6 +67,9 @@ impl<R: Real> Problem<R> {
             });
             return Err(Error::TextTooShort { found: ids.len(), batches: 1, needed, fits });
         }
+        let Sizes { vocabulary, .. } = parameters.sizes();
+        let largest = ids[..needed].iter().max().map_or(0, |&id| id as usize);
+        assert!(largest < vocabulary, "character {largest} of {vocabulary}");
         Self::require_memory(parameters.sizes(), (batch, unroll), keep)?;
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut state = State::zeros(parameters.sizes(), batch);

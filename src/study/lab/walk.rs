@@ -127,7 +127,7 @@ impl Walk {
     /// * [`Error::NoMemory`](crate::error::Error::NoMemory) if there is no memory for all that is kept
     ///
     /// # Panics
-    /// If the vocabulary has not the size V of the parameters, or an id is no less than V.
+    /// If the vocabulary does not have the size V of the parameters, or an id is not below V.
     pub fn new(
         parameters: Arc<Parameters<f64>>,
         vocabulary: &[char],

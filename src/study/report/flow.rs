@@ -3,7 +3,7 @@
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::model::Parameters;
+use crate::model::{Network, Parameters, Sizes};
 use crate::study::trace::norm;
 use crate::study::trace::pass::Pass;
 
@@ -41,6 +41,15 @@ impl Flow {
     pub fn faded(&self, layer: usize) -> Option<usize> {
         self.medians(layer).iter().position(|&median| median < 0.01)
     }
+}
+
+/// Bytes that [`flow`] takes on the threads at hand, each of which follows the loss of a place of its own: the weights
+/// packed for both ways, the tape, and about twice as much for the gradients.
+pub(super) fn bytes(sizes: Sizes, places: usize, lags: usize) -> u64 {
+    let weights = Network::<f32>::packed_bytes(sizes).saturating_mul(2);
+    let tapes = Network::<f32>::tape_bytes(sizes, 1, lags + WARM_UP, false).saturating_mul(3);
+    let threads = rayon::current_num_threads().min(places) as u64;
+    weights.saturating_add(tapes).saturating_mul(threads)
 }
 
 /// Takes the losses of at most `places` characters, spread over `ids`, back over at most `lags` steps.

@@ -94,9 +94,10 @@ pub fn report(
     let ids = vocabulary.encode(text)?;
     require_two(ids.len())?;
     let what = format!("a report on {} characters", ids.len());
-    memory::require(Reading::bytes(checkpoint.sizes(), ids.len()), what)?;
+    let bytes = Reading::bytes(checkpoint.sizes(), ids.len());
+    memory::require(bytes.saturating_add(flow::bytes(checkpoint.sizes(), PLACES, LAGS)), what)?;
     let (samples, broken) = match folder {
-        Some(folder) => samples(folder, SAMPLES, SAMPLE_LENGTH, SEED)?,
+        Some(folder) => samples(folder, checkpoint.run, SAMPLES, SAMPLE_LENGTH, SEED)?,
         None => (vec![sample(&checkpoint, SAMPLE_LENGTH, SEED)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);

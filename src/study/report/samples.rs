@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use rand::SeedableRng;
-use rand_pcg::Pcg64;
-use rayon::prelude::*;
-
 use crate::error::{Error, Result};
 use crate::sample::{Generator, Picker};
+use crate::train::RunId;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::run::checkpoints_in;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
 
 /// A text written by one checkpoint.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,25 +22,25 @@ pub struct Sample {
     pub text: String,
 }
 
-/// Lets at most `count` checkpoints of `folder` write `length` characters each, with the same seed; the
+/// Lets at most `count` checkpoints of `run` in `folder` write `length` characters each, with the same seed; the
 /// first and the last are among them. Damaged files come back as the errors they are; those that a trainer
-/// deletes in the meantime are left out.
+/// deletes in the meantime are left out, and other runs' as well. One after the other: each may be large.
 ///
 /// # Errors
 /// If the folder cannot be read; and everything about a checkpoint that does not prove it damaged.
 pub fn samples(
     folder: &Path,
+    run: Option<RunId>,
     count: usize,
     length: usize,
     seed: u64,
 ) -> Result<(Vec<Sample>, Vec<Error>)> {
-    let entries = evenly(checkpoints_in(folder)?, count);
-    let written: Vec<Result<Sample>> =
-        entries.into_par_iter().map(|entry| Ok(sample(&entry.load()?, length, seed))).collect();
+    let mut entries = checkpoints_in(folder)?;
+    entries.retain(|entry| !entry.summary().is_ok_and(|summary| summary.run != run));
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
-    for result in written {
-        match result {
-            Ok(sample) => samples.push(sample),
+    for entry in evenly(entries, count) {
+        match entry.load() {
+            Ok(checkpoint) => samples.push(sample(&checkpoint, length, seed)),
             Err(error) if error.is_missing() => {}
             Err(error) if error.is_damage() => broken.push(error),
             Err(error) => return Err(error),

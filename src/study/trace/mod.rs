@@ -41,7 +41,7 @@ impl Default for View {
     }
 }
 
-/// Reads `ids` from an empty memory, predicts each but the first, and takes the loss back.
+/// Reads `ids` from a zero state, predicts each but the first, and propagates the loss back.
 ///
 /// * `vocabulary` `[V]`: the characters by id
 /// * `ids`: the text, at least two characters
@@ -51,7 +51,7 @@ impl Default for View {
 /// * [`Error::NoMemory`] if there is no memory for all that is kept
 ///
 /// # Panics
-/// If the vocabulary has not the size V of the parameters, or an id is no less than V.
+/// If the vocabulary does not have the size V of the parameters, or an id is not below V.
 ///
 /// ```
 /// use karenina::model::{Initialisation, Parameters, Sizes};

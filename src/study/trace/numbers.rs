@@ -328,7 +328,7 @@ impl<R: Real> At<'_, R> {
             equation("B9", "di = dc·g", product(dc, g), dc * g),
             equation("B10", "df = dc·c₋", product(dc, c_prev), dc * c_prev),
             equation("B11", "dg = dc·i", product(dc, i), dc * i),
-            equation("B12", "dc₋ = dc·f", product(dc, f), dc * f),
+            equation("B12", "dc₋ share = dc·f", product(dc, f), dc * f),
             equation("B13", "dz_i = di·i·(1 − i)", sigmoid(dc * g, i), self.dz(0)),
             equation("B14", "dz_f = df·f·(1 − f)", sigmoid(dc * c_prev, f), self.dz(1)),
             equation("B15", "dz_g = dg·(1 − g²)", dz_g, self.dz(2)),

@@ -139,7 +139,7 @@ fn tensor_numbers(record: &Record<'_>, sizes: Sizes) -> Check<()> {
         let wrong = tensor.numbers.iter().filter(|&x| !(Real::is_finite(x) && x >= least)).count();
         ensure(wrong == 0, || {
             let name = tensors::names(sizes).swap_remove(i);
-            format!("{name} holds {wrong} numbers that are infinite, not numbers or below zero")
+            format!("{name} holds {wrong} values that are infinite, NaN or below zero")
         })?;
     }
     Ok(())

@@ -45,10 +45,10 @@ impl From<String> for Flaw {
 const OTHERS: [(&[u8], &str); 6] = [
     (b"PK\x03\x04", "a zip archive, as PyTorch writes"),
     (b"\x89HDF\r\n\x1a\n", "HDF5, as Keras writes"),
-    (b"\x93NUMPY", "an array of NumPy"),
+    (b"\x93NUMPY", "a NumPy array"),
     (b"\x80\x02", "a Python pickle"),
-    (b"\x1f\x8b", "packed with gzip"),
-    (b"model_checkpoint_path", "an index of TensorFlow's checkpoints"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"model_checkpoint_path", "a TensorFlow checkpoint index"),
 ];
 
 impl Header {
@@ -118,7 +118,7 @@ impl Write for Sum {
 fn check_magic(start: &[u8]) -> Result<(), String> {
     if start.is_empty() {
         return Err(
-            "empty, 0 bytes: it was not written to its end; an older checkpoint may work".into()
+            "empty, 0 bytes: it was not completely written; an older checkpoint may work".into()
         );
     }
     let shared = start.len().min(MAGIC.len());
@@ -131,10 +131,10 @@ fn check_magic(start: &[u8]) -> Result<(), String> {
     let other = OTHERS.iter().find(|(magic, _)| start.starts_with(magic));
     let other = match other {
         Some((_, kind)) => format!(" but {kind}"),
-        None if start.get(8) == Some(&b'{') => " but what looks like safetensors".into(),
+        None if start.get(8) == Some(&b'{') => " but what looks like a safetensors file".into(),
         None => String::new(),
     };
-    Err(format!("not a checkpoint of karenina{other}"))
+    Err(format!("not a karenina checkpoint{other}"))
 }
 
 fn cut_short(found: u64, needed: u64) -> String {

@@ -1,4 +1,4 @@
-//! Everything that a run needs to go on in the same bits, in one file.
+//! Everything that a run needs to continue with the same bits, in one file.
 //!
 //! `docs/checkpoint-format.md` specifies the file. A [`Checkpoint`] is read in three steps, each of
 //! which proves what the next relies on: the frame (magic, version, length, checksum), the record that
@@ -70,7 +70,7 @@ pub struct Checkpoint {
     pub step: u64,
     /// Full passes made through the text.
     pub epoch: u64,
-    /// Batches of this pass that are behind.
+    /// Batches of this pass that are already used.
     pub batch: usize,
     /// One row for each update.
     pub history: Vec<LogRow>,
@@ -82,7 +82,7 @@ impl Checkpoint {
     /// `config` takes the sizes of `parameters`.
     ///
     /// # Panics
-    /// If `vocabulary` has not the size that `parameters` has.
+    /// If `vocabulary` and `parameters` differ in size.
     pub fn without_history(
         config: TrainConfig,
         vocabulary: Vocabulary,
@@ -107,9 +107,17 @@ impl Checkpoint {
         }
     }
 
-    /// Whether no text is its own, as with a model that came from elsewhere.
+    /// Whether it belongs to no text, like an imported model.
     pub fn is_of_no_text(&self) -> bool {
         self.text_sha256 == [0; 32]
+    }
+
+    /// Whether weights, moments and state have the sizes that the configuration names: all fields may be changed.
+    pub(crate) fn is_consistent(&self) -> bool {
+        let Self { config, vocabulary, parameters, adam, state, .. } = self;
+        let sizes = config.sizes(vocabulary.len());
+        [parameters, &adam.m, &adam.v].into_iter().all(|of| of.sizes() == sizes)
+            && state.fits(sizes, config.batch)
     }
 
     /// V, H and L.
@@ -204,8 +212,8 @@ impl Checkpoint {
     }
 
     /// Writes the file at `path` so that a crash at any moment leaves the old file or the new one, and
-    /// returns when it is on the disk. Before the first byte all that a reader asks of the file is
-    /// proven of the numbers themselves: a file that would not load is not written.
+    /// returns when it is on the disk. Before the first byte is written, everything that a reader would check is
+    /// checked on the numbers themselves: a file that would not load is not written.
     ///
     /// # Errors
     /// Whatever the system refuses, or [`Error::Checkpoint`] if a number is not finite.

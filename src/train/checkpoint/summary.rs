@@ -55,7 +55,7 @@ impl Summary {
                 break head;
             }
             if count == header.length {
-                return Err(at(path)("damaged: its head does not end".to_string()));
+                return Err(at(path)("damaged: its header has no end".to_string()));
             }
             count = header.length.min(8 * count);
         };

@@ -18,11 +18,12 @@ pub fn listed(list: &str, count: usize) -> Option<Vec<char>> {
 }
 
 /// The `count` characters that a user's file lists, with or without a line end after them, or else
-/// those of the text that it is.
+/// those of the text that it is. Windows writes a line break as two characters, in a list as well.
 pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
     let text = text.trim_start_matches('\u{feff}');
-    let line = text.strip_suffix('\n').and_then(|line| listed(line, count));
-    if let Some(list) = listed(text, count).or(line) {
+    let unix = text.replace("\r\n", "\n");
+    let lists = [text, &unix].into_iter().flat_map(|text| [Some(text), text.strip_suffix('\n')]);
+    if let Some(list) = lists.flatten().find_map(|list| listed(list, count)) {
         return Ok(list);
     }
     let corpus = Corpus::from_text(text);

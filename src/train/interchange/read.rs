@@ -30,8 +30,9 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
     }
     let characters = match (vocabulary, &card.vocabulary) {
         (Some(text), _) => characters(text, sizes.vocabulary)?,
-        (None, Some(list)) => listed(list, sizes.vocabulary)
-            .ok_or("damaged: its vocabulary is not as many distinct characters as it predicts")?,
+        (None, Some(list)) => listed(list, sizes.vocabulary).ok_or(
+            "damaged: its vocabulary does not have as many distinct characters as it predicts",
+        )?,
         (None, None) => {
             let v = sizes.vocabulary;
             return Err(format!(
@@ -45,16 +46,17 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
     Ok(Checkpoint::without_history(config, vocabulary, parameters))
 }
 
-/// The configuration with these sizes, its ranges proven, and its state no memory to speak of.
+/// The configuration with these sizes, its ranges proven. Where the state of its batch would be more memory than a
+/// file of this `length` can ask for, the batch is one row: it means nothing before there is a run.
 fn configuration(config: TrainConfig, sizes: Sizes, length: usize) -> Check<TrainConfig> {
     let config = config.of_network(sizes);
     config.validate().map_err(|error| format!("damaged: {error}"))?;
     // h and c; H · L is bounded by the file.
     let state = (8 * sizes.hidden * sizes.layers).checked_mul(config.batch);
-    ensure(state.is_some_and(|state| state <= MAX_STATE + length), || {
-        format!("damaged: its batch of {} rows is too large for its network", config.batch)
-    })?;
-    Ok(config)
+    Ok(match state.is_some_and(|state| state <= MAX_STATE + length) {
+        true => config,
+        false => TrainConfig { batch: 1, groups: 1, ..config },
+    })
 }
 
 /// The bytes of the header, from the first eight of a file.
@@ -139,7 +141,7 @@ impl<'a> File<'a> {
     fn check_tensor(&self, name: &str, shape: &[usize]) -> Check<()> {
         let tensor = self.tensor(name)?;
         ensure(matches!(tensor.dtype, Dtype::F32 | Dtype::F64), || {
-            format!("{name} has numbers of the type {}; F32 and F64 are read", tensor.dtype)
+            format!("{name} has numbers of the type {}; only F32 and F64 can be read", tensor.dtype)
         })?;
         ensure(tensor.shape == shape, || {
             format!("{name} has the shape {:?} instead of {shape:?}", tensor.shape)
@@ -174,7 +176,7 @@ impl<'a> File<'a> {
         for Tensor { name, range, .. } in sizes.tensors() {
             let wrong = parameters.numbers()[range].iter().filter(|x| !x.is_finite()).count();
             ensure(wrong == 0, || {
-                format!("{name} would hold {wrong} numbers that are infinite or not numbers in f32")
+                format!("{name} would hold {wrong} values that are infinite or NaN in f32")
             })?;
         }
         Ok(parameters)

@@ -205,7 +205,7 @@ pub fn delete_replaced(replaced: &Path) -> Result<()> {
     if entries(replaced)?.is_empty() {
         return fs::remove_dir(replaced).map_err(Error::io("delete", replaced));
     }
-    Err(refused(replaced, "keeps files that are not of the run that was replaced"))
+    Err(refused(replaced, "still holds files that do not belong to the run that was replaced"))
 }
 
 /// Whether the file itself says that `run` has written it, or where that is none a run that had no name.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
-use super::listing::{LOG, by_validation, checkpoints_in};
+use super::listing::{LOG, by_validation, checkpoints_in, refused};
 use super::lock::{Claim, Lock};
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
@@ -62,6 +62,8 @@ pub struct RunFolder {
     newest: Option<(u64, PathBuf)>,
     /// Checkpoints in excess that could not be deleted yet.
     doomed: Vec<PathBuf>,
+    /// Those saved by the clock, oldest first.
+    by_the_clock: Vec<PathBuf>,
     task: Task,
     lock: Lock,
 }
@@ -100,8 +102,8 @@ impl RunFolder {
         let old = claim.map(|claim| claim.run).or_else(|| newest_run(path));
         let path = path.to_path_buf();
         let new = |run, task, newest| {
-            let (keep, log, doomed) = (None, None, Vec::new());
-            Self { path, run, keep, log, newest, doomed, task, lock }
+            let (keep, log, doomed, by_the_clock) = (None, None, Vec::new(), Vec::new());
+            Self { path, run, keep, log, newest, doomed, by_the_clock, task, lock }
         };
         let Some(Found { run, path: file, checkpoint, damaged }) = found else {
             let is_free = contents.is_empty();
@@ -119,8 +121,10 @@ impl RunFolder {
     /// that is replaced is deleted last. What the user should know.
     ///
     /// # Errors
-    /// Whatever the system refuses.
+    /// [`Error::RunFolder`] if `start` is of another run or, where a run goes on, of an earlier step than its newest
+    /// checkpoint, and nothing was changed; and whatever the system refuses.
     pub fn begin(&mut self, start: &Checkpoint) -> Result<Vec<String>> {
+        self.require_ours(start)?;
         let mut told = Vec::new();
         let task = std::mem::replace(&mut self.task, Task::Begin);
         // In a folder that is read-only the lock can still be written, and would tell of a run that never was.
@@ -146,6 +150,27 @@ impl RunFolder {
             }
         }
         Ok(told)
+    }
+
+    /// Refuses a `start` that is not this run's: a log and checkpoints would be lost.
+    fn require_ours(&self, start: &Checkpoint) -> Result<()> {
+        let newest = self.newest.as_ref().filter(|_| matches!(self.task, Task::GoOn { .. }));
+        let reason = match newest {
+            _ if !self.may_save(start) => {
+                let found = start.run.map_or("no run".into(), |run| format!("run {run}"));
+                format!("a checkpoint of {found} cannot begin run {}", self.run)
+            }
+            Some((step, _)) if start.step < *step => {
+                format!("the run is at step {step} and cannot go on from step {}", start.step)
+            }
+            _ => return Ok(()),
+        };
+        Err(refused(&self.path, &reason))
+    }
+
+    /// Whether `checkpoint` may be saved here: one of this run, or a model that came from elsewhere.
+    fn may_save(&self, checkpoint: &Checkpoint) -> bool {
+        checkpoint.run == Some(self.run) || checkpoint.is_of_no_text()
     }
 
     /// Saves what a new run starts with, and begins its log.
@@ -198,8 +223,7 @@ impl RunFolder {
     /// # Panics
     /// If `checkpoint` is of another run; a model that came from elsewhere may be of none.
     pub fn save(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
-        let is_ours = checkpoint.run == Some(self.run);
-        assert!(is_ours || checkpoint.is_of_no_text(), "a checkpoint of run {}", self.run);
+        assert!(self.may_save(checkpoint), "a checkpoint that is not of run {}", self.run);
         self.prove()?;
         let path = self.path.join(checkpoint.file_name());
         if fs::symlink_metadata(&path).is_ok() && !self.is_ours(&path) {
@@ -214,6 +238,20 @@ impl RunFolder {
         // What cannot be found or deleted now is tried again after the next save.
         self.doomed.extend(self.excess(checkpoint).unwrap_or_default());
         self.doomed.retain(|doomed| fs::remove_file(doomed).is_err() && doomed.exists());
+        Ok(path)
+    }
+
+    /// [`RunFolder::save`] for a checkpoint that is only there in case the run is interrupted: the last two of these
+    /// are kept, as a long run would fill the disk with them.
+    ///
+    /// # Errors
+    /// As [`RunFolder::save`].
+    pub(super) fn save_by_the_clock(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
+        if self.by_the_clock.len() == 2 {
+            self.doomed.push(self.by_the_clock.remove(0)); // deleted once the new one is safe
+        }
+        let path = self.save(checkpoint)?;
+        self.by_the_clock.push(path.clone());
         Ok(path)
     }
 

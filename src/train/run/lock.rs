@@ -220,7 +220,7 @@ impl Lock {
 /// The lock file at `path`, created if need be. Nothing but a regular file is opened.
 fn open(path: &Path) -> Result<(File, Handle)> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(refused(path, "not a file, as it must be; move it elsewhere"));
+        return Err(refused(path, "it must be a file; move what is there elsewhere"));
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(Error::io("open", path))?;

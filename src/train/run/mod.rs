@@ -1,7 +1,7 @@
 //! A training run: the trainer, and the folder that keeps what it has learnt.
 //!
-//! At every moment the newest checkpoint that was reported as saved loads, and a run that goes on from
-//! it ends in the same bits as one that was never interrupted.
+//! At every moment the newest checkpoint that was reported as saved can be loaded, and a run that continues
+//! from it ends with the same bits as one that was never interrupted.
 //!
 //! ```
 //! use karenina::text::corpus::Corpus;
@@ -13,7 +13,7 @@
 //! let corpus = Corpus::from_text(&"to and fro ".repeat(10));
 //! let config = TrainConfig::builder().hidden(8).batch(2).unroll(5).steps(Some(3)).build()?;
 //!
-//! // What the folder `path` holds of a run goes on; an empty one begins.
+//! // Continues the run in the folder `path`, or begins one if the folder is empty.
 //! let opened = RunFolder::open(&path, Mode::Resume)?;
 //! let trainer = match opened.checkpoint {
 //!     Some(checkpoint) => Trainer::from_checkpoint(checkpoint, &corpus, 1)?,
@@ -76,7 +76,7 @@ pub struct Run {
     /// How many batches may be left out because a number in them is not finite. Default none: the first
     /// such batch ends the run.
     pub on_nan: Option<u64>,
-    /// What a save that fails does. Default: it is tried again.
+    /// What happens when a save fails. Default: it is tried again.
     pub on_save_error: OnSaveError,
     saving: Saving,
     logging: Attempts,
@@ -235,7 +235,7 @@ impl Run {
         }
         let safe = match self.safe() {
             Some(path) => format!("only {} is safe", path.display()),
-            None => "nothing of this run is safe".into(),
+            None => "nothing of this run is saved".into(),
         };
         let is_news = self.saving.failed(Instant::now());
         Ok(is_news.then(|| {
@@ -265,7 +265,11 @@ impl Run {
 
     fn attempt(&mut self) -> Result<PathBuf> {
         self.trainer.gather_state();
-        let path = self.folder.save(self.trainer.checkpoint())?;
+        let checkpoint = self.trainer.checkpoint();
+        let path = match self.saving.is_due() || self.due() {
+            true => self.folder.save(checkpoint)?,
+            false => self.folder.save_by_the_clock(checkpoint)?,
+        };
         self.saving.succeeded(Instant::now());
         Ok(path)
     }

@@ -63,7 +63,7 @@ pub fn find(
     for replaced in &contents.replaced {
         let replaced = replaced.display();
         warnings.push(format!(
-            "{replaced} holds what was left when a run was replaced; look into it before you delete it"
+            "{replaced} holds what was left when a run was replaced; check it before you delete it"
         ));
     }
     let damaged = broken.into_iter().filter_map(|error| match error {
@@ -121,7 +121,7 @@ fn run_of(
         };
         let this = named(checkpoint.run);
         let reason = format!(
-            "holds checkpoints of different runs, {this} and {other}; move those of one elsewhere"
+            "holds checkpoints of different runs, {this} and {other}; move those of one run elsewhere"
         );
         return Err(refused(folder, &reason));
     };
@@ -134,7 +134,7 @@ fn run_of(
     }
     let (this, ours, lock) = (named(checkpoint.run), claim.run, Lock::NAME);
     let reason = format!(
-        "belongs to another run ({this}) than the folder ({ours}); move it elsewhere or, if everything in \
+        "belongs to another run ({this}), not the folder's ({ours}); move it elsewhere or, if everything in \
          the folder belongs to that run, delete {lock}"
     );
     Err(refused(newest, &reason))
@@ -150,7 +150,7 @@ fn prove_log(folder: &Path, run: RunId) -> Result<()> {
     let found = match LogRow::run_of(&log) {
         Err(error) if error.is_missing() => return Ok(()),
         Err(Error::RunFolder { path, reason }) => {
-            let way_out = "move it elsewhere, and it is written anew from the checkpoint";
+            let way_out = "move it elsewhere, and it will be rewritten from the checkpoint";
             return Err(refused(&path, &format!("{reason}; {way_out}")));
         }
         found => found?,
@@ -159,7 +159,7 @@ fn prove_log(folder: &Path, run: RunId) -> Result<()> {
         None => Ok(()),
         Some(found) => {
             let reason = format!(
-                "the log of another run ({found}) than the folder's ({run}); move it elsewhere"
+                "the log of another run ({found}), not the folder's ({run}); move it elsewhere"
             );
             Err(refused(&log, &reason))
         }

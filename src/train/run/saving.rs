@@ -68,19 +68,26 @@ impl Attempts {
 pub struct Saving {
     last: Instant,
     is_wanted: bool,
+    is_due: bool,
     attempts: Attempts,
 }
 
 impl Saving {
     /// A run that has just been saved.
     pub fn new(now: Instant) -> Self {
-        Self { last: now, is_wanted: false, attempts: Attempts::new(now) }
+        Self { last: now, is_wanted: false, is_due: false, attempts: Attempts::new(now) }
     }
 
     /// After a step: a save is wanted if it `is_due` or `minutes` are over.
     pub fn ask(&mut self, is_due: bool, minutes: Option<f64>, now: Instant) {
         let elapsed = now.saturating_duration_since(self.last).as_secs_f64();
+        self.is_due |= is_due;
         self.is_wanted |= is_due || minutes.is_some_and(|minutes| elapsed >= 60.0 * minutes);
+    }
+
+    /// Whether it is not by the clock alone that a save is wanted; also where one has failed.
+    pub fn is_due(&self) -> bool {
+        self.is_due
     }
 
     /// Whether steps have been made that were to be saved.
@@ -131,6 +138,20 @@ mod tests {
         assert_eq!(told, 2);
         saving.succeeded(now);
         assert!(!saving.is_time(now));
+    }
+
+    #[test]
+    fn a_due_save_that_has_failed_is_still_due() {
+        let now = Instant::now();
+        let mut saving = Saving::new(now);
+        saving.ask(false, Some(1e-9), now + Duration::from_secs(1));
+        assert!(saving.is_wanted() && !saving.is_due());
+        saving.ask(true, None, now);
+        saving.failed(now);
+        saving.ask(false, None, now);
+        assert!(saving.is_due());
+        saving.succeeded(now);
+        assert!(!saving.is_due());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! B1 to B22: the engine's own values on the right, the engine's value on the left.
+//! B1 to B22: given values on the right (the engine's own, for a single cell the reference's), the engine's value
+//! on the left.
 //!
 //! What the cell computes between dh and dz (B7 to B12) leaves no trace of its own; there the other
 //! factors of what does leave one are set to numbers that make it visible, as at o = ½, where

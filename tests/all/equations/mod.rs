@@ -1,7 +1,7 @@
 //! Every equation of `docs/derivation.md`, computed once more in plain scalar loops in f64.
 //!
-//! * `forward`, `backward`, `update`: one test for each equation, `eq_b4_…`, which takes the engine's
-//!   own values on the right of the equation and compares the engine's value on the left
+//! * `forward`, `backward`, `update`: one test for each equation, `eq_b4_…`, which puts given
+//!   values on the right of the equation and compares the engine's value on the left
 //! * `reference`: `karenina::reference` on the tests' problems
 //! * `mutations`: a copy of it with one mistake in its text is told from the engine, for every mistake in
 //!   the table of `tests/mutants/build.rs`

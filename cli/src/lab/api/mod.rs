@@ -46,7 +46,7 @@ impl Lab {
         match name.split_once('/') {
             None if name == "lab" => self.overview(),
             Some(("derivation", label)) => derivation::derivation(label),
-            _ => Err(Refusal::new(404, "there is no such question")),
+            _ => Err(Refusal::new(404, "there is no such request")),
         }
     }
 
@@ -67,7 +67,7 @@ impl Lab {
             "write" => writing::write(networks, readers, &read(body)?),
             "watch" => watching::watch(networks, watched, &read(body)?),
             "glance" => watching::glance(networks, watched, &read(body)?),
-            _ => Err(Refusal::new(404, "there is no such question")),
+            _ => Err(Refusal::new(404, "there is no such request")),
         }
     }
 
@@ -95,5 +95,5 @@ fn on_walk<T: DeserializeOwned>(
 /// The question in a body.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad(format!("the question cannot be read: {error}")))
+        .map_err(|error| Refusal::bad(format!("the request cannot be read: {error}")))
 }

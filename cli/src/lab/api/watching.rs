@@ -113,7 +113,7 @@ fn state(folder: &Path, history: &[LogRow], progress: Option<&Progress>) -> &'st
     if progress.is_some_and(|p| p.last_step.is_some_and(|last| p.step >= last)) {
         return "finished";
     }
-    let Some(newest) = history.last() else { return "not one step yet" };
+    let Some(newest) = history.last() else { return "no steps yet" };
     let log = fs::metadata(folder.join(RunFolder::LOG)).and_then(|metadata| metadata.modified());
     let age = log.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
     let ten_steps = Duration::from_secs_f64(10.0 * newest.seconds.clamp(0.0, 1e6));

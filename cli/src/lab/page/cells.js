@@ -17,8 +17,8 @@ export function createCells(root) {
     places: el("ol", { id: "similar" }),
   };
   root.append(
-    el("p", { class: "note" }, "Drag over a span of the text, or move with the arrow keys and hold Shift: the cells that are higher there than elsewhere " +
-      "are listed, and the places that look alike to the network are marked. The text is coloured by tanh c of the chosen cell."),
+    el("p", { class: "note" }, "Drag over a span of the text, or hold Shift and press the arrow keys: the cells that are higher there than elsewhere " +
+      "are listed, and the places that look similar to the network are marked. The text is coloured by tanh c of the chosen cell."),
     el("div", { class: "bar" }, field("colour by layer", parts.layer), field("cell", parts.unit),
       el("span", { class: "legend" }, "tanh c ", el("span", { class: "swatch warm" }, "−1"), el("span", { class: "swatch cool" }, "+1"))),
     parts.text.root, parts.what,

@@ -68,7 +68,7 @@ export function get(name) {
 }
 
 async function answer(request) {
-  const response = await request.catch(() => { throw new Error("The lab does not answer any more: it has ended. A lab beside a training ends with it."); });
+  const response = await request.catch(() => { throw new Error("The lab no longer answers: it has ended. The lab of a training run ends with the run."); });
   const value = await response.json();
   if (!response.ok) throw new Error(value.error);
   return value;

@@ -34,7 +34,7 @@ export function createNudge(root) {
   parts.matrix.addEventListener("keydown", (event) => walkMatrix(event, context));
   root.append(
     el("p", { class: "note" }, "Move a weight by ε. The gradient says how the loss will change for a very small ε: a straight line. " +
-      "The loss itself is computed anew each time, by the forward pass alone."),
+      "The loss itself is computed again each time, by the forward pass alone."),
     el("div", { class: "bar" }, field("tensor", parts.tensor), field("row", parts.row), field("column", parts.column),
       field("or by name", parts.name), field("colour by", parts.show)),
     parts.what,
@@ -138,14 +138,14 @@ async function curves({ parts, walk: seen }, at) {
   parts.errors.replaceChildren(
     chart([{ name: "|D(ε) − dL/dθ|", class: "line-2", dots: true, points: differences.points.map((p) => [p.epsilon, p.error]) }],
       { title: "Error of the finite difference", x: "ε", logX: true, logY: true }),
-    el("p", { class: "note" }, "D(ε) = (L(θ+ε) − L(θ−ε)) / 2ε. On the right, the loss bends between θ−ε and θ+ε: this error falls with ε². " +
-      "On the left, rounding is all one sees: that error rises with 1/ε."),
+    el("p", { class: "note" }, "D(ε) = (L(θ+ε) − L(θ−ε)) / 2ε. On the right, the loss bends between θ−ε and θ+ε: this error shrinks as ε². " +
+      "On the left, rounding dominates: that error grows as 1/ε."),
     best(differences));
 }
 
 function best({ points, slope }) {
   const least = points.reduce((best, point) => (point.error < best.error ? point : best));
-  return el("p", {}, `Closest at ε = ${brief(least.epsilon)}: `, shown(least.central, "central"), " beside a gradient of ",
+  return el("p", {}, `Closest at ε = ${brief(least.epsilon)}: `, shown(least.central, "central"), " against a gradient of ",
     shown(slope.gradient, "gradient"), ".");
 }
 

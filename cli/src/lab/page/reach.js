@@ -24,7 +24,7 @@ export function createReach(root, _, lab) {
   };
   parts.second.append(el("h3", {}, "The other network"), parts.text[1].root);
   root.append(
-    el("p", { class: "note" }, "Choose a character by click or with the arrow keys. The stronger an earlier character’s background, " +
+    el("p", { class: "note" }, "Choose a character with a click or the arrow keys. The stronger an earlier character’s background, " +
       "the more the loss of the prediction after the chosen one depends on the state there; the scale is logarithmic."),
     el("div", { class: "bar" }, field("through", parts.through), field("layer", parts.layer),
       field("truncate to windows of", parts.window), field("compare with", parts.other)),
@@ -57,7 +57,7 @@ async function draw(parts, seen) {
   answers.forEach((answer, n) => colourText(parts.text[n], seen, answer, layer, at));
   const { character, next } = seen.steps[at];
   parts.what.replaceChildren(`After ${visible(character)} (step ${at}) comes ${visible(next)}: `, shown(answers[0].bits, "bits"),
-    " bits. The window of training that holds it begins at step ", shown(answers[0].first, "first"), ".");
+    " bits. The training window that contains it begins at step ", shown(answers[0].first, "first"), ".");
   parts.charts.replaceChildren(...answers.map((answer, n) => curves(answer, at, n ? "The other network" : "This network")));
   showCut(parts.cut, answers);
 }

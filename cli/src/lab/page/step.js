@@ -16,7 +16,7 @@ export function createStep(root, derivation) {
     picture: el("div", { class: "wide", id: "unrolled" }),
     strips: el("div", { class: "wide" }),
     now: el("div", { id: "now" }),
-    list: el("ol", { id: "equations", "aria-label": "Equations of this spot" }),
+    list: el("ol", { id: "equations", "aria-label": "Equations at this spot" }),
     step: number((step) => go({ step }), { id: "step-number", min: 0 }),
     unit: number((unit) => set({ unit }), { id: "unit-number", min: 0 }),
     place: select([], (place) => go({ place: Number(place) }), { id: "place" }),
@@ -40,11 +40,11 @@ export function createStep(root, derivation) {
   };
   root.append(
     el("p", { class: "note" }, "Walk forward, then back through time. → and ← go to the next and the previous equation, " +
-      "Shift with them to the next and previous step, ↑ and ↓ from layer to layer, T turns round."),
+      "with Shift to the next and the previous step, ↑ and ↓ from layer to layer, T turns round."),
     el("div", { class: "bar", role: "group", "aria-label": "Walk" },
       button("|←", actions.first, { "aria-label": "First equation" }),
       button("← back", actions.back, { id: "back", "aria-label": "Previous equation" }),
-      button("on →", actions.ahead, { id: "ahead", "aria-label": "Next equation" }),
+      button("next →", actions.ahead, { id: "ahead", "aria-label": "Next equation" }),
       button("→|", actions.last, { "aria-label": "Last equation" }),
       button("turn round", actions.turn, { id: "turn" }),
       field("step", parts.step), field("layer", parts.place), field("unit", parts.unit)),
@@ -176,8 +176,8 @@ function showWhere({ walk: seen, parts, list, at }) {
     parts.place.replaceChildren(...places.map(([value, label]) => el("option", { value }, label)));
   }
   parts.place.value = Math.min(state.place, layers);
-  parts.loss.replaceChildren("Mean loss of the text: ", shown(seen.loss, "loss"), " nats. The gradient is this loss’s.",
-    seen.trained ? ` The network has learned for ${seen.trained} steps.` : "");
+  parts.loss.replaceChildren("Mean loss of the text: ", shown(seen.loss, "loss"), " nats. The gradient is that of this loss.",
+    seen.trained ? ` The network was trained for ${seen.trained} steps.` : "");
 }
 
 function showEquations({ parts, list, at }, derivation) {
@@ -253,7 +253,7 @@ function showMap({ walk: seen, parts }, rows, step) {
   const { unit } = spot({ walk: seen });
   if (unit >= first && unit < last) pen.strokeRect(0.5, (unit - first) * CELL - 0.5, (to - from) * CELL - 1, CELL);
   parts.mapNote.textContent = `Units ${first} to ${last - 1} downwards, steps ${from} to ${to - 1} to the right; ` +
-    `the strongest is ${brief(largest)}. Click a unit and a step to go there.`;
+    `the largest magnitude is ${brief(largest)}. Click a unit and a step to go there.`;
 }
 
 function pick(event, { walk: seen, parts }) {

@@ -43,7 +43,7 @@ async function look(context, runs) {
   clearTimeout(context.timer);
   if (runs.length === 0) {
     context.parts.state.textContent = context.lab.runs.some(({ is_folder }) => is_folder)
-      ? "No run is chosen." : "There is no run's folder to watch; name one with --run.";
+      ? "No run is chosen." : "There is no run folder to watch; name one with --run.";
     return;
   }
   if (!document.hidden) {
@@ -100,7 +100,7 @@ function showEvents(table, answers) {
   const rows = all.slice(0, 60).map(({ name, step, time, what }) => el("tr", {},
     el("td", {}, name), el("td", {}, step), el("td", {}, time ? new Date(time * 1000).toLocaleTimeString() : ""),
     el("td", { class: "text" }, what)));
-  table.replaceChildren(el("thead", {}, el("tr", {}, ["run", "step", "time", "what"].map((title) => el("th", { scope: "col" }, title)))),
+  table.replaceChildren(el("thead", {}, el("tr", {}, ["run", "step", "time", "event"].map((title) => el("th", { scope: "col" }, title)))),
     el("tbody", {}, rows));
 }
 

@@ -25,7 +25,7 @@ export function createWrite(root) {
     go: button("Write", () => (context.running ? stop(context) : run(context).catch(say)), { id: "go" }),
     text: passage("The text", (place) => choose(context, place)),
     what: el("p", { id: "write-what", role: "status", "aria-live": "polite" }),
-    bars: el("ol", { id: "bars", "aria-label": "What may come next; a click takes it" }),
+    bars: el("ol", { id: "bars", "aria-label": "What may come next; click one to take it" }),
   };
   context.parts = parts;
   const slider = (title, key) => field(title, el("span", { class: "slider" }, parts[key], parts.values[key]));
@@ -34,7 +34,7 @@ export function createWrite(root) {
       "there; click one of those to go on from it."),
     el("div", { class: "bar" }, parts.go,
       button("One more", () => more(context, 1).catch(say), { id: "one-more" }),
-      button("From the start", () => restart(context, {}), { id: "restart" }),
+      button("Start over", () => restart(context, {}), { id: "restart" }),
       field("seed", parts.seed), button("New seed", () => restart(context, { seed: newSeed() }), { id: "new-seed" })),
     el("div", { class: "bar" }, slider("temperature", "temperature"), slider("top n", "topn"), slider("top p", "topp")),
     el("div", { class: "columns" },
@@ -149,7 +149,7 @@ async function look(context) {
 
 function showBars({ parts, at }, { next, more }, text, taken) {
   const end = visible([...text].at(-1));
-  parts.what.textContent = at === null ? `After ${end} may come:` : `After ${end} came ${visible(taken)}; possible were:`;
+  parts.what.textContent = at === null ? `Candidates after ${end}:` : `After ${end} came ${visible(taken)}; the candidates were:`;
   const largest = next[0].probability;
   const hadFocus = parts.bars.contains(document.activeElement);
   parts.bars.replaceChildren(...next.map((candidate) => {
@@ -159,7 +159,7 @@ function showBars({ parts, at }, { next, more }, text, taken) {
       el("b", {}, visible(character)),
       el("span", { class: "bar-of", "--share": `${(100 * probability) / largest}%` }),
       shown(probability, "probability"),
-      el("span", { class: "drawn" }, drawn > 0 ? `drawn with ${brief(drawn)}` : "not drawn"),
+      el("span", { class: "drawn" }, drawn > 0 ? `drawn with p = ${brief(drawn)}` : "never drawn"),
     ], take, { class: `candidate${character === taken ? " taken" : ""}`, "aria-label": `${visible(character)}, probability ${brief(probability)}: go on with it` }));
   }));
   if (hadFocus) parts.bars.querySelector("button").focus();

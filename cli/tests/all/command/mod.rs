@@ -41,3 +41,17 @@ pub fn with_text() -> tempfile::TempDir {
     fs::write(folder.path().join("text"), text).unwrap();
     folder
 }
+
+/// A file's name of these bytes; on macOS without 0xff, since its file systems want UTF-8.
+#[cfg(unix)]
+pub fn name_of(bytes: &[u8]) -> std::ffi::OsString {
+    let is_allowed = |byte: &u8| !cfg!(target_os = "macos") || *byte != 0xff;
+    std::os::unix::ffi::OsStringExt::from_vec(bytes.iter().copied().filter(is_allowed).collect())
+}
+
+/// Says that a test cannot do its work here; where everything is there (`KARENINA_COMPLETE`), fails.
+pub fn left_out(why: &str) {
+    let is_complete = std::env::var_os("KARENINA_COMPLETE").is_some_and(|value| !value.is_empty());
+    assert!(!is_complete, "left out: {why}");
+    eprintln!("left out: {why}");
+}

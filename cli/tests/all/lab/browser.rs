@@ -1,5 +1,5 @@
 //! The six parts in a real browser, used as a reader would use them. Where Chromium and chromedriver are not installed
-//! the tests say so and are skipped.
+//! the tests are left out.
 //!
 //! `KARENINA_SCREENSHOTS` names a folder to leave pictures of every part in.
 
@@ -16,7 +16,7 @@ use karenina::train::run::load_best;
 use serde_json::json;
 
 use super::support::{Server, agree, walk};
-use crate::command::karenina;
+use crate::command::{karenina, left_out};
 use crate::report_support::run_folder;
 use crate::webdriver::Browser;
 
@@ -105,7 +105,7 @@ impl Page {
 fn page() -> Option<(tempfile::TempDir, Page)> {
     let folder = run_folder();
     let Some(browser) = Browser::start(folder.path()) else {
-        eprintln!("skipped: no chromium and chromedriver here");
+        left_out("no chromium and chromedriver here");
         return None;
     };
     let lab = Server::start(folder.path(), "text.txt --run checkpoints");
@@ -299,7 +299,7 @@ fn write(page: &Page) {
     let place = TEXT.chars().count() + 3;
     page.click(&format!("#panel-write .passage i:nth-child({place})"));
     page.until(
-        "return document.getElementById('write-what').textContent.includes('possible were')",
+        "return document.getElementById('write-what').textContent.includes('the candidates were')",
     );
     page.click("#bars li:nth-child(3) button");
     let length = page.browser.run("return [...document.getElementById('input').value].length");
@@ -450,7 +450,7 @@ fn the_keyboard_alone_reaches_everything() {
 fn a_live_run_is_watched_to_its_end() {
     let folder = run_folder();
     let Some(browser) = Browser::start(folder.path()) else {
-        eprintln!("skipped: no chromium and chromedriver here");
+        left_out("no chromium and chromedriver here");
         return;
     };
     let arguments = "train text.txt --run live --hidden 24 --layers 1 --batch 4 --unroll 20 --steps 400 --epochs 100 \

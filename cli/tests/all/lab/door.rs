@@ -142,7 +142,7 @@ fn bad_questions_get_a_sentence() {
         assert!(said.contains(sentence), "{name} {question}: {said}");
         assert!(!said.contains('\n'), "{said}");
     };
-    refused("walk", "", 400, "the question cannot be read");
+    refused("walk", "", 400, "the request cannot be read");
     for (name, mut question, sentence) in bad_questions() {
         let asked = question.as_object_mut().unwrap();
         if name != "reach" {
@@ -154,7 +154,7 @@ fn bad_questions_get_a_sentence() {
     refused("walk", r#"{"network":"7","text":"The"}"#, 404, "there is no run 7");
     refused("walk", r#"{"network":"0:999","text":"The"}"#, 404, "no checkpoint of step 999");
     refused("watch", r#"{"runs":[3]}"#, 404, "there is no run 3");
-    refused("nothing", "{}", 404, "there is no such question");
+    refused("nothing", "{}", 404, "there is no such request");
     assert!(!lab.end().contains("panicked"));
 }
 
@@ -227,7 +227,8 @@ fn what_the_command_line_gets_wrong_it_is_told() {
     let (code, said) = refused("lab --run text.txt");
     assert_eq!(code, Some(1));
     assert!(said.starts_with("karenina: ") && said.contains("text.txt"), "{said}");
-    assert_eq!(refused("lab --port 70000").0, Some(2));
+    let expected = "karenina: --port is 70000, but must be a whole number from 0 to 65535\n";
+    assert_eq!(refused("lab --port 70000"), (Some(2), expected.into()));
     let lab = Server::start(folder.path(), "text.txt");
     let (code, said) = refused(&format!("lab text.txt --port {}", lab.port()));
     assert_eq!(code, Some(1));
