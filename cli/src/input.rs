@@ -86,9 +86,11 @@ impl TextArgs {
         Err(unreadable(Path::new(&self.name()), ErrorKind::InvalidData, &reason))
     }
 
-    /// Whether standard input is one of the texts.
+    /// Whether standard input is one of the texts, or a pipe that the shell has opened for this command alone.
     pub fn takes_input(&self) -> bool {
-        self.texts.iter().any(|path| path == Path::new("-"))
+        let open = ["/dev/stdin", "/dev/fd", "/proc/self/fd"];
+        let is_open = |path: &Path| cfg!(unix) && open.iter().any(|name| path.starts_with(name));
+        self.texts.iter().any(|path| path == Path::new("-") || is_open(path))
     }
 
     /// Whether the user names no text.

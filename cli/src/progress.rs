@@ -76,7 +76,7 @@ pub struct Screen {
     recent: VecDeque<f64>,
     last_step: u64,
     epochs: u64,
-    started: Instant,
+    pace: Pace,
     /// Steps made before it was there.
     pub first_step: u64,
     /// Why nobody reads the JSON any more. The run itself goes on.
@@ -92,12 +92,16 @@ impl Screen {
             _ if io::stderr().is_terminal() => Display::Bar(bar(first, last)),
             _ => Display::Lines(None),
         };
+        let display = match display {
+            Display::Bar(bar) if bar.is_hidden() => Display::Lines(None), // as in a terminal that is dumb
+            display => display,
+        };
         Self {
             display,
             recent: VecDeque::with_capacity(WINDOW),
             last_step: last,
             epochs,
-            started: Instant::now(),
+            pace: Pace::default(),
             first_step: first,
             failure: None,
         }
@@ -119,7 +123,9 @@ impl Screen {
             row.norm,
         );
         let done = row.step.saturating_sub(self.first_step);
-        let left = time_left(self.started.elapsed(), done, self.last_step - row.step);
+        self.pace
+            .step(Instant::now(), Duration::try_from_secs_f64(row.seconds).unwrap_or_default());
+        let left = time_left(self.pace.spent, done, self.last_step - row.step);
         match &mut self.display {
             Display::Bar(bar) => {
                 bar.set_message(message);
@@ -206,6 +212,33 @@ impl Screen {
     }
 }
 
+impl Drop for Screen {
+    /// What is said after a failure must not be cleared with the bar.
+    fn drop(&mut self) {
+        let _ = self.finish();
+    }
+}
+
+/// The time that steps have taken, with the validations and saves between them.
+#[derive(Default)]
+struct Pace {
+    spent: Duration,
+    steps: u32,
+    last: Option<Instant>,
+}
+
+impl Pace {
+    /// A step has ended `now`, which took so `long`. Before the first one, other things have taken time; and a process
+    /// that was stopped for hours has not trained for hours.
+    fn step(&mut self, now: Instant, long: Duration) {
+        let gap = self.last.map_or(long, |last| now.saturating_duration_since(last));
+        let usual = self.spent / self.steps.max(1);
+        let is_pause = self.steps > 0 && gap > 100 * usual + Duration::from_secs(60);
+        self.spent += if is_pause { usual } else { gap };
+        (self.steps, self.last) = (self.steps.saturating_add(1), Some(now));
+    }
+}
+
 /// A bar at step `first` of `last`.
 fn bar(first: u64, last: u64) -> ProgressBar {
     let bar = ProgressBar::new(last).with_position(first);
@@ -224,6 +257,19 @@ fn time_left(elapsed: Duration, done: u64, left: u64) -> HumanDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_no_step() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pace = Pace::default();
+        for n in 1..=10 {
+            pace.step(start + n * second, second);
+        }
+        pace.step(start + 60 * second, second); // a validation
+        assert_eq!(pace.spent, 60 * second);
+        pace.step(start + 30_000 * second, second); // a night
+        assert!(pace.spent < 70 * second, "{:?}", pace.spent);
+    }
 
     #[test]
     fn time_left_counts_the_steps_of_this_process_alone() {

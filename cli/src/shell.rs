@@ -6,6 +6,8 @@ use std::path::Path;
 
 use os_display::Quotable;
 
+use super::output::printable;
+
 /// The command of these words, after the name by which the user called this one. Words with characters
 /// that mean something to a shell, or that cannot be seen or printed, are quoted.
 pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
@@ -14,10 +16,24 @@ pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
     std::iter::once(name).chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// `word` as a shell of this system reads it.
+/// `word` as a shell of this system reads it, also once it has been made [`printable`].
 fn quoted(word: &OsStr) -> String {
     let quoted = word.maybe_quote().to_string();
-    if cfg!(windows) { for_both_shells(quoted) } else { quoted }
+    match cfg!(windows) {
+        true => for_both_shells(quoted),
+        false if printable(&quoted) != quoted => byte_by_byte(word),
+        false => quoted,
+    }
+}
+
+/// `word` in the quotes of shells that read bytes by their numbers: characters that cannot be seen are in it.
+fn byte_by_byte(word: &OsStr) -> String {
+    let bytes = word.as_encoded_bytes().iter().map(|&byte| match byte {
+        b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+        b' '..=b'~' => char::from(byte).into(),
+        _ => format!("\\x{byte:02X}"),
+    });
+    format!("$'{}'", bytes.collect::<String>())
 }
 
 /// In double quotes where that means the same to PowerShell and to `cmd`, which knows no other quotes.
@@ -75,6 +91,17 @@ mod tests {
         for word in ["'100 %'", "'$HOME'", "'a `b`'", "'a ''b'", "\"it's\"", "''"] {
             assert_eq!(read(word), word, "cmd or PowerShell would read something else");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_cannot_be_seen_is_read_as_it_is() {
+        let name = "my\u{200c}run 'a' \\ \u{2067}б";
+        let word = quoted(name.as_ref());
+        assert_eq!(printable(&word), word);
+        let script = format!("printf %s {word}");
+        let output = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), name, "{word}");
     }
 
     #[test]

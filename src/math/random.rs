@@ -1,7 +1,7 @@
 //! Random numbers that are the same on every machine and in every order of asking.
 //!
 //! Two kinds are needed. Initialisation and sampling draw one number after the other: there
-//! [`rand_pcg::Pcg64`] serves, whose state goes into the checkpoint. Dropout masks are drawn by
+//! [`rand_pcg::Pcg64`] serves, seeded anew for each use. Dropout masks are drawn by
 //! many threads at once and must not depend on how many there are: there [`philox`] computes the
 //! numbers of any place directly, and no state exists at all.
 

@@ -125,6 +125,7 @@ impl Team {
         let work: &'static (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
         // SAFETY: nothing is left of the last work, so nobody reads this.
         unsafe { *shared.work.get() = work };
+        shared.has_failed.store(false, Ordering::Relaxed); // also where the leader's own part failed last
         shared.left.store(helpers.len(), Ordering::Relaxed);
         let number = shared.number.load(Ordering::Relaxed).wrapping_add(1);
         shared.number.store(number, Ordering::SeqCst); // publishes the work
@@ -139,10 +140,7 @@ impl Team {
             }
         }
         drop(unfinished);
-        assert!(
-            !shared.has_failed.swap(false, Ordering::Relaxed),
-            "a part of shared work panicked"
-        );
+        assert!(!shared.has_failed.load(Ordering::Relaxed), "a part of shared work panicked");
     }
 }
 

@@ -208,8 +208,12 @@ impl TrainConfig {
         self.adam.validate()?;
         self.schedule.validate()?;
         let keep = self.keep;
-        Error::require(keep > 0.0 && keep <= 1.0, "keep", keep, "above 0 and at most 1")?;
-        Error::require(self.clip > 0.0, "clip", self.clip, "above 0 (inf turns clipping off)")?;
+        // Less than one of the 2³² numbers that a mask is drawn from would drop everything.
+        let keeps = keep * 2f64.powi(32) >= 1.0 && keep <= 1.0;
+        Error::require(keeps, "keep", keep, "above 0 and at most 1")?;
+        // A smaller factor than f32 has would make every gradient 0.
+        let clips = self.clip >= 1e-30;
+        Error::require(clips, "clip", self.clip, "at least 1e-30 (inf turns clipping off)")?;
         if let Validation::Share(share) = self.validation {
             Error::require(share > 0.0 && share < 1.0, "validation", share, "above 0 and below 1")?;
         }
@@ -224,8 +228,8 @@ impl TrainConfig {
         ];
         for (name, value) in optional {
             let value = value.unwrap_or(1.0);
-            let holds = (value as f32).is_finite() && value > 0.0;
-            Error::require(holds, name, value, "above 0 and at most 3e38")?;
+            let holds = (2.0 * value as f32).is_finite() && value > 0.0; // weights are up to twice an sd
+            Error::require(holds, name, value, "above 0 and at most 1.5e38")?;
         }
         let bias = self.forget_bias;
         Error::require((bias as f32).is_finite(), "forget_bias", bias, "from -3e38 to 3e38")?;

@@ -206,6 +206,11 @@ fn a_part_that_panics_is_heard_of_and_the_team_goes_on() {
         });
         assert_eq!(sum.into_inner(), 0b1111, "after part {bad}");
     }
+    for _ in 0..20 {
+        let all_bad = || team.each(0..4, |part| panic!("part {part}"));
+        assert!(catch_unwind(AssertUnwindSafe(all_bad)).is_err());
+        team.each(0..4, |_| ());
+    }
 }
 
 #[test]

@@ -64,7 +64,7 @@ impl<R: Copy + Default> Aligned<R> {
 /// A right operand B [K, N], laid out once for the kernels and then shared by all shards and time steps.
 ///
 /// The columns are cut into panels as wide as a register tile; a panel holds its K rows one after
-/// the other, so that a kernel reads it from front to back. The last panel is filled up with zeros.
+/// the other, so that a kernel reads it from front to back. What the last panel has beyond N columns means nothing.
 #[derive(Clone, Debug)]
 pub struct Packed {
     panels: Panels,

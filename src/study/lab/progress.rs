@@ -37,7 +37,9 @@ impl Progress {
         let mean =
             |value: fn(&LogRow) -> f64| recent.iter().map(value).sum::<f64>() / recent.len() as f64;
         let seconds = mean(|row| row.seconds);
-        let last_step = last_step.or_else(|| last_step_of(history, config));
+        // A run that has been extended says so in its next checkpoint.
+        let known = || last_step_of(history, config).filter(|&last| newest.step <= last);
+        let last_step = last_step.or_else(known);
         let validated = history.iter().filter_map(|row| Some((row.step, row.validation?)));
         Some(Self {
             step: newest.step,
@@ -114,6 +116,8 @@ mod tests {
             Some(90)
         );
         let steps = TrainConfig { steps: Some(50), ..config() };
+        let extended = Progress::of(&history(70, 30), &steps, None).unwrap();
+        assert_eq!(extended.last_step, None, "it is past the end that its checkpoint knows");
         assert_eq!(Progress::of(&history(20, 30), &steps, None).unwrap().last_step, Some(50));
     }
 }

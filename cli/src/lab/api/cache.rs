@@ -75,7 +75,13 @@ impl<T> Cache<T> {
         cell
     }
 
-    fn forget(&self, key: &str) {
+    /// Makes room: nothing is kept.
+    pub fn clear(&self) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Does not keep the value of `key`.
+    pub fn forget(&self, key: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|(known, _)| known != key);
     }

@@ -11,7 +11,7 @@ use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{Entry, checkpoints_in, load_best};
 
 use super::cache::{Cache, version};
-use super::refusal::Refusal;
+use super::refusal::{NO_ROOM, Refusal};
 
 /// Networks in `f64` that are kept in memory.
 const NETWORKS: usize = 3;
@@ -137,23 +137,44 @@ impl Networks {
     /// The network called `name` in a file, which is read again once it has changed.
     fn load(&self, name: String, path: &Path) -> Result<Arc<Network>, Refusal> {
         let key = format!("{name} {}", version(path)?);
-        self.networks.get(&key, || Ok(Network::new(name, key.clone(), Checkpoint::load(path)?)))
+        let load = || Ok(Network::new(name.clone(), key.clone(), Checkpoint::load(path)?));
+        self.with_room(|| self.networks.get(&key, load))
+    }
+
+    /// What `get` gives; where there is too little memory, once more when that of what was asked for before is free.
+    fn with_room<T>(&self, get: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
+        get().or_else(|refusal| {
+            if refusal.status != NO_ROOM {
+                return Err(refusal);
+            }
+            self.walks.clear();
+            self.networks.clear();
+            get()
+        })
     }
 
     /// The step of a run's best checkpoint; looked for again when there is a newer one, which may be better.
     fn best(&self, path: &Path, entries: &[Entry]) -> Result<u64, Refusal> {
-        let newest = entries.last().map_or(path, |entry| &entry.path);
-        let best = self.best.get(&version(newest)?, || Ok(load_best(path)?.checkpoint.step));
-        best.map(|step| *step)
+        let key = version(entries.last().map_or(path, |entry| &entry.path))?;
+        let best = || self.best.get(&key, || Ok(load_best(path)?.checkpoint.step));
+        let step = *best()?;
+        if entries.iter().any(|entry| entry.step == step) {
+            return Ok(step);
+        }
+        self.best.forget(&key); // its file is gone
+        best().map(|step| *step)
     }
 
     /// `text` on its way through the network called `name`.
     pub fn walk(&self, name: &str, text: &str) -> Result<Arc<Walk>, Refusal> {
         let network = self.network(name)?;
         let ids = network.encode(text)?;
-        self.walks.get(&format!("{} {text}", network.key), || {
-            let characters = network.vocabulary.characters();
-            Ok(Walk::new(Arc::clone(&network.parameters), characters, ids)?)
+        let key = format!("{} {text}", network.key);
+        self.with_room(|| {
+            self.walks.get(&key, || {
+                let characters = network.vocabulary.characters();
+                Ok(Walk::new(Arc::clone(&network.parameters), characters, ids.clone())?)
+            })
         })
     }
 }

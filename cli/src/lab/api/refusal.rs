@@ -6,6 +6,9 @@ use serde_json::Value;
 /// What is said to a question.
 pub type Answer = Result<Value, Refusal>;
 
+/// The status where there is too little memory, or too much to do.
+pub const NO_ROOM: u16 = 503;
+
 /// A status of HTTP and a sentence for people.
 #[derive(Debug)]
 pub struct Refusal {
@@ -27,7 +30,7 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let status = match &error {
-            Error::NoMemory { .. } => 503,
+            Error::NoMemory { .. } => NO_ROOM,
             Error::NoCheckpoint { .. } => 404,
             error if error.is_missing() => 404,
             Error::UnknownCharacter { .. } => 400,

@@ -80,14 +80,28 @@ pub fn watch(networks: &Networks, watched: &Watched, asked: &Watch) -> Answer {
     if asked.runs.len() > networks.sources.len() {
         return Err(Refusal::bad("the same run is asked for twice"));
     }
-    let runs = asked.runs.iter().map(|&run| one(networks.source(run)?, watched));
+    let runs = asked.runs.iter().map(|&run| {
+        let source = networks.source(run)?;
+        Ok(one(source, watched).unwrap_or_else(|refusal| nothing(source, &refusal.sentence)))
+    });
     Ok(json!(runs.collect::<Result<Vec<Value>, Refusal>>()?))
 }
 
+/// What is shown of a run that cannot be read now: why. The others go on.
+fn nothing(source: &Source, why: &str) -> Value {
+    json!({
+        "name": source.name(),
+        "state": why,
+        "progress": null,
+        "curves": curves(&[], f64::INFINITY, POINTS),
+        "clip": null,
+        "checkpoints": [],
+        "events": [],
+    })
+}
+
 fn one(source: &Source, watched: &Watched) -> Answer {
-    let Some(folder) = source.folder() else {
-        return Ok(json!({ "name": source.name(), "state": "not a run's folder" }));
-    };
+    let Some(folder) = source.folder() else { return Ok(nothing(source, "not a run's folder")) };
     let history = watched.log(folder)?;
     let mut entries = source.checkpoints()?;
     entries.drain(..entries.len().saturating_sub(LISTED));
@@ -123,7 +137,9 @@ fn state(folder: &Path, history: &[LogRow], progress: Option<&Progress>) -> &'st
 /// What happened, newest first: saves with what validation found, new passes, files that are no good.
 fn events(listed: &[(Entry, Result<Arc<Summary>, Refusal>)], history: &[LogRow]) -> Vec<Value> {
     let mut events = Vec::new();
-    let mut best = f64::INFINITY;
+    let first = listed.first().map_or(0, |(entry, _)| entry.step);
+    let before = history.iter().take_while(|row| row.step < first).filter_map(|row| row.validation);
+    let mut best = before.fold(f64::INFINITY, f64::min);
     for (entry, summary) in listed {
         let (when, what) = match summary {
             Err(refusal) => (None, refusal.sentence.clone()),
