@@ -12,7 +12,7 @@ use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
 use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
 use crate::study::trace::significant;
-use crate::text::batches::Validation;
+use crate::text::batches::{Batches, Validation};
 use crate::text::corpus::Corpus;
 use crate::train::memory::Memory;
 use crate::train::{TrainConfig, Workers};
@@ -101,25 +101,11 @@ impl Choice {
             affordable = Some((seconds - start.elapsed().as_secs_f64()) / step); // the trials took some
         }
         let batches = config.batches(corpus.ids().clone())?;
-        let (epoch, tail) = (batches.len() as u64, batches.validation_len());
-        let most = text.most_passes(&config);
-        let (steps, validations) = match affordable {
-            Some(affordable) => {
-                let (steps, validations) = beside_validation(&config, tail, affordable)?;
-                ((steps.max(1.0) as u64).min((most * epoch as f64) as u64), validations)
-            }
-            None => (config.last_step(epoch), VALIDATIONS),
-        };
-        let (passes, weights) = (steps as f64 / epoch as f64, text.weights(&config));
-        let config = suited_to_passes(config, passes, weights);
-        let config = ending(config, steps, epoch, validations);
-        let mut config = on_top(config);
-        if affordable.is_some() && config.last_step(epoch) > steps {
-            config.steps = Some(steps); // without a descent, and all steps asked for: the time still counts
-        }
+        let (epoch, most) = (batches.len() as u64, text.most_passes(&config));
+        let config = text.ended(config, &batches, affordable, &on_top)?;
         config.validate()?;
         require_memory(&config)?; // dropout may have come in
-        let mut reason = text.reason(&config, minutes, steps, epoch) + &measured;
+        let mut reason = text.reason(&config, minutes, config.last_step(epoch), epoch) + &measured;
         if affordable.is_some_and(|affordable| affordable > 1.1 * most * epoch as f64) {
             reason += &format!(
                 "; reading this text more than {most:.0} times would not help a network of this size"
@@ -247,6 +233,33 @@ impl Text {
         let config = TrainConfig { groups, ..config };
         let validation = Validation::Batches(tail(&config, length, read));
         on_top(TrainConfig { validation, ..config })
+    }
+
+    /// `config` with the end that it has or, where so many steps are `affordable`, with one that leaves time for
+    /// validation; and with what suits a run of that length.
+    fn ended(
+        self,
+        config: TrainConfig,
+        batches: &Batches,
+        affordable: Option<f64>,
+        on_top: &impl Fn(TrainConfig) -> TrainConfig,
+    ) -> Result<TrainConfig> {
+        let (epoch, tail) = (batches.len() as u64, batches.validation_len());
+        let (steps, validations) = match affordable {
+            Some(affordable) => {
+                let (steps, validations) = beside_validation(&config, tail, affordable)?;
+                let most = self.most_passes(&config) * epoch as f64;
+                (steps.max(1.0).min(most) as u64, validations)
+            }
+            None => (config.last_step(epoch), VALIDATIONS),
+        };
+        let (passes, weights) = (steps as f64 / epoch as f64, self.weights(&config));
+        let config = suited_to_passes(config, passes, weights);
+        let mut config = on_top(ending(config, steps, epoch, validations));
+        if affordable.is_some() && config.last_step(epoch) > steps {
+            config.steps = Some(steps); // without a descent, and all steps asked for: the time still counts
+        }
+        Ok(config)
     }
 
     /// How often a network of this size should read the text.
