@@ -14,7 +14,6 @@ mod rate;
 mod table;
 
 use std::hint::black_box;
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use criterion::{
@@ -25,6 +24,8 @@ use karenina::math::matmul::{
 };
 use karenina::math::sums::{Pieces, default_groups};
 use karenina::math::team::{MOST_MEMBERS, Team};
+use karenina::model::Division;
+use karenina::train::thread_count;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
 use rate::{Rate, per_second};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -96,7 +97,7 @@ impl Bench<'_> {
                 let gflops = (flop * rounds) as f64 / time.as_secs_f64() / 1e9;
                 self.table.add(&product, threads, who, gflops);
             }
-            self.table.look_at_the_peak(threads);
+            self.table.look_at_the_peak(pool);
         }
     }
 }
@@ -109,9 +110,9 @@ fn timed(rounds: u64, run: &mut (dyn FnMut() + Send)) -> Duration {
     start.elapsed()
 }
 
-/// A pool of one thread, and one of all.
+/// A pool of one thread, and one of a thread for each core, as the engine has it, but at most as many as a team.
 fn pools() -> Vec<ThreadPool> {
-    let all = available_parallelism().map_or(1, usize::from).min(MOST_MEMBERS);
+    let all = thread_count(None).expect("a core").min(MOST_MEMBERS);
     let counts = if all > 1 { vec![1, all] } else { vec![1] };
     let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
     counts.into_iter().map(pool).collect()
@@ -127,11 +128,11 @@ fn packed(b: &Array2<f32>, storage: Storage) -> Packed {
     packed
 }
 
-/// How many rows of a product each member of a team takes, as the engine divides them: where every member gets
-/// enough, or weights are so small that they stay in a core's cache. Otherwise members share the columns.
+/// How many rows of a product with [H, 4H] or [4H, H] each member of a team takes where the engine gives each thread
+/// rows of its own. Elsewhere members share the columns. Where the engine would have several teams, here is one.
 fn rows_each(team: &Team, m: usize, weights: usize) -> Option<usize> {
-    let rows = team.share(m);
-    (rows >= 24 || weights <= 4 * 256 * 256).then_some(rows)
+    let division = Division::new((weights / 4).isqrt(), m, team.members());
+    (division.members == 1).then(|| team.share(m))
 }
 
 /// C ← start + A·B by the members of a team.

@@ -5,13 +5,12 @@ use gemm::Parallelism;
 use karenina::math::team::Team;
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 
-use crate::rows_each;
-
 /// Width of the parts in which the columns of a product are shared: a multiple of every tile's.
 const COLUMNS: usize = 32;
 
 /// C ← keep · C + A·B by `matrixmultiply`. It has threads of its own only as a feature for the whole program, so
-/// each member of `team` calls it for its share: of the rows where there are enough, or else of the columns.
+/// each member of `team` calls it for its share of the longer side: each copies its A and its B for itself, so the
+/// shorter side is better copied by all.
 pub fn matrixmultiply(
     team: &mut Team,
     a: ArrayView2<f32>,
@@ -19,7 +18,8 @@ pub fn matrixmultiply(
     keep: f32,
     mut c: ArrayViewMut2<f32>,
 ) {
-    if let Some(rows) = rows_each(team, c.nrows(), b.len()) {
+    if c.nrows() > c.ncols() {
+        let rows = team.share(c.nrows());
         let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
         return team.each(parts, |(a, c)| sgemm(a, b, keep, c));
     }

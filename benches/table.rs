@@ -3,6 +3,7 @@
 use std::env;
 
 use karenina::math::matmul::Kernel;
+use rayon::ThreadPool;
 
 /// With whom ours is compared.
 const OTHERS: [&str; 2] = ["matrixmultiply", "gemm"];
@@ -51,11 +52,11 @@ impl Table {
     }
 
     /// Looks what the machine could do just now: of the peaks of a run, too, the best counts.
-    pub fn look_at_the_peak(&mut self, threads: usize) {
+    pub fn look_at_the_peak(&mut self, pool: &ThreadPool) {
         if self.is_test {
             return;
         }
-        let peak = self.kernel.peak_gflops(threads);
+        let (peak, threads) = (self.kernel.peak_gflops(pool), pool.current_num_threads());
         match self.peaks.iter_mut().find(|(count, _)| *count == threads) {
             Some((_, best)) => *best = best.max(peak),
             None => self.peaks.push((threads, peak)),

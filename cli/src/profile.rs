@@ -111,13 +111,15 @@ impl Profile {
 fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {:.1} GB/s from memory, {:.1} GB/s from \
-         the last-level cache",
+        "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {}{:.1} GB/s from the last-level cache",
         count(p.threads, "thread"),
         p.kernel,
         p.processor,
         p.peak_gflops,
-        p.bandwidth.memory_gigabytes_per_second,
+        match p.bandwidth.memory_gigabytes_per_second {
+            0.0 => String::new(), // not measured
+            speed => format!("{speed:.1} GB/s from memory, "),
+        },
         p.bandwidth.cache_gigabytes_per_second,
     )?;
     writeln!(

@@ -18,7 +18,7 @@ use ndarray::{
 use crate::layers::cell;
 use crate::math::Real;
 use crate::math::matmul::{Start, multiply_together};
-use crate::math::simd::vectorised;
+use crate::math::simd::{ask_for, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::team::Team;
 
@@ -359,7 +359,12 @@ fn cells_backward<R: Real>(
         vectorised(
             #[inline(always)]
             || {
-                for row in 0..gates_to_dz.nrows() {
+                let last = gates_to_dz.nrows() - 1;
+                for row in 0..=last {
+                    // The step before lies where the processor does not expect it.
+                    let next = last.min(row + 1);
+                    ask_for(contiguous(gates_to_dz.row(next).to_slice()));
+                    ask_for(contiguous(c_prev.row(next).to_slice()));
                     cell::backward(
                         contiguous(gates_to_dz.row_mut(row).into_slice()),
                         contiguous(c_prev.row(row).to_slice()),

@@ -1,11 +1,12 @@
 //! The sizes of the processor's caches, as Linux tells them, or else the processor itself.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Where Linux describes the first processor's caches.
-const FIRST: &str = "/sys/devices/system/cpu/cpu0/cache";
+/// Where Linux describes the processors' caches.
+const PROCESSORS: &str = "/sys/devices/system/cpu";
 /// Bytes of the second-level cache where nobody tells: most desktop processors with AVX2 have as much
 /// or more.
 const SECOND_LEVEL: usize = 512 << 10;
@@ -26,9 +27,26 @@ pub(crate) fn last_level() -> usize {
     all().into_iter().map(|(_, bytes)| bytes).max().unwrap_or(LAST_LEVEL)
 }
 
+/// How many last-level caches the machine has: processors share one, or each socket or core complex has its own. 1 where
+/// nobody tells.
+pub(crate) fn last_levels() -> usize {
+    sharing_one(Path::new(PROCESSORS)).len().max(1)
+}
+
+/// The lists of processors that share a last-level cache, as the files in `folder` tell.
+fn sharing_one(folder: &Path) -> BTreeSet<String> {
+    let of = |processor: usize| {
+        let caches = folder.join(format!("cpu{processor}/cache"));
+        // Levels ascend from index to index.
+        let list = |index| fs::read_to_string(caches.join(format!("index{index}/shared_cpu_list")));
+        (0..8).rev().find_map(|index| list(index).ok())
+    };
+    (0..).map_while(of).collect()
+}
+
 /// Level and bytes of each cache for data.
 fn all() -> Vec<(u32, usize)> {
-    let told: Vec<_> = sizes(Path::new(FIRST)).collect();
+    let told: Vec<_> = sizes(&Path::new(PROCESSORS).join("cpu0/cache")).collect();
     if told.is_empty() { by_the_processor() } else { told }
 }
 
@@ -105,5 +123,19 @@ mod tests {
         let found: Vec<_> = sizes(folder.path()).collect();
         assert_eq!(found, [(1, 32 << 10), (2, 512 << 10), (3, 16 << 20)]);
         assert_eq!(sizes(&folder.path().join("nowhere")).count(), 0);
+    }
+
+    #[test]
+    fn processors_that_share_their_last_cache_have_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for (processor, list) in ["0-1,4-5\n", "0-1,4-5\n", "2-3\n", "2-3\n"].iter().enumerate() {
+            for (index, list) in [(0, format!("{processor}\n")), (3, list.to_string())] {
+                let cache = folder.path().join(format!("cpu{processor}/cache/index{index}"));
+                fs::create_dir_all(&cache).unwrap();
+                fs::write(cache.join("shared_cpu_list"), list).unwrap();
+            }
+        }
+        assert_eq!(sharing_one(folder.path()).len(), 2);
+        assert_eq!(sharing_one(&folder.path().join("nowhere")).len(), 0);
     }
 }

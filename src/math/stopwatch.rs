@@ -2,6 +2,26 @@
 
 use std::time::{Duration, Instant};
 
+use rayon::ThreadPool;
+
+/// The least seconds, of `runs` runs, from the first thread of `pool` that begins `work` to the last that ends it. A run
+/// should take so long that waking a thread does not count: a millisecond or more.
+///
+/// * `work`: gets the thread's number
+pub(crate) fn fastest_of_all(pool: &ThreadPool, runs: usize, work: impl Fn(usize) + Sync) -> f64 {
+    let run = |_| {
+        let times = pool.broadcast(|thread| {
+            let start = Instant::now();
+            work(thread.index());
+            (start, Instant::now())
+        });
+        let first = times.iter().map(|time| time.0).min();
+        let last = times.iter().map(|time| time.1).max();
+        first.zip(last).map_or(0.0, |(first, last)| (last - first).as_secs_f64())
+    };
+    (0..runs).map(run).fold(f64::INFINITY, f64::min)
+}
+
 /// The phases of a training step, in the order in which they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -305,8 +305,9 @@ impl Division {
     /// Cells up to which a core keeps W_hh, 16·H² bytes, in its own cache: up to there a few rows are
     /// enough for each thread, and a time step is too short to share.
     const SMALL: usize = 256;
-    /// Rows for each shard above that, while threads can be shared out otherwise: with fewer, reading the weights
-    /// takes longer than the arithmetic (24 rows reach 0.95 of what 50 do, 16 reach 0.88, 8 reach 0.5).
+    /// Rows for each shard above that, while threads can be shared out otherwise, that is in teams that are not yet full:
+    /// with fewer, reading the weights takes longer than the arithmetic (24 rows reach 0.95 of what 50 do, 16 reach
+    /// 0.88, 8 reach 0.5).
     const ROWS: usize = 24;
 
     /// For `batch` rows of a network of `hidden` cells and `threads` threads: what leaves the least to do for each
@@ -315,7 +316,8 @@ impl Division {
         if hidden <= Self::SMALL {
             return Self { shards: threads.clamp(1, batch.max(1)), members: 1 };
         }
-        let most = (batch / Self::ROWS).clamp(1, threads.max(1));
+        let full_teams = threads.div_ceil(MOST_MEMBERS).min(batch);
+        let most = (batch / Self::ROWS).max(full_teams).clamp(1, threads.max(1));
         let divided = |shards: usize| {
             let members = (threads / shards).clamp(1, MOST_MEMBERS);
             Self { shards, members }

@@ -80,7 +80,7 @@ impl Choice {
             config.batches(corpus.ids().clone())?; // trials hold nothing back
             Ok(config)
         };
-        let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers))?;
+        let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers)?)?;
         let (mut affordable, mut measured) = (None, String::new());
         if !has_end(&config) {
             let trial = Duration::from_secs_f64(CALIBRATION.as_secs_f64().min(seconds / 20.0));

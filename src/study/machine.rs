@@ -6,42 +6,66 @@
 use std::env;
 use std::fs;
 use std::hint::black_box;
-use std::sync::Barrier;
 use std::thread;
-use std::time::Instant;
 
+use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
+use crate::error::Result;
 use crate::math::caches;
 use crate::math::simd::vectorised;
+use crate::math::stopwatch::fastest_of_all;
+use crate::memory;
+use crate::train::thread_pool;
 
 /// Speed of reading, all threads together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Bandwidth {
-    /// Bytes of the last-level cache as the system or the processor tells, else a guess of 32 MiB.
+    /// Bytes of a last-level cache as the system or the processor tells, else a guess of 32 MiB.
     pub cache_bytes: usize,
-    /// 10⁹ bytes a second out of an array half as large as that cache.
+    /// 10⁹ bytes a second out of an array half as large as that cache, which every thread reads.
     pub cache_gigabytes_per_second: f64,
-    /// 10⁹ bytes a second out of an array four times as large.
+    /// 10⁹ bytes a second out of an array four times as large as all such caches of the machine, of which every thread
+    /// reads a part; 0 where memory has no room for it.
     pub memory_gigabytes_per_second: f64,
 }
 
 impl Bandwidth {
-    /// Bytes of memory that are read, all threads together.
-    pub(crate) fn bytes() -> u64 {
-        4 * caches::last_level() as u64
-    }
-
-    /// Measures it on `threads` threads in about a second.
-    pub(crate) fn measure(threads: usize) -> Self {
+    /// Measures it with the threads of `pool` in about a second.
+    pub(crate) fn measure(pool: &ThreadPool) -> Self {
         let cache_bytes = caches::last_level();
+        let memory_bytes = caches::last_levels().saturating_mul(4 * cache_bytes);
+        // Twice, since the system must not fall short of memory only because it is measured.
+        let fits = memory::available().is_none_or(|free| 2 * memory_bytes as u64 <= free);
         Self {
             cache_bytes,
-            cache_gigabytes_per_second: read_speed(cache_bytes / 2, 40, threads),
-            memory_gigabytes_per_second: read_speed(cache_bytes * 4, 5, threads),
+            cache_gigabytes_per_second: cache_speed(cache_bytes / 2, pool),
+            memory_gigabytes_per_second: if fits { memory_speed(memory_bytes, pool) } else { 0.0 },
         }
     }
+}
+
+/// 10⁹ bytes a second at which each thread reads the same `bytes` bytes, often enough for a millisecond or more.
+fn cache_speed(bytes: usize, pool: &ThreadPool) -> f64 {
+    const RUNS: usize = 40;
+    /// Bytes of a run, of each thread: a millisecond even at 100 GB/s.
+    const RUN: usize = 128 << 20;
+    let array = vec![black_box(1.0_f32); bytes / size_of::<f32>()];
+    let times = RUN.div_ceil(bytes);
+    let read = |_| (0..times).for_each(|_| _ = black_box(sum(black_box(&array))));
+    let seconds = fastest_of_all(pool, RUNS, read);
+    (times * bytes * pool.current_num_threads()) as f64 / seconds / 1e9
+}
+
+/// 10⁹ bytes a second at which the threads together read `bytes` bytes, each its part.
+fn memory_speed(bytes: usize, pool: &ThreadPool) -> f64 {
+    const RUNS: usize = 5;
+    let numbers = bytes / size_of::<f32>() / pool.current_num_threads();
+    // Each written by the thread that reads it, so that it lies near.
+    let arrays = pool.broadcast(|_| vec![black_box(1.0_f32); numbers]);
+    let read = |thread: usize| _ = black_box(sum(black_box(&arrays[thread])));
+    bytes as f64 / fastest_of_all(pool, RUNS, read) / 1e9
 }
 
 /// The processor's name as Linux tells it, elsewhere its architecture.
@@ -51,35 +75,9 @@ pub(crate) fn processor() -> String {
     name.map_or(env::consts::ARCH, |(_, name)| name.trim()).into()
 }
 
-/// As many threads as can run at once: at most one for each processor.
-pub(crate) fn threads_at_once(threads: usize) -> usize {
-    threads.min(thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// 10⁹ bytes a second at which `threads` threads read `bytes` together; the best of `runs`.
-fn read_speed(bytes: usize, runs: usize, threads: usize) -> f64 {
-    let numbers = bytes / size_of::<f32>() / threads;
-    let barrier = Barrier::new(threads);
-    let measure = || {
-        // Written by the thread that reads it, so that it lies near; and before any clock runs.
-        let array = vec![black_box(1.0_f32); numbers];
-        let mut best = 0.0_f64;
-        for _ in 0..=runs {
-            barrier.wait();
-            let start = Instant::now();
-            black_box(sum(black_box(&array)));
-            barrier.wait();
-            let read = (numbers * size_of::<f32>() * threads) as f64;
-            best = best.max(read / start.elapsed().as_secs_f64() / 1e9);
-        }
-        best
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(measure);
-        }
-        measure()
-    })
+/// A pool of as many of `threads` threads as can run at once: at most one for each processor.
+pub(crate) fn pool_at_once(threads: usize) -> Result<ThreadPool> {
+    thread_pool(threads.min(thread::available_parallelism().map_or(1, usize::from)))
 }
 
 /// Σ x, in lanes enough to hide the latency of an addition.

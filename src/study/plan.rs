@@ -9,7 +9,7 @@ use crate::math::matmul::Kernel;
 use crate::math::stopwatch::Phase;
 use crate::memory::total;
 use crate::model::Sizes;
-use crate::study::machine::threads_at_once;
+use crate::study::machine::pool_at_once;
 pub use crate::study::profile::Exchange;
 use crate::study::profile::{TimedStep, endless, timed_step};
 use crate::text::corpus::Corpus;
@@ -119,7 +119,7 @@ pub(super) fn calibrate(
     workers: &Workers,
     long: Duration,
 ) -> Result<(f64, Exchange)> {
-    let guess = GUESS * 1e9 * peak_gflops(workers);
+    let guess = GUESS * 1e9 * peak_gflops(workers)?;
     let shortened = TRIAL_STEP * guess / sizes.flop(config.batch);
     // A rank's waiting for a slower one grows with its computing, and cannot be told from the exchange.
     let unroll = match workers.ranks.is_alone() {
@@ -148,8 +148,9 @@ fn with_unroll(config: &TrainConfig, unroll: usize) -> TrainConfig {
 }
 
 /// GFLOP/s that all ranks' processors can reach, if all are like this one's.
-pub(super) fn peak_gflops(workers: &Workers) -> f64 {
-    workers.ranks.count() as f64 * Kernel::best().peak_gflops(threads_at_once(workers.threads))
+pub(super) fn peak_gflops(workers: &Workers) -> Result<f64> {
+    let at_once = pool_at_once(workers.threads)?;
+    Ok(workers.ranks.count() as f64 * Kernel::best().peak_gflops(&at_once))
 }
 
 /// Seconds of `step` if it had so many times its time steps: what looks at the parameters alone

@@ -18,7 +18,7 @@ use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::optim::schedule::Schedule;
 use crate::sample::{Generator, Picker};
-use crate::study::machine::{Bandwidth, processor, threads_at_once};
+use crate::study::machine::{Bandwidth, processor, pool_at_once};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::{TrainConfig, Trainer, Workers};
@@ -165,12 +165,12 @@ impl Profile {
         let config = endless(config);
         let mut trainer = Trainer::new(corpus, config, workers)?;
         let threads = trainer.workers().threads;
-        let at_once = threads_at_once(threads);
+        let at_once = pool_at_once(threads)?;
         let mut peak_gflops = 0.0_f64;
         let start = Instant::now();
         let mut measured = Vec::new();
         timed_step(&mut trainer)?; // the first one allocates
-        require_the_rest(trainer.sizes())?;
+        require_writers(trainer.sizes())?;
         if let Some(steps) = steps {
             memory::reserve(&mut measured, steps, format_args!("timing {steps} steps"))?;
         }
@@ -180,13 +180,13 @@ impl Profile {
         } {
             measured.push(timed_step(&mut trainer)?);
             if measured.len() <= 2 * FEWEST_STEPS {
-                peak_gflops = peak_gflops.max(Kernel::best().peak_gflops(at_once));
+                peak_gflops = peak_gflops.max(Kernel::best().peak_gflops(&at_once));
             }
         }
         let peak_rss_bytes = memory::peak();
         measured.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
         let speeds = writing_speeds(trainer.parameters(), threads)?;
-        let bandwidth = Bandwidth::measure(at_once);
+        let bandwidth = Bandwidth::measure(&at_once);
         let machine = (peak_gflops, peak_rss_bytes, bandwidth);
         Ok(Self::of_steps(&measured, &trainer, speeds, machine))
     }
@@ -235,11 +235,10 @@ impl Profile {
     }
 }
 
-/// Asks for what is allocated after the steps: the four that write, then the arrays that are read.
-fn require_the_rest(sizes: Sizes) -> Result<()> {
+/// Asks for what is allocated after the steps: the four that write.
+fn require_writers(sizes: Sizes) -> Result<()> {
     let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Storage::ALL.len() as u64);
-    let what = format!("the profile of {} x {} cells", sizes.layers, sizes.hidden);
-    memory::require(writers.max(Bandwidth::bytes()), what)
+    memory::require(writers, format!("the profile of {} x {} cells", sizes.layers, sizes.hidden))
 }
 
 /// `config` without an end and without a tail held back: it is measured, not trained.
@@ -366,8 +365,8 @@ pub fn bytes(phase: Phase, sizes: Sizes, positions: usize, calls: u64) -> f64 {
         Phase::RecurrentMatmul | Phase::RecurrentBackward => calls * 4.0 * h * h + l * n * 5.0 * h,
         Phase::Projection => calls * h * v + n * h,
         Phase::ProjectionBackward => calls * h * v + n * v,
-        // dZ and h of every layer, x above the first, where dZ is read once more; y and dlogits.
-        Phase::ParameterGradients => n * (l * 5.0 * h + (l - 1.0) * h + 4.0 * h) + n * (h + v),
+        // dZ and h of every layer, x above the first; y and dlogits.
+        Phase::ParameterGradients => n * (l * 5.0 * h + (l - 1.0) * h) + n * (h + v),
         _ => 0.0,
     };
     size_of::<f32>() as f64 * numbers

@@ -33,13 +33,15 @@ pub fn profile(profile: &Profile) -> String {
     page(&title, &header, &body)
 }
 
-/// Where bytes come from, and 10⁹ of them a second.
+/// Where bytes come from, and 10⁹ of them a second, as far as it was measured.
 fn slopes(profile: &Profile) -> Vec<(&'static str, f64)> {
     let bandwidth = profile.bandwidth;
-    vec![
+    let mut slopes = vec![
         ("last-level cache", bandwidth.cache_gigabytes_per_second),
         ("memory", bandwidth.memory_gigabytes_per_second),
-    ]
+    ];
+    slopes.retain(|&(_, speed)| speed > 0.0);
+    slopes
 }
 
 fn roofline(profile: &Profile) -> String {

@@ -81,8 +81,8 @@ fn the_phases_compute_what_a_step_computes() {
 fn a_product_reads_each_number_once_in_a_call() {
     let sizes = Sizes::new(155, 512, 2);
     let (positions, unroll, shards) = (10_000, 100, 2);
-    // dZ and h of two layers, y of the lower one, dZ of the lower one again; y and dlogits.
-    let sums = 4 * positions * (2 * (2048 + 512) + 512 + 2048 + 512 + 155);
+    // dZ and h of two layers, y of the lower one; y and dlogits.
+    let sums = 4 * positions * (2 * (2048 + 512) + 512 + 512 + 155);
     let weights = 4 * 512 * 2048;
     let recurrent = 2 * unroll * (shards * weights + 4 * 100 * (512 + 2048));
     // These start from a bias or from zero: C is not read.

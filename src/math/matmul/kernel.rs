@@ -42,8 +42,10 @@ pub struct Kernel {
     pub(super) bf16: Tiles<bf16>,
     /// Tiles where B is stored in `i8`.
     pub(super) i8: Tiles<i8>,
-    /// So many rounds of `tile::CHAINS` multiply-adds of registers, with no memory: what `peak` times.
+    /// So many rounds of `chains` multiply-adds of registers, with no memory: what `peak` times.
     pub(super) spin: unsafe fn(usize) -> f32,
+    /// Independent multiply-adds that keep every unit busy: its latency in cycles times the units.
+    pub(super) chains: usize,
 }
 
 impl Kernel {
@@ -74,10 +76,10 @@ impl fmt::Debug for Kernel {
     }
 }
 
-/// A kernel of `tile::tile`: its vectors and how many of them a panel has, the rows of its tiles, and the attribute
-/// that lets their code use its instructions.
+/// A kernel of `tile::tile`: its vectors and how many of them a panel has, the chains of its peak, the rows of its
+/// tiles, and the attribute that lets their code use its instructions.
 macro_rules! kernel {
-    ($name:literal, $vector:ty, $vectors:literal a panel, rows $($rows:literal)+,
+    ($name:literal, $vector:ty, $vectors:literal a panel, $chains:literal chains, rows $($rows:literal)+,
      wide $($wide:literal x $panels:literal),+; fused $fused:literal, $available:expr $(, $attribute:meta)?) => {{
         $(#[$attribute])?
         unsafe fn run<W: Stored, const MR: usize, const P: usize, const LAYOUT: bool>(
@@ -89,7 +91,7 @@ macro_rules! kernel {
         $(#[$attribute])?
         unsafe fn run_spin(rounds: usize) -> f32 {
             // SAFETY: the caller's.
-            unsafe { spin::<$vector>(rounds) }
+            unsafe { spin::<$vector, $chains>(rounds) }
         }
         const fn tiles<W: Stored>(by_columns: &'static [TileFn<W>]) -> Tiles<W> {
             Tiles {
@@ -113,6 +115,7 @@ macro_rules! kernel {
             bf16: tiles(&[]),
             i8: tiles(&[]),
             spin: run_spin,
+            chains: $chains,
         }
     }};
 }

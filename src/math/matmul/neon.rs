@@ -11,7 +11,7 @@ use super::vector::Vector;
 
 /// 6 rows of 4 vectors: 24 sums, 4 vectors of B and some of A in 32 registers.
 pub(super) static NEON: Kernel = kernel!(
-    "NEON", float32x4_t, 4 a panel, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
+    "NEON", float32x4_t, 4 a panel, 24 chains, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
 );
 
 impl Vector for float32x4_t {

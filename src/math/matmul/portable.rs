@@ -77,15 +77,15 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
 /// 4 rows of 2 vectors: 8 sums, 2 vectors of B and one of A in 16 registers.
 #[cfg(target_arch = "x86_64")]
 pub(super) static FUSED: Kernel = kernel!(
-    "portable with FMA", Four<true>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2;
+    "portable with FMA", Four<true>, 2 a panel, 12 chains, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2;
     fused true, || std::arch::is_x86_feature_detected!("fma"), target_feature(enable = "fma")
 );
 /// The same.
 #[cfg(target_arch = "aarch64")]
 pub(super) static FUSED: Kernel = kernel!(
-    "portable with FMA", Four<true>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
+    "portable with FMA", Four<true>, 2 a panel, 12 chains, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused true, || true
 );
 /// The same, for any processor.
 pub(super) static PLAIN: Kernel = kernel!(
-    "portable", Four<false>, 2 a panel, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused false, || true
+    "portable", Four<false>, 2 a panel, 12 chains, rows 1 2 3 4, wide 1 x 4, 1 x 2, 2 x 2; fused false, || true
 );

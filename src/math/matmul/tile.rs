@@ -248,12 +248,9 @@ unsafe fn multiply_add<
     }
 }
 
-/// Independent chains, enough to hide the latency of two fused multiply-adds a cycle.
-pub(super) const CHAINS: usize = 12;
-
-/// `rounds` rounds of [`CHAINS`] multiply-adds between registers, no memory: what `peak` times.
+/// `rounds` rounds of `CHAINS` independent multiply-adds between registers, no memory: what `peak` times.
 #[inline(always)]
-pub(super) unsafe fn spin<V: Vector>(rounds: usize) -> f32 {
+pub(super) unsafe fn spin<V: Vector, const CHAINS: usize>(rounds: usize) -> f32 {
     // SAFETY: the caller vouches for the instruction set; the arrays are as long as a vector.
     unsafe {
         let near_one = black_box(0.999_999_f32);

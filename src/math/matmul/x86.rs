@@ -12,14 +12,14 @@ use super::vector::Vector;
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
 pub(super) static AVX512: Kernel = kernel!(
-    "AVX-512", __m512, 2 a panel, rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2, 4 x 2, 5 x 2, 6 x 2;
+    "AVX-512", __m512, 2 a panel, 12 chains, rows 1 2 3 4 5 6 7 8 9 10 11 12 13, wide 1 x 8, 1 x 4, 2 x 4, 3 x 2, 4 x 2, 5 x 2, 6 x 2;
     fused true, || is_x86_feature_detected!("avx512f"), target_feature(enable = "avx512f")
 );
 
 /// 6 rows of 2 vectors: 12 sums, 2 vectors of B and one of A in 16 registers. F16C, which widens f16, is a
 /// feature of its own, but every processor with AVX2 has it.
 pub(super) static AVX2: Kernel = kernel!(
-    "AVX2", __m256, 2 a panel, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2;
+    "AVX2", __m256, 2 a panel, 12 chains, rows 1 2 3 4 5 6, wide 1 x 4, 1 x 2, 2 x 2;
     fused true, has_avx2, target_feature(enable = "avx2,f16c,fma")
 );
 
