@@ -19,9 +19,7 @@ use std::time::{Duration, Instant};
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use karenina::math::matmul::{
-    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed, multiply_together,
-};
+use karenina::math::matmul::{Element, Kernel, Packed, Rows, Start, Storage, multiply_together};
 use karenina::math::sums::{Pieces, default_groups};
 use karenina::math::team::{MOST_MEMBERS, Team};
 use karenina::model::Division;
@@ -147,7 +145,7 @@ fn ours(
         return multiply_together(team, start, a, b, c);
     };
     let parts = a.axis_chunks_iter(Axis(0), rows).zip(c.axis_chunks_iter_mut(Axis(0), rows));
-    team.each(parts, |(a, c)| f32::multiply(start, a, b, c));
+    team.each(parts, |(a, c)| f32::multiply(0, start, a, b, c));
 }
 
 fn naive(a: ArrayView2<f32>, b: ArrayView2<f32>, mut c: ArrayViewMut2<f32>) {
@@ -184,7 +182,7 @@ fn one_row(bench: &mut Bench, pool: &ThreadPool) {
     for storage in Storage::ALL.into_iter().filter(|&storage| storage != Storage::F32) {
         let packed = packed(&numbers(512, 2048), storage);
         let who = format!("ours in {storage}");
-        let run = &mut || f32::multiply(Start::C, black_box(a.view()), &packed, c.view_mut());
+        let run = &mut || f32::multiply(0, Start::C, black_box(a.view()), &packed, c.view_mut());
         bench.product("forward", [1, 512, 2048], pool, [(&who, run)]);
     }
     let (a, b, mut c) = (numbers(32, 64), numbers(64, 256), Array2::zeros((32, 256)));
@@ -212,7 +210,7 @@ fn sum(bench: &mut Bench, n: usize, pool: &ThreadPool) {
     let contestants: [Contestant; 3] = [
         ("ours", &mut || {
             let product = (black_box(rows_of_x), dw0.view_mut());
-            accumulate_transposed([product], rows_of_dz, &mut db, pieces);
+            f32::accumulate(Kernel::best(), [product], rows_of_dz, &mut db, pieces);
         }),
         ("matrixmultiply", &mut || {
             peers::matrixmultiply(&mut team, black_box(xt), dz, 0.0, dw1.view_mut());

@@ -43,7 +43,7 @@ pub fn forward<R: Real>(
     let (b, rows) = (contiguous(b.as_slice()), team.share(y.nrows()));
     let parts = y.axis_chunks_iter(Axis(0), rows).zip(logits.axis_chunks_iter_mut(Axis(0), rows));
     team.each(parts, |(y, logits)| {
-        R::multiply(Start::Bias(b), y, w, logits); // Eq. F9
+        R::multiply(0, Start::Bias(b), y, w, logits); // Eq. F9
     });
 }
 
@@ -65,6 +65,6 @@ pub fn backward<R: Real>(
     let parts = dlogits.axis_chunks_iter(Axis(0), rows).zip(dy.axis_chunks_iter_mut(Axis(0), rows));
     team.each(parts, |(dlogits, dy)| {
         // F9: logits = y·W + b
-        R::multiply(Start::Zero, dlogits, w_transposed, dy); // Eq. B4
+        R::multiply(0, Start::Zero, dlogits, w_transposed, dy); // Eq. B4
     });
 }

@@ -12,7 +12,7 @@
 //! can add them up before. Short chains also round less: `docs/design.md` has the measured errors.
 
 use std::iter;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 /// Most positions in a piece: their rows of dZ and X wait in the second- and third-level cache.
 pub(crate) const LONGEST_PIECE: usize = 1024;
@@ -55,10 +55,8 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// The pieces of B = `batch` rows in `groups` groups over T = `unroll` steps.
-    ///
-    /// # Panics
-    /// Unless each group has a row, and there is a step.
+    /// The pieces of B = `batch` rows in `groups` groups over T = `unroll` steps. Panics unless each group has a row,
+    /// and there is a step.
     pub fn new(batch: usize, unroll: usize, groups: usize) -> Self {
         assert!(
             (1..=batch).contains(&groups) && unroll > 0,
@@ -185,6 +183,14 @@ pub(crate) fn add_runs<S>(
         }
     }
     waiting.into_iter().flatten().reduce(|later, earlier| add(earlier, later))
+}
+
+/// sum ← sum + other.
+#[inline(always)]
+pub(crate) fn add_to<R: AddAssign + Copy>(sum: &mut [R], other: &[R]) {
+    for (sum, &other) in sum.iter_mut().zip(other) {
+        *sum += other;
+    }
 }
 
 /// Part `index` of `0..n` in so many parts, as even as can be: the first ones may be longer by one.

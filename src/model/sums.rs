@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use crate::layers::lstm::{LstmParametersMut, contiguous};
 use crate::layers::projection::ProjectionParametersMut;
 use crate::math::Real;
-use crate::math::matmul::{Rows, accumulate_transposed};
+use crate::math::matmul::{Kernel, Rows};
 use crate::math::simd::{ask_for, vectorised};
-use crate::math::sums::{Pieces, add_in_pairs, meeting_level};
+use crate::math::sums::{Pieces, add_in_pairs, add_to, meeting_level};
 use crate::model::parameters::Sizes;
 use crate::model::shard::Shard;
 
@@ -30,7 +30,8 @@ pub(super) fn sum_over_positions<R: Real>(
         let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
         let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
         let ProjectionParametersMut { w: dw, b: mut db } = sizes.projection_mut(numbers);
-        accumulate_transposed(
+        R::accumulate(
+            Kernel::best(),
             [(rows(shape, hidden, &y), dw)], // Eq. B2: yᵀ·dlogits
             rows(shape, vocabulary, &dlogits),
             contiguous(db.as_slice_mut()), // Eq. B3: Σ dlogits
@@ -49,7 +50,8 @@ pub(super) fn sum_over_positions<R: Real>(
     let db = contiguous(db.as_slice_mut());
     match l {
         0 => {
-            accumulate_transposed(
+            R::accumulate(
+                Kernel::best(),
                 [(h_prev, dw_hh)], // Eq. B18: h_prevᵀ·dz
                 dz,
                 db, // Eq. B17: Σ dz
@@ -60,7 +62,8 @@ pub(super) fn sum_over_positions<R: Real>(
         }
         _ => {
             let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
-            accumulate_transposed(
+            R::accumulate(
+                Kernel::best(),
                 [
                     (h_prev, dw_hh),                  // Eq. B18: h_prevᵀ·dz
                     (rows(shape, hidden, &x), dw_ih), // Eq. B19: xᵀ·dz
@@ -221,13 +224,5 @@ fn sum_of_rows<R: Real>(
     match places {
         [] => dw.fill(R::zero()),
         _ => dw.copy_from_slice(&waiting[..n]),
-    }
-}
-
-/// sum ← sum + other.
-#[inline(always)]
-fn add_to<R: Real>(sum: &mut [R], other: &[R]) {
-    for (sum, &other) in sum.iter_mut().zip(other) {
-        *sum += other;
     }
 }

@@ -11,7 +11,7 @@ use crate::layers::lstm::contiguous;
 use crate::math::stopwatch::Phase;
 use crate::model::network::{Network, Prepared};
 use crate::model::parameters::{Parameters, Sizes, State};
-use crate::ranks::{Ranks, Room, Shares};
+use crate::ranks::{Ranks, Shares};
 
 /// What a rank needs to take part, beside its [`Network`].
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Part {
     rows: Vec<Range<usize>>,
     /// The gradients of the runs after the first.
     runs: Vec<Parameters<f32>>,
-    room: Room,
+    room: Vec<f32>,
 }
 
 impl Part {
@@ -33,7 +33,7 @@ impl Part {
         Self {
             rows: (0..ranks.count()).map(|rank| shares.rows(rank, batch)).collect(),
             runs: vec![Parameters::zeros(sizes); others],
-            room: Room::default(),
+            room: Vec::new(),
             ranks,
             shares,
         }

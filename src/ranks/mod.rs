@@ -15,4 +15,3 @@ mod sum;
 pub use collective::{Collective, Message};
 pub use exchange::Ranks;
 pub use shares::Shares;
-pub(crate) use sum::Room;

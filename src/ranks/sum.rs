@@ -7,20 +7,16 @@ use zerocopy::IntoBytes;
 use super::exchange::Ranks;
 use super::shares::Shares;
 use crate::math::simd::vectorised;
-use crate::math::sums::{add_runs, even_part};
-
-/// Where other ranks' numbers arrive; it grows once.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Room(Vec<f32>);
+use crate::math::sums::{add_runs, add_to, even_part};
 
 impl Ranks {
     /// `runs[0]` ← Σ of every rank's `runs`, in all ranks. Its own are the sums of the same numbers over each of
-    /// [`Shares::runs`].
+    /// [`Shares::runs`]. `room`, which grows once, is where other ranks' numbers arrive.
     ///
     /// The numbers are cut into one part for each rank. Each sends every other rank that one's part of its runs, adds
     /// up its own part of all runs along the tree, and sends the sum to all: in and out of each process travel
     /// twice the numbers, whatever the number of ranks, as long as each has a single run.
-    pub(crate) fn sum(&self, shares: &Shares, runs: &mut [&mut [f32]], room: &mut Room) {
+    pub(crate) fn sum(&self, shares: &Shares, runs: &mut [&mut [f32]], room: &mut Vec<f32>) {
         let n = runs[0].len();
         let part = |rank: usize| even_part(n, self.count(), rank);
         self.scatter(shares, runs, room, part);
@@ -33,7 +29,7 @@ impl Ranks {
         &self,
         shares: &Shares,
         runs: &[&mut [f32]],
-        Room(room): &mut Room,
+        room: &mut Vec<f32>,
         part: impl Fn(usize) -> Range<usize>,
     ) {
         let length = part(self.rank()).len();
@@ -61,7 +57,7 @@ impl Ranks {
         &self,
         shares: &Shares,
         runs: &mut [&mut [f32]],
-        Room(room): &mut Room,
+        room: &mut [f32],
         part: Range<usize>,
     ) {
         let mut left = &mut room[..];
@@ -79,7 +75,10 @@ impl Ranks {
         drop(own);
         // The sum is left where the first run of all stood.
         add_runs(sums, |earlier: &mut [f32], later: &mut [f32]| {
-            add(earlier, later);
+            vectorised(
+                #[inline(always)]
+                || add_to(earlier, later),
+            );
             earlier
         });
         if self.rank() != 0 {
@@ -103,16 +102,4 @@ impl Ranks {
         let send: Vec<_> = self.others().map(|rank| (rank, own)).collect();
         self.exchange(&send, &mut receive);
     }
-}
-
-/// sum ← sum + other.
-fn add(sum: &mut [f32], other: &[f32]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            for (sum, &other) in sum.iter_mut().zip(other) {
-                *sum += other;
-            }
-        },
-    );
 }

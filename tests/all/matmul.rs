@@ -3,9 +3,7 @@
 use std::iter::zip;
 
 use half::{bf16, f16};
-use karenina::math::matmul::{
-    Element, Kernel, Packed, Rows, Start, Storage, accumulate_transposed, multiply_together,
-};
+use karenina::math::matmul::{Element, Kernel, Packed, Rows, Start, Storage, multiply_together};
 use karenina::math::simd::vectorised;
 use karenina::math::sums::{Pieces, add_in_pairs};
 use karenina::math::team::Team;
@@ -77,7 +75,7 @@ fn check_stored(
         ("zero", Start::Zero, Array2::zeros((m, n))),
         ("a bias", Start::Bias(&bias), broadcast),
     ] {
-        f32::multiply(from, a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
+        f32::multiply(0, from, a, &packed, around_c.slice_mut(s![1..=m, 2..n + 2]));
         naive(kernel, a, rounded.view(), &mut expected);
         let found = around_c.slice(s![1..=m, 2..n + 2]).to_owned();
         let what = format!("{}, {}, from {name}: {m}x{k}x{n}", kernel.name(), storage);
@@ -145,7 +143,7 @@ fn check_every_number(storage: Storage, number: fn(u16) -> f32) {
         let mut packed = Packed::zeros_for(kernel, 1, b.ncols(), storage);
         packed.pack(b.view());
         let mut c = Array2::from_elem(b.dim(), -0.0_f32);
-        f32::multiply(Start::C, one.view(), &packed, c.view_mut());
+        f32::multiply(0, Start::C, one.view(), &packed, c.view_mut());
         for (found, expected) in c.iter().zip(&b) {
             let same = found.to_bits() == expected.to_bits();
             assert!(same || found.is_nan() && expected.is_nan(), "{}: {expected}", kernel.name());
@@ -169,7 +167,7 @@ fn every_number_of_8_bits_is_widened_and_scaled_exactly() {
         let mut packed = Packed::zeros_for(kernel, 255, 70, Storage::I8);
         packed.pack(b.view());
         let mut c = Array2::zeros((255, 70));
-        f32::multiply(Start::C, one_hot.view(), &packed, c.view_mut());
+        f32::multiply(0, Start::C, one_hot.view(), &packed, c.view_mut());
         assert_eq!(bits(&c), bits(&b), "{}", kernel.name());
     }
 }
@@ -188,7 +186,7 @@ fn columns_of_any_size_equal_the_naive_loop() {
         let mut packed = Packed::zeros_for(kernel, 40, 77, Storage::I8);
         packed.pack(b.view());
         let (mut found, mut expected) = (random(3, 77, 8), random(3, 77, 8));
-        f32::multiply(Start::C, a.view(), &packed, found.view_mut());
+        f32::multiply(0, Start::C, a.view(), &packed, found.view_mut());
         naive(kernel, a.view(), rounded.view(), &mut expected);
         assert_eq!(bits(&found), bits(&expected), "{}", kernel.name());
     }
@@ -203,7 +201,7 @@ fn a_column_that_8_bits_cannot_hold_is_nan_and_no_other() {
             let mut packed = Packed::zeros_for(kernel, 5, 40, Storage::I8);
             packed.pack(b.view());
             let mut c = Array2::zeros((2, 40));
-            f32::multiply(Start::C, random(2, 5, 10).view(), &packed, c.view_mut());
+            f32::multiply(0, Start::C, random(2, 5, 10).view(), &packed, c.view_mut());
             for ((_, n), x) in c.indexed_iter() {
                 assert_eq!(x.is_nan(), n == 37, "{}: {wrong} makes {x}", kernel.name());
             }
@@ -219,7 +217,7 @@ fn all_fused_kernels_give_the_same_bits() {
             let mut packed = Packed::zeros_for(kernel, 300, 155, storage);
             packed.pack(b.view());
             let mut c = random(50, 155, 3);
-            f32::multiply(Start::C, a.view(), &packed, c.view_mut());
+            f32::multiply(0, Start::C, a.view(), &packed, c.view_mut());
             bits(&c)
         });
         if let Some(first) = results.next() {
@@ -234,13 +232,13 @@ fn rows_alone_equal_rows_together() {
     let mut packed = Packed::zeros(300, 155, Storage::F32);
     packed.pack(b.view());
     let mut together = Array2::zeros((50, 155));
-    f32::multiply(Start::C, a.view(), &packed, together.view_mut());
+    f32::multiply(0, Start::C, a.view(), &packed, together.view_mut());
     for rows in [1, 2, 3, 4, 7, 25, 49] {
         let mut apart = Array2::zeros((50, 155));
         for (a, c) in
             a.axis_chunks_iter(Axis(0), rows).zip(apart.axis_chunks_iter_mut(Axis(0), rows))
         {
-            f32::multiply(Start::C, a, &packed, c);
+            f32::multiply(0, Start::C, a, &packed, c);
         }
         assert_eq!(bits(&apart), bits(&together), "{rows} rows at a time");
     }
@@ -251,6 +249,7 @@ fn rows_alone_equal_rows_together() {
 fn shapes_that_do_not_agree_are_named() {
     let packed = Packed::zeros(5, 4, Storage::F32);
     f32::multiply(
+        0,
         Start::C,
         Array2::zeros((2, 3)).view(),
         &packed,
@@ -263,7 +262,7 @@ fn shapes_that_do_not_agree_are_named() {
 fn a_bias_that_does_not_fit_is_named() {
     let (packed, mut c) = (Packed::zeros(5, 4, Storage::F32), Array2::zeros((2, 4)));
     let a = Array2::zeros((2, 5));
-    f32::multiply(Start::Bias(&[0.0; 3]), a.view(), &packed, c.view_mut());
+    f32::multiply(0, Start::Bias(&[0.0; 3]), a.view(), &packed, c.view_mut());
 }
 
 #[test]
@@ -274,7 +273,7 @@ fn a_team_has_the_bits_of_one_thread_in_every_storage() {
         let mut packed = Packed::zeros(40, 555, storage);
         packed.pack(b.view());
         let mut alone = Array2::zeros((5, 555));
-        f32::multiply(Start::Bias(&bias), a.view(), &packed, alone.view_mut());
+        f32::multiply(0, Start::Bias(&bias), a.view(), &packed, alone.view_mut());
         for members in [2, 3, 16] {
             let mut together = Array2::zeros((5, 555));
             let (team, start) = (&mut Team::new(members), Start::Bias(bias.as_slice()));
@@ -442,7 +441,7 @@ fn rows_that_shrink_after_the_check_do_not_lead_outside() {
     let dz = Rows::new((2, 10), 2, 3, &lying);
     let mut dw = Array2::zeros((3, 3));
     let mut db = [0.0; 3];
-    accumulate_transposed([(dz, dw.view_mut())], dz, &mut db, Pieces::new(2, 10, 1));
+    f32::accumulate(Kernel::best(), [(dz, dw.view_mut())], dz, &mut db, Pieces::new(2, 10, 1));
 }
 
 #[test]
@@ -459,7 +458,7 @@ fn f64_products_are_exact_on_small_integers() {
     let mut packed = f64::packed(7, 9);
     f64::pack(&mut packed, b.view());
     let mut c = Array2::from_elem((5, 9), 1.0);
-    f64::multiply(Start::C, a.view(), &packed, c.view_mut());
+    f64::multiply(0, Start::C, a.view(), &packed, c.view_mut());
     assert_eq!(c, a.dot(&b) + 1.0);
 }
 

@@ -1,7 +1,7 @@
 //! How far the sums and updates in f32 are from the same in f64.
 
 use karenina::layers::dropout::Dropout;
-use karenina::math::matmul::{Rows, accumulate_transposed};
+use karenina::math::matmul::{Element, Kernel, Rows};
 use karenina::math::sums::{Pieces, default_groups};
 use karenina::model::{Division, Initialisation, Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
@@ -58,7 +58,13 @@ fn sums_in_pieces_round_less_than_one_chain() {
         let (mut dw, mut db) = (Array2::zeros((m, n)), Array1::zeros(n));
         let pieces = Pieces::new(batch, unroll, groups);
         let sums = db.as_slice_mut().unwrap();
-        accumulate_transposed([(rows(m, &of_x), dw.view_mut())], rows(n, &of_dz), sums, pieces);
+        f32::accumulate(
+            Kernel::best(),
+            [(rows(m, &of_x), dw.view_mut())],
+            rows(n, &of_dz),
+            sums,
+            pieces,
+        );
         dw
     };
     let mut exact = Array2::<f64>::zeros((m, n));

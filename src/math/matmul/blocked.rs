@@ -69,10 +69,8 @@ pub enum Start<'a, R> {
 static ZEROS: [f32; 256] = [0.0; 256];
 
 /// C ← `start` + A·B, with A [M, K] and the columns from `first` on of B, as many as C [M, N] has: `panels` are
-/// B's numbers, and `tiles` those of its kernel. Rows of A and C may be any distance apart.
-///
-/// # Panics
-/// If the shapes do not agree, rows are not contiguous, or a panel does not begin at `first`.
+/// B's numbers, and `tiles` those of its kernel. Rows of A and C are contiguous, any distance apart, and a panel
+/// begins at `first`.
 pub(super) fn multiply<W: Copy>(
     a: ArrayView2<f32>,
     b: &Packed,

@@ -21,39 +21,21 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// A right operand B [K, N], laid out once for many products.
     type Packed: Clone + Debug + Send + Sync;
 
-    /// Room for a right operand [k, n], all zero.
-    ///
-    /// # Panics
-    /// If no memory could ever hold so many numbers.
+    /// Room for a right operand [k, n], all zero. Panics if no memory could ever hold so many numbers.
     fn packed(k: usize, n: usize) -> Self::Packed;
 
     /// Lays out `b` [K, N]; any strides, so that a transposed view will do.
-    ///
-    /// # Panics
-    /// If the shape of `b` is another.
     fn pack(packed: &mut Self::Packed, b: ArrayView2<Self>);
 
-    /// C ← `start` + A·B.
+    /// C ← `start` + A·B, for the columns of C and B from `first` on, as many as `c` has, and a bias.
     ///
+    /// * `first`: a multiple of [`Element::columns_at_once`]; 0 for the whole product
     /// * `a` [M, K]: rows contiguous, any distance apart
     /// * `b` [K, N], packed; its numbers, where stored in fewer bits, are widened as they are read
-    /// * `c` [M, N]: rows contiguous, any distance apart
+    /// * `c` [M, ≤ N]: rows contiguous, any distance apart
     ///
     /// Runs in the calling thread; [`multiply_together`] shares the columns among several.
-    ///
-    /// # Panics
-    /// If the shapes do not agree, rows are not contiguous or a bias is not `[N]`.
-    fn multiply(start: Start<Self>, a: ArrayView2<Self>, b: &Self::Packed, c: ArrayViewMut2<Self>) {
-        assert_eq!(c.ncols(), Self::shape(b).1, "columns of C and of B [K, N]");
-        Self::multiply_columns(0, start, a, b, c);
-    }
-
-    /// [`Element::multiply`] for the columns of C and B from `first` on, as many as `c` has, and a bias; `first`
-    /// is a multiple of [`Element::columns_at_once`].
-    ///
-    /// # Panics
-    /// As [`Element::multiply`], and if there are not so many columns.
-    fn multiply_columns(
+    fn multiply(
         first: usize,
         start: Start<Self>,
         a: ArrayView2<Self>,
@@ -67,7 +49,15 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// Columns that lie together in a packed B.
     fn columns_at_once(b: &Self::Packed) -> usize;
 
-    /// [`accumulate_transposed`] by another kernel than the best, for tests and benches.
+    /// dW ← Xᵀ·dZ and db ← Σ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.
+    ///
+    /// * `kernel`: [`Kernel::best`], or another to test and measure it
+    /// * `products`: X [T·B, M] and dW [M, N], rows contiguous, of each product
+    /// * `dz` [T·B, N], the same for all
+    /// * `db` `[N]`
+    /// * `pieces`: the shape of the sums
+    ///
+    /// Split over tiles of dW, so the number of threads changes nothing.
     fn accumulate<const P: usize>(
         kernel: &'static Kernel,
         products: [(Rows<Self>, ArrayViewMut2<Self>); P],
@@ -93,7 +83,7 @@ impl Element for f32 {
         packed.pack(b);
     }
 
-    fn multiply_columns(
+    fn multiply(
         first: usize,
         start: Start<f32>,
         a: ArrayView2<f32>,
@@ -145,7 +135,7 @@ impl Element for f64 {
         packed.assign(&b);
     }
 
-    fn multiply_columns(
+    fn multiply(
         first: usize,
         start: Start<f64>,
         a: ArrayView2<f64>,
@@ -206,9 +196,6 @@ fn sum_rows(
 /// [`Element::multiply`] by all members of a team, who share the columns: a member reads the same part of B each
 /// time, and finds it in its own cache if it has stayed there. A column's sum stays on one thread, so
 /// the bits are the same.
-///
-/// # Panics
-/// As [`Element::multiply`].
 pub fn multiply_together<R: Element>(
     team: &mut Team,
     start: Start<R>,
@@ -220,7 +207,7 @@ pub fn multiply_together<R: Element>(
     assert_eq!(c.ncols(), n, "columns of C and of B [K, N]");
     let width = n.div_ceil(team.members()).next_multiple_of(R::columns_at_once(b));
     if team.members() == 1 || width >= n {
-        return R::multiply_columns(0, start, a, b, c);
+        return R::multiply(0, start, a, b, c);
     }
     let start_at = |first: usize, columns: usize| match start {
         Start::Bias(row) => Start::Bias(&row[first..first + columns]),
@@ -229,31 +216,11 @@ pub fn multiply_together<R: Element>(
     let parts = c.axis_chunks_iter_mut(Axis(1), width).enumerate();
     team.each(parts, |(part, c)| {
         let first = part * width;
-        R::multiply_columns(first, start_at(first, c.ncols()), a, b, c);
+        R::multiply(first, start_at(first, c.ncols()), a, b, c);
     });
 }
 
-/// dW ← Xᵀ·dZ and db ← Σ dZ: what the gradient dZ of Z = X₁·W₁ + X₂·W₂ + … + b gives its weights.
-///
-/// * `products`: X [T·B, M] and dW [M, N] of each product
-/// * `dz` [T·B, N], the same for all
-/// * `db` `[N]`
-/// * `pieces`: the shape of the sums
-///
-/// Split over tiles of dW, so the number of threads changes nothing.
-///
-/// # Panics
-/// If the shapes do not agree or rows of a dW are not contiguous.
-pub fn accumulate_transposed<R: Element, const P: usize>(
-    products: [(Rows<R>, ArrayViewMut2<R>); P],
-    dz: Rows<R>,
-    db: &mut [R],
-    pieces: Pieces,
-) {
-    R::accumulate(Kernel::best(), products, dz, db, pieces);
-}
-
-/// Panics as [`accumulate_transposed`] tells, and if this processor cannot run the kernel.
+/// Panics unless all shapes agree, rows of a dW are contiguous and this processor can run the kernel.
 fn check_sums<R>(
     kernel: &Kernel,
     products: &[(Rows<R>, ArrayViewMut2<R>)],

@@ -31,10 +31,8 @@ impl Kernel {
         KERNELS.iter().copied().filter(|kernel| kernel.is_available())
     }
 
-    /// The kernel in use: the one that [`Kernel::asked_for`] names, or else the best for this processor.
-    ///
-    /// # Panics
-    /// If another is asked for that this processor cannot run; programs check that first.
+    /// The kernel in use: the one that [`Kernel::asked_for`] names, or else the best for this processor. Panics if
+    /// one is asked for that this processor cannot run; programs check that first.
     pub fn best() -> &'static Kernel {
         static BEST: OnceLock<&Kernel> = OnceLock::new();
         BEST.get_or_init(|| {
@@ -47,9 +45,7 @@ impl Kernel {
 
     /// The kernel that the environment variable `KARENINA_KERNEL` names, such as `AVX2`, so that the path of an
     /// older processor can be measured on a newer one, plain loops and all. All fused kernels give the same bits.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] unless this processor can run it.
+    /// An error if this processor cannot run it.
     pub fn asked_for() -> Result<Option<&'static Kernel>, Error> {
         let Some(name) = env::var_os(KERNEL_VARIABLE) else { return Ok(None) };
         let is_named = |kernel: &&Kernel| name.eq_ignore_ascii_case(kernel.name());

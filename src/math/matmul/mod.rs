@@ -27,7 +27,7 @@
 //! * `rows`, `accumulate`: the sums over positions; `element`: both number types behind one trait; `peak`:
 //!   what the registers could do at most
 //!
-//! From a layer to the register tile it is [`multiply_together`], [`Element::multiply_columns`],
+//! From a layer to the register tile it is [`multiply_together`], [`Element::multiply`],
 //! `blocked::multiply`, `Block::run`, the kernel's `run`, `tile::tile`.
 //!
 //! # The departures
@@ -105,7 +105,7 @@ mod vector;
 mod x86;
 
 pub use blocked::Start;
-pub use element::{Element, accumulate_transposed, multiply_together};
+pub use element::{Element, multiply_together};
 pub use kernel::Kernel;
 pub use packed::Packed;
 pub use rows::Rows;

@@ -84,18 +84,14 @@ pub(super) enum Panels {
 }
 
 impl Packed {
-    /// Room for a right operand [k, n], all zero, its numbers stored in `storage`.
-    ///
-    /// # Panics
-    /// If no memory could ever hold so many numbers.
+    /// Room for a right operand [k, n], all zero, its numbers stored in `storage`. Panics if no memory could ever hold
+    /// so many.
     pub fn zeros(k: usize, n: usize, storage: Storage) -> Self {
         Self::zeros_for(Kernel::best(), k, n, storage)
     }
 
-    /// [`Packed::zeros`] for a kernel other than the best: products with it use that kernel.
-    ///
-    /// # Panics
-    /// As [`Packed::zeros`], and if this processor cannot run the kernel.
+    /// [`Packed::zeros`] for a kernel other than the best, which this processor must be able to run: products with
+    /// it use that kernel.
     pub fn zeros_for(kernel: &'static Kernel, k: usize, n: usize, storage: Storage) -> Self {
         assert!(kernel.is_available(), "no {} on this processor", kernel.name());
         let stride = k.checked_mul(kernel.panel).and_then(|panel| panel.checked_add(GAP));
@@ -114,9 +110,6 @@ impl Packed {
 
     /// Lays out `b` [K, N], rounded to what it is stored in; any strides, so a transposed view is packed
     /// without a copy between.
-    ///
-    /// # Panics
-    /// If the shape of `b` is another.
     pub fn pack(&mut self, b: ArrayView2<f32>) {
         assert_eq!(b.dim(), (self.rows, self.columns), "the shape to pack");
         if b.is_empty() {

@@ -70,8 +70,6 @@ impl<const FUSED: bool> Vector for Four<FUSED> {
     unsafe fn add(self, b: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + b.0[lane]))
     }
-    #[inline(always)]
-    unsafe fn prefetch(_: *const u8) {}
 }
 
 /// 4 rows of 2 vectors: 8 sums, 2 vectors of B and one of A in 16 registers.

@@ -31,12 +31,9 @@ impl<'a, R> Rows<'a, R> {
     /// The arrays of the shards as one matrix.
     ///
     /// * `(batch, unroll)`: B and T
-    /// * `height`: b, rows of every shard but perhaps the last
+    /// * `height`: b, rows of every shard but perhaps the last; not 0
     /// * `width`: N
     /// * `array`: of each shard, [T, b, N], at least; what is beyond is left alone
-    ///
-    /// # Panics
-    /// If the shards have no rows, or one of the arrays is too short.
     pub fn new(
         (batch, unroll): (usize, usize),
         height: usize,

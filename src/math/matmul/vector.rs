@@ -30,6 +30,22 @@ pub(super) trait Vector: Copy {
     unsafe fn mul_add(self, b: Self, c: Self) -> Self;
     /// self + b.
     unsafe fn add(self, b: Self) -> Self;
-    /// Asks for the cache line at `address` before it is needed.
-    unsafe fn prefetch(address: *const u8);
+    /// Asks for the cache line at `address` before it is needed; does nothing where no stable intrinsic does that.
+    unsafe fn prefetch(_address: *const u8) {}
 }
+
+/// The [`Vector`] that registers of a type are, by expressions of intrinsics.
+macro_rules! vector {
+    ($vector:ty, $lanes:literal lanes;
+     $(fn $name:ident($($arg:ident $(: $type:ty)?),*) $(-> $out:ty)? = $body:expr;)+) => {
+        impl Vector for $vector {
+            const LANES: usize = $lanes;
+            $(#[inline(always)]
+            unsafe fn $name($($arg $(: $type)?),*) $(-> $out)? {
+                // SAFETY: the trait's contract.
+                unsafe { $body }
+            })+
+        }
+    };
+}
+pub(super) use vector;

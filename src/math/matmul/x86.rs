@@ -8,7 +8,7 @@ use half::{bf16, f16};
 use super::kernel::{Kernel, Tiles, WideTile, kernel};
 use super::stored::Stored;
 use super::tile::{Layout, Operands, TileFn, spin, tile};
-use super::vector::Vector;
+use super::vector::{Vector, vector};
 
 /// 13 rows of 2 vectors: 26 sums, 2 vectors of B and one of A in 32 registers.
 pub(super) static AVX512: Kernel = kernel!(
@@ -32,118 +32,50 @@ fn has_avx2() -> bool {
 /// The second of a pair of `bf16` in a lane of 32 bits.
 const UPPER_HALF: i32 = 0xffff_0000_u32.cast_signed();
 
-impl Vector for __m512 {
-    const LANES: usize = 16;
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the trait's contract, as in all functions below.
-        unsafe { _mm512_setzero_ps() }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm512_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn load_f16(from: *const f16) -> Self {
-        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
-    }
-    #[inline(always)]
-    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
-        unsafe {
-            let pairs = _mm512_loadu_si512(from.cast());
-            let lower = _mm512_slli_epi32::<16>(pairs);
-            let upper = _mm512_and_si512(pairs, _mm512_set1_epi32(UPPER_HALF));
-            [_mm512_castsi512_ps(lower), _mm512_castsi512_ps(upper)]
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
-        unsafe {
-            let first = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()));
-            let second = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.add(Self::LANES).cast()));
-            [_mm512_cvtepi32_ps(first), _mm512_cvtepi32_ps(second)]
-        }
-    }
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> Self {
-        unsafe { _mm512_set1_ps(*from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm512_storeu_ps(to, self) }
-    }
-    #[inline(always)]
-    unsafe fn mul(self, b: Self) -> Self {
-        unsafe { _mm512_mul_ps(self, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-        unsafe { _mm512_fmadd_ps(self, b, c) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, b: Self) -> Self {
-        unsafe { _mm512_add_ps(self, b) }
-    }
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
-    }
+vector! {
+    __m512, 16 lanes;
+    fn zero() -> Self = _mm512_setzero_ps();
+    fn load(from: *const f32) -> Self = _mm512_loadu_ps(from);
+    fn load_f16(from: *const f16) -> Self = _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()));
+    fn load_bf16(from: *const bf16) -> [Self; 2] = {
+        let pairs = _mm512_loadu_si512(from.cast());
+        let lower = _mm512_slli_epi32::<16>(pairs);
+        let upper = _mm512_and_si512(pairs, _mm512_set1_epi32(UPPER_HALF));
+        [_mm512_castsi512_ps(lower), _mm512_castsi512_ps(upper)]
+    };
+    fn load_i8(from: *const i8) -> [Self; 2] = {
+        let first = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()));
+        let second = _mm512_cvtepi8_epi32(_mm_loadu_si128(from.add(Self::LANES).cast()));
+        [_mm512_cvtepi32_ps(first), _mm512_cvtepi32_ps(second)]
+    };
+    fn splat(from: *const f32) -> Self = _mm512_set1_ps(*from);
+    fn store(self, to: *mut f32) = _mm512_storeu_ps(to, self);
+    fn mul(self, b: Self) -> Self = _mm512_mul_ps(self, b);
+    fn mul_add(self, b: Self, c: Self) -> Self = _mm512_fmadd_ps(self, b, c);
+    fn add(self, b: Self) -> Self = _mm512_add_ps(self, b);
+    fn prefetch(address: *const u8) = _mm_prefetch::<_MM_HINT_T1>(address.cast());
 }
 
-impl Vector for __m256 {
-    const LANES: usize = 8;
-    #[inline(always)]
-    unsafe fn zero() -> Self {
-        // SAFETY: the trait's contract, as in all functions below.
-        unsafe { _mm256_setzero_ps() }
-    }
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-    #[inline(always)]
-    unsafe fn load_f16(from: *const f16) -> Self {
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
-    }
-    #[inline(always)]
-    unsafe fn load_bf16(from: *const bf16) -> [Self; 2] {
-        unsafe {
-            let pairs = _mm256_loadu_si256(from.cast());
-            let lower = _mm256_slli_epi32::<16>(pairs);
-            let upper = _mm256_and_si256(pairs, _mm256_set1_epi32(UPPER_HALF));
-            [_mm256_castsi256_ps(lower), _mm256_castsi256_ps(upper)]
-        }
-    }
-    #[inline(always)]
-    unsafe fn load_i8(from: *const i8) -> [Self; 2] {
-        unsafe {
-            let first = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()));
-            let second = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(Self::LANES).cast()));
-            [_mm256_cvtepi32_ps(first), _mm256_cvtepi32_ps(second)]
-        }
-    }
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> Self {
-        unsafe { _mm256_broadcast_ss(&*from) }
-    }
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm256_storeu_ps(to, self) }
-    }
-    #[inline(always)]
-    unsafe fn mul(self, b: Self) -> Self {
-        unsafe { _mm256_mul_ps(self, b) }
-    }
-    #[inline(always)]
-    unsafe fn mul_add(self, b: Self, c: Self) -> Self {
-        unsafe { _mm256_fmadd_ps(self, b, c) }
-    }
-    #[inline(always)]
-    unsafe fn add(self, b: Self) -> Self {
-        unsafe { _mm256_add_ps(self, b) }
-    }
-    #[inline(always)]
-    unsafe fn prefetch(address: *const u8) {
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(address.cast()) }
-    }
+vector! {
+    __m256, 8 lanes;
+    fn zero() -> Self = _mm256_setzero_ps();
+    fn load(from: *const f32) -> Self = _mm256_loadu_ps(from);
+    fn load_f16(from: *const f16) -> Self = _mm256_cvtph_ps(_mm_loadu_si128(from.cast()));
+    fn load_bf16(from: *const bf16) -> [Self; 2] = {
+        let pairs = _mm256_loadu_si256(from.cast());
+        let lower = _mm256_slli_epi32::<16>(pairs);
+        let upper = _mm256_and_si256(pairs, _mm256_set1_epi32(UPPER_HALF));
+        [_mm256_castsi256_ps(lower), _mm256_castsi256_ps(upper)]
+    };
+    fn load_i8(from: *const i8) -> [Self; 2] = {
+        let first = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()));
+        let second = _mm256_cvtepi8_epi32(_mm_loadl_epi64(from.add(Self::LANES).cast()));
+        [_mm256_cvtepi32_ps(first), _mm256_cvtepi32_ps(second)]
+    };
+    fn splat(from: *const f32) -> Self = _mm256_broadcast_ss(&*from);
+    fn store(self, to: *mut f32) = _mm256_storeu_ps(to, self);
+    fn mul(self, b: Self) -> Self = _mm256_mul_ps(self, b);
+    fn mul_add(self, b: Self, c: Self) -> Self = _mm256_fmadd_ps(self, b, c);
+    fn add(self, b: Self) -> Self = _mm256_add_ps(self, b);
+    fn prefetch(address: *const u8) = _mm_prefetch::<_MM_HINT_T1>(address.cast());
 }

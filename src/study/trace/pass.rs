@@ -184,7 +184,7 @@ impl<R: Real> Pass<R> {
                 _ => dh.slice_mut(s![t - 1..t, ..]),
             };
             let dz = dz.slice(s![t..=t, ..]);
-            R::multiply(Start::C, dz, &self.transposed.lstm[l].w_hh, dh_prev); // Eq. B6
+            R::multiply(0, Start::C, dz, &self.transposed.lstm[l].w_hh, dh_prev); // Eq. B6
         }
         LayerGradient { dy, dh, dc, dz, d_state: [dh_0, carry.insert_axis(Axis(0))] }
     }
@@ -193,7 +193,7 @@ impl<R: Real> Pass<R> {
     fn to_layer_below(&self, l: usize, dz: &Array2<R>) -> Array2<R> {
         let mut dx = Array2::zeros((dz.nrows(), self.sizes.hidden));
         if let Some(w_ih) = &self.transposed.lstm[l].w_ih {
-            R::multiply(Start::C, dz.view(), w_ih, dx.view_mut()); // Eq. B20
+            R::multiply(0, Start::C, dz.view(), w_ih, dx.view_mut()); // Eq. B20
         }
         dx
     }
