@@ -1,12 +1,11 @@
 //! Everything that must hold in a record before memory is given to it.
 
-use super::record::{Head, ROW, Record, Rows, row_from};
-use super::tensors::{self, Numbers};
+use super::record::{Head, ROW, Record};
+use super::tensors;
 use crate::math::Real;
 use crate::model::Sizes;
 use crate::optim::adam::AdamConfig;
 use crate::train::TrainConfig;
-use crate::train::log::LogRow;
 
 type Check<T> = Result<T, String>;
 
@@ -15,10 +14,8 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> Check<()> {
     if holds { Ok(()) } else { Err(format!("damaged: {}", why())) }
 }
 
-/// Proves a record, one that was read as much as one that is to be written, of a payload of `length` bytes.
-///
-/// # Errors
-/// The first thing that is wrong with it.
+/// Proves a record, one that was read as much as one that is to be written, of a payload of `length` bytes; or the
+/// first thing that is wrong with it.
 pub fn record(record: &Record<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let (sizes, config) = head(&record.head, length)?;
     tensor_shapes(record, sizes)?;
@@ -26,10 +23,7 @@ pub fn record(record: &Record<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     Ok((sizes, config))
 }
 
-/// Proves the head of a payload of `length` bytes.
-///
-/// # Errors
-/// The first thing that is wrong with it.
+/// Proves the head of a payload of `length` bytes; or the first thing that is wrong with it.
 pub fn head(head: &Head<'_>, length: u64) -> Check<(Sizes, TrainConfig)> {
     let sizes = sizes(head, length)?;
     vocabulary(&head.vocabulary, sizes.vocabulary)?;
@@ -89,13 +83,13 @@ fn progress(head: &Head<'_>) -> Check<()> {
 }
 
 fn history(head: &Head<'_>) -> Check<()> {
-    let rows = head.history.length();
-    let (count, odd) = (rows / ROW, rows % ROW);
+    let bytes = head.history.0.len();
+    let (count, odd) = (bytes / ROW, bytes % ROW);
     ensure(odd == 0 && count as u64 == head.updates, || {
         format!("its history has {count} rows for {} updates", head.updates)
     })?;
     let (mut step, mut epoch) = (0, 1);
-    for row in head.history.iter() {
+    for row in head.rows() {
         let good = row.filter(|row| {
             let finite = [row.loss, row.norm, row.learning_rate, row.seconds];
             row.step > step
@@ -122,9 +116,10 @@ fn tensor_shapes(record: &Record<'_>, sizes: Sizes) -> Check<()> {
         ensure(tensor.shape == shape, || {
             format!("{} has the shape {:?} instead of {shape:?}", name(), tensor.shape)
         })?;
-        let bytes = shape.0.checked_mul(shape.1).and_then(|count| count.checked_mul(4));
-        ensure(bytes == Some(tensor.numbers.length()), || {
-            format!("{} has {} bytes for {shape:?} numbers", name(), tensor.numbers.length())
+        let bytes = tensor.numbers.0.len();
+        let expected = shape.0.checked_mul(shape.1).and_then(|count| count.checked_mul(4));
+        ensure(expected == Some(bytes as u64), || {
+            format!("{} has {bytes} bytes for {shape:?} numbers", name())
         })?;
     }
     Ok(())
@@ -136,50 +131,12 @@ fn tensor_numbers(record: &Record<'_>, sizes: Sizes) -> Check<()> {
     for (i, tensor) in record.tensors.iter().enumerate() {
         let least = if squares.contains(&i) { 0.0 } else { f32::MIN };
         // One sum instead of a branch for each number: it is what loading spends its time on.
-        let wrong = tensor.numbers.iter().filter(|&x| !(Real::is_finite(x) && x >= least)).count();
+        let wrong =
+            tensor.numbers.numbers().filter(|&x| !(Real::is_finite(x) && x >= least)).count();
         ensure(wrong == 0, || {
             let name = tensors::names(sizes).swap_remove(i);
             format!("{name} holds {wrong} values that are infinite, NaN or below zero")
         })?;
     }
     Ok(())
-}
-
-impl Numbers<'_> {
-    /// Bytes in the file.
-    fn length(&self) -> u64 {
-        match self {
-            Self::Memory(numbers) => size_of_val(*numbers) as u64,
-            Self::File(bytes) => bytes.len() as u64,
-        }
-    }
-}
-
-impl Rows<'_> {
-    /// Bytes in the file.
-    fn length(&self) -> usize {
-        match self {
-            Self::Memory(rows) => ROW * rows.len(),
-            Self::File(bytes) => bytes.len(),
-        }
-    }
-
-    /// Every row; nothing in the place of one that is wrong.
-    fn iter(&self) -> impl DoubleEndedIterator<Item = Option<LogRow>> {
-        let (memory, file): (&[LogRow], &[u8]) = match *self {
-            Self::Memory(rows) => (rows, &[]),
-            Self::File(bytes) => (&[], bytes),
-        };
-        memory.iter().copied().map(Some).chain(file.chunks_exact(ROW).map(row_from))
-    }
-
-    /// The rows of a checked history.
-    pub fn read(&self) -> Vec<LogRow> {
-        self.iter().map(|row| row.expect("the history was checked")).collect()
-    }
-
-    /// The newest row of a checked history.
-    pub fn newest(&self) -> Option<LogRow> {
-        self.iter().next_back().flatten()
-    }
 }

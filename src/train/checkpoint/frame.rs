@@ -52,10 +52,7 @@ const OTHERS: [(&[u8], &str); 6] = [
 ];
 
 impl Header {
-    /// Reads the header at the `start` of a file of `file_length` bytes.
-    ///
-    /// # Errors
-    /// The reason why it begins no checkpoint.
+    /// The header at the `start` of a file of `file_length` bytes, or why it begins no checkpoint.
     pub fn read(start: &[u8], file_length: u64) -> Result<Self, Flaw> {
         check_magic(start)?;
         let header = start.get(..HEADER).ok_or_else(|| cut_short(file_length, HEADER as u64))?;
@@ -145,10 +142,7 @@ fn field<const N: usize>(header: &[u8], offset: usize) -> [u8; N] {
     header[offset..offset + N].try_into().expect("the header is long enough")
 }
 
-/// Version and payload of the whole file `bytes`, the checksum proven.
-///
-/// # Errors
-/// The reason why there is none.
+/// Version and payload of the whole file `bytes`, the checksum proven; or why there is none.
 pub fn unwrap(bytes: &[u8]) -> Result<(u32, &[u8]), Flaw> {
     let header = Header::read(bytes, bytes.len() as u64)?;
     let payload = &bytes[HEADER..];

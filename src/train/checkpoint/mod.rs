@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use frame::{Flaw, at};
-use record::{AdamRecord, Added, ConfigRecord, Head, Record, Rows};
+use record::{AdamRecord, Added, ConfigRecord, Head, Record};
 pub use summary::Summary;
 
 use crate::error::{Error, Result};
@@ -161,7 +161,7 @@ impl Checkpoint {
             updates: adam.updates,
             adam: AdamRecord::new(adam.config),
             vocabulary: vocabulary.characters().iter().copied().collect(),
-            history: Rows::Memory(history),
+            history: record::history(history),
         };
         Record { head, tensors: tensors::list(parameters, adam, state) }
     }
@@ -181,9 +181,13 @@ impl Checkpoint {
     /// [`Error::Damaged`] for anything that is not exactly what [`Checkpoint::encode`] writes or wrote in
     /// version 1, [`Error::Newer`] for a version that is not known yet.
     pub fn decode(path: &Path, bytes: &[u8]) -> Result<Self> {
-        read(bytes)
-            .map(|(record, sizes, config)| Self::build(&record, sizes, config))
-            .map_err(at(path))
+        let read = || -> std::result::Result<Self, Flaw> {
+            let (version, payload) = frame::unwrap(bytes)?;
+            let record = record::decode(version, payload)?;
+            let (sizes, config) = check::record(&record, payload.len() as u64)?;
+            Ok(Self::build(&record, sizes, config))
+        };
+        read().map_err(at(path))
     }
 
     fn build(record: &Record<'_>, sizes: Sizes, config: TrainConfig) -> Self {
@@ -206,7 +210,7 @@ impl Checkpoint {
             step: head.step,
             epoch: head.epoch,
             batch: head.batch as usize, // below the batches of a pass, which were in memory
-            history: head.history.read(),
+            history: head.rows().map(|row| row.expect("the history was checked")).collect(),
             config,
         }
     }
@@ -246,14 +250,4 @@ impl Checkpoint {
         files::read_more(&mut file, path, header.length, &mut bytes)?;
         Self::decode(path, &bytes)
     }
-}
-
-type Proven<'a> = (Record<'a>, Sizes, TrainConfig);
-
-/// The record in a whole file, proven.
-fn read(bytes: &[u8]) -> std::result::Result<Proven<'_>, Flaw> {
-    let (version, payload) = frame::unwrap(bytes)?;
-    let record = record::decode(version, payload)?;
-    let (sizes, config) = check::record(&record, payload.len() as u64)?;
-    Ok((record, sizes, config))
 }

@@ -1,7 +1,7 @@
 //! The payload as it lies in the file; `docs/checkpoint-format.md` is its specification.
 //!
-//! Vocabulary, history and numbers are borrowed, from the checkpoint or from the file's bytes, and a list
-//! can only be so long: a record takes next to no memory beside them, whatever a file claims.
+//! Vocabulary, history and numbers that are read are borrowed from the file's bytes, and a list can only be
+//! so long: a record takes next to no memory beside them, whatever a file claims.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,10 @@ use std::io::{self, Write};
 
 use bincode::Options;
 use serde::de::{Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::frame::{Header, Sum};
-use super::tensors::{self, Tensor};
+use super::tensors::{self, Bytes, Tensor};
 use crate::math::sums::default_groups;
 use crate::model::{Initialisation, Sizes};
 use crate::optim::adam::AdamConfig;
@@ -69,7 +69,7 @@ pub struct Head<'a> {
     pub vocabulary: Cow<'a, str>,
     /// Rows of [`ROW`] bytes.
     #[serde(borrow)]
-    pub history: Rows<'a>,
+    pub history: Bytes<'a>,
 }
 
 /// What later versions have more than version 1, at the start of their payload.
@@ -121,30 +121,6 @@ pub struct ConfigRecord {
     seed: u64,
 }
 
-/// History in memory when written, its bytes when read.
-pub enum Rows<'a> {
-    Memory(&'a [LogRow]),
-    File(&'a [u8]),
-}
-
-impl Serialize for Rows<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Memory(rows) => {
-                let bytes: Vec<u8> = rows.iter().flat_map(row_bytes).collect();
-                serializer.serialize_bytes(&bytes)
-            }
-            Self::File(bytes) => serializer.serialize_bytes(bytes),
-        }
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Rows<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Self::File)
-    }
-}
-
 /// A list of at most [`MAX_TENSORS`]: an empty one takes more memory than its bytes in the file.
 fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tensor<'de>>, D::Error> {
     struct List;
@@ -169,6 +145,11 @@ fn bounded<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Tensor<'de>
     deserializer.deserialize_seq(List)
 }
 
+/// The bytes of a history, in memory once more while a file is written.
+pub fn history(rows: &[LogRow]) -> Bytes<'static> {
+    Bytes(rows.iter().flat_map(row_bytes).collect())
+}
+
 fn row_bytes(row: &LogRow) -> impl Iterator<Item = u8> + use<> {
     let &LogRow { step, epoch, loss, validation, norm, learning_rate, seconds } = row;
     let known = u64::from(validation.is_some());
@@ -180,7 +161,7 @@ fn row_bytes(row: &LogRow) -> impl Iterator<Item = u8> + use<> {
 }
 
 /// A row from its [`ROW`] bytes; nothing if its flag is neither 0 nor 1, or 0 before a value.
-pub fn row_from(bytes: &[u8]) -> Option<LogRow> {
+fn row_from(bytes: &[u8]) -> Option<LogRow> {
     let number = |i: usize| u64::from_le_bytes(bytes[8 * i..8 * i + 8].try_into().expect("eight"));
     let float = |i| f64::from_bits(number(i));
     let validation = match (number(3), number(4)) {
@@ -336,9 +317,6 @@ impl<'a> Record<'a> {
     }
 
     /// Writes the file: the [`header`](Self::header), and the payload a second time.
-    ///
-    /// # Errors
-    /// Those of `out`.
     pub fn write(&self, header: Header, mut out: impl Write) -> io::Result<()> {
         out.write_all(&header.bytes())?;
         self.write_payload(out)
@@ -384,10 +362,7 @@ fn split(version: u32, payload: &[u8]) -> Option<(Start<'_>, &[u8])> {
     })
 }
 
-/// The record in `payload`, all of it.
-///
-/// # Errors
-/// The reason why there is none.
+/// The record in `payload`, all of it; or why there is none.
 pub fn decode(version: u32, payload: &[u8]) -> Result<Record<'_>, String> {
     let (added, rest) =
         split(version, payload).ok_or("damaged: its payload ends within its first fields")?;
@@ -408,6 +383,11 @@ pub fn decode_head(version: u32, start: &[u8]) -> Option<Head<'_>> {
 }
 
 impl<'a> Head<'a> {
+    /// Every row of the history; nothing in the place of one that is wrong.
+    pub fn rows(&self) -> impl DoubleEndedIterator<Item = Option<LogRow>> {
+        self.history.0.chunks_exact(ROW).map(row_from)
+    }
+
     fn complete(&mut self, start: Start<'a>) {
         let (added, choice) = start.unwrap_or_else(|| (Added::of_version_1(&self.config), ""));
         (self.added, self.choice) = (added, choice.into());

@@ -60,7 +60,7 @@ impl Summary {
             count = header.length.min(8 * count);
         };
         let (sizes, config) = check::head(&head, header.length).map_err(at(path))?;
-        let newest = head.history.newest();
+        let newest = head.rows().next_back().flatten();
         Ok(Self {
             run: RunId::new(head.added.run),
             config,

@@ -14,36 +14,41 @@ use crate::optim::adam::{Adam, AdamConfig};
 pub struct Tensor<'a> {
     pub shape: (u64, u64),
     #[serde(borrow)]
-    pub numbers: Numbers<'a>,
+    pub numbers: Bytes<'a>,
 }
 
-/// Numbers in memory when written, their little-endian bytes when read.
-pub enum Numbers<'a> {
-    Memory(&'a [f32]),
-    File(&'a [u8]),
-}
+/// Numbers or history rows as they lie in the file. What is read borrows from the file's bytes.
+pub struct Bytes<'a>(pub Cow<'a, [u8]>);
 
-impl Serialize for Numbers<'_> {
+impl Serialize for Bytes<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Memory(numbers) => serializer.serialize_bytes(&little_endian(numbers)),
-            Self::File(bytes) => serializer.serialize_bytes(bytes),
-        }
+        serializer.serialize_bytes(&self.0)
     }
 }
 
-/// The numbers' bytes, the lowest first. Processors that have them so in memory make no copy.
-fn little_endian(numbers: &[f32]) -> Cow<'_, [u8]> {
-    let mut bytes = Cow::Borrowed(numbers.as_bytes());
-    if cfg!(target_endian = "big") {
-        bytes.to_mut().chunks_exact_mut(size_of::<f32>()).for_each(<[u8]>::reverse);
-    }
-    bytes
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Numbers<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&[u8]>::deserialize(deserializer).map(Self::File)
+        <&[u8]>::deserialize(deserializer).map(|bytes| Self(bytes.into()))
+    }
+}
+
+impl<'a> Bytes<'a> {
+    /// The bytes of `numbers`, the lowest first. Processors that have them so in memory make no copy.
+    fn of(numbers: &'a [f32]) -> Self {
+        let mut bytes = Cow::Borrowed(numbers.as_bytes());
+        if cfg!(target_endian = "big") {
+            bytes.to_mut().chunks_exact_mut(size_of::<f32>()).for_each(<[u8]>::reverse);
+        }
+        Self(bytes)
+    }
+
+    /// All numbers, one after the other.
+    pub fn numbers(&self) -> impl Iterator<Item = f32> {
+        self.0.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number))
+    }
+
+    fn copy_to(&self, to: &mut [f32]) {
+        to.iter_mut().zip(self.numbers()).for_each(|(to, from)| *to = from);
     }
 }
 
@@ -56,11 +61,11 @@ pub fn list<'a>(
     let shapes = parameters_shapes(parameters.sizes());
     let weights = [parameters, &adam.m, &adam.v].into_iter().flat_map(|p| {
         let shaped = p.tensors().zip(&shapes);
-        shaped.map(|(numbers, &shape)| Tensor { shape, numbers: Numbers::Memory(numbers) })
+        shaped.map(|(numbers, &shape)| Tensor { shape, numbers: Bytes::of(numbers) })
     });
     let carried = state.h.iter().chain(&state.c).map(|a| Tensor {
         shape: (a.nrows() as u64, a.ncols() as u64),
-        numbers: Numbers::Memory(a.as_slice().expect("a state is row-major")),
+        numbers: Bytes::of(a.as_slice().expect("a state is row-major")),
     });
     weights.chain(carried).collect()
 }
@@ -117,22 +122,4 @@ pub fn build(
     };
     let adam = Adam { config, m: weights(1), v: weights(2), updates };
     (weights(0), adam, State { h: carried(0), c: carried(1) })
-}
-
-impl Numbers<'_> {
-    /// All numbers, one after the other.
-    pub fn iter(&self) -> impl Iterator<Item = f32> {
-        let (memory, file): (&[f32], &[u8]) = match *self {
-            Self::Memory(numbers) => (numbers, &[]),
-            Self::File(bytes) => (&[], bytes),
-        };
-        memory
-            .iter()
-            .copied()
-            .chain(file.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)))
-    }
-
-    fn copy_to(&self, to: &mut [f32]) {
-        to.iter_mut().zip(self.iter()).for_each(|(to, from)| *to = from);
-    }
 }
