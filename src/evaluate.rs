@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayView2, s};
 
 use crate::math::Real;
+use crate::memory;
 use crate::model::{Network, Parameters, Sizes, State};
 use crate::optim::adam::{Adam, AdamConfig};
 use crate::optim::clip::clip_by_global_norm;
@@ -37,7 +38,7 @@ impl Evaluation {
 /// much and more.
 pub fn evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
     let tapes = Network::<R>::tape_bytes(sizes, rows, UNROLL, false);
-    tapes.saturating_add(Network::<R>::packed_bytes(sizes))
+    memory::sum([tapes, Network::<R>::packed_bytes(sizes)])
 }
 
 /// Bytes of memory that [`evaluate_dynamically`] takes for `rows` rows beside parameters and text; `u64::MAX` for
@@ -45,7 +46,7 @@ pub fn evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
 pub fn dynamic_evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
     let learner = Parameters::<R>::bytes(sizes).saturating_mul(4); // weights, gradients and two moments
     let transposed = Network::<R>::packed_bytes(sizes);
-    evaluation_bytes::<R>(sizes, rows).saturating_add(transposed).saturating_add(learner)
+    memory::sum([evaluation_bytes::<R>(sizes, rows), transposed, learner])
 }
 
 /// Reads `ids` and predicts each character from all before it, the state carried on.

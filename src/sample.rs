@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::math::Real;
 use crate::math::matmul::{Packed, Storage};
 use crate::math::team::Team;
+use crate::memory;
 use crate::model::{Division, Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// How the next character is drawn from the network's probabilities.
@@ -171,7 +172,7 @@ impl<'a, R: Real> Generator<'a, R> {
         let [h, l, rows] = [sizes.hidden, sizes.layers, rows].map(|size| size as f64);
         let state = (2.0 * h * l * rows * size_of::<R>() as f64) as u64;
         let tapes = Network::<R>::tape_bytes(sizes, rows as usize, 1, false);
-        Network::<R>::packed_bytes(sizes).saturating_add(tapes).saturating_add(state)
+        memory::sum([Network::<R>::packed_bytes(sizes), tapes, state])
     }
 
     /// A generator of `rows` texts that has read nothing yet.

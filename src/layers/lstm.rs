@@ -169,9 +169,6 @@ fn steps_at_once(rows: usize) -> usize {
 /// Forward through time: fills `tape.gates`, `tape.c[1..]` and `tape.h[1..]` from `input` and the
 /// state in `tape.c[0]`, `tape.h[0]`. The members of `team` share the columns of each product and the rows of
 /// everything else.
-///
-/// # Panics
-/// If shapes do not agree, or a sequence comes in where `packed` is that of a first layer.
 #[doc(hidden)]
 pub fn forward<R: Real>(
     tape: &mut LstmTape<R>,
@@ -289,9 +286,6 @@ fn cells_forward<R: Real>(
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
 /// * `transposed`: the transposes of the layer's weights
 /// * `team`: shares the work as in [`forward`]
-///
-/// # Panics
-/// If shapes do not agree.
 #[doc(hidden)]
 pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,

@@ -95,10 +95,8 @@ impl Team {
         n.div_ceil(self.members()).max(1)
     }
 
-    /// Does `work` on each of the `parts`, one for each member at most; returns when all are done.
-    ///
-    /// # Panics
-    /// If there are more parts than members, or a part panics.
+    /// Does `work` on each of the `parts`, one for each member at most; returns when all are done, and panics if one
+    /// did.
     pub fn each<P: Send>(
         &mut self,
         mut parts: impl ExactSizeIterator<Item = P>,

@@ -41,6 +41,11 @@ pub(crate) fn peak() -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
 }
 
+/// The sum of `bytes`; `u64::MAX` for as much and more.
+pub(crate) fn sum<const N: usize>(bytes: [u64; N]) -> u64 {
+    bytes.into_iter().fold(0, u64::saturating_add)
+}
+
 /// Refuses what cannot be had. To be asked before `bytes` are allocated for `what`, as in "3 texts at once".
 ///
 /// ```
@@ -60,10 +65,8 @@ pub fn require(bytes: u64, what: impl Display) -> Result<()> {
     Err(too_large(0, bytes, what))
 }
 
-/// Makes room for `more` elements in `list`, the memory of `what`.
-///
-/// # Errors
-/// [`Error::NoMemory`] with both figures, what the list holds already included.
+/// Makes room for `more` elements in `list`, the memory of `what`; an error names both figures, what the list holds
+/// already included.
 pub(crate) fn reserve<T>(list: &mut Vec<T>, more: usize, what: impl Display) -> Result<()> {
     let bytes = |count: usize| (count as u64).saturating_mul(size_of::<T>() as u64);
     require(bytes(more), "").map_err(|_| too_large(bytes(list.len()), bytes(more), &what))?;

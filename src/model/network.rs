@@ -89,9 +89,6 @@ impl<R: Real> Network<R> {
 
     /// [`Network::new`] for one of several ranks, with the rows of its groups alone. The number of groups in all
     /// `shares` changes the last bits of a gradient (see [`Pieces`]), that of ranks, shards and threads does not.
-    ///
-    /// # Panics
-    /// Without rows, steps or layers, and unless each group has a row.
     pub(crate) fn on_rank(
         sizes: Sizes,
         (batch, unroll): (usize, usize),

@@ -116,10 +116,7 @@ impl Choice {
 }
 
 /// For how many of so many `affordable` steps there is time beside validations of a `tail` of so many batches, and for
-/// how many validations, where their number is open.
-///
-/// # Errors
-/// [`Error::Setting`] if a single one would take more than half of the time.
+/// how many validations, where their number is open. An error if a single one would take more than half of the time.
 fn beside_validation(config: &TrainConfig, tail: usize, affordable: f64) -> Result<(f64, u64)> {
     let validation = tail as f64 * FORWARD;
     let is_run = affordable > VALIDATIONS as f64; // and no moment

@@ -87,9 +87,6 @@ impl Ids {
     /// nobody shares the numbers and the new ids take as many bytes each.
     ///
     /// * `largest`: no id in the table is larger
-    ///
-    /// # Errors
-    /// If a copy has to be made and does not fit into memory.
     pub(super) fn translate(self, table: &[Option<u32>], largest: usize) -> Result<Self> {
         let mut numbers = match Arc::try_unwrap(self.0) {
             Ok(numbers) if numbers.width() == width(largest) => numbers,
@@ -142,9 +139,6 @@ impl Numbers {
     }
 
     /// Makes room for `more` ids, or for a quarter of those that there are, if that is more.
-    ///
-    /// # Errors
-    /// If there is no such memory.
     pub fn reserve(&mut self, more: usize) -> Result<()> {
         with!(self, ids => match ids.capacity() - ids.len() >= more {
             true => Ok(()),
@@ -153,9 +147,6 @@ impl Numbers {
     }
 
     /// Appends `id`. If it does not fit in as many bytes as the others, all are stored in more.
-    ///
-    /// # Errors
-    /// If there is no memory for more bytes.
     #[inline]
     pub fn push(&mut self, id: u32) -> Result<()> {
         match self {

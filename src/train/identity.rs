@@ -22,10 +22,7 @@ impl RunId {
         NonZeroU64::new(number).map(Self)
     }
 
-    /// A name that no run has had.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
+    /// A name that no run has had; an error if the system has no random numbers.
     pub(crate) fn random() -> Result<Self> {
         loop {
             let number = OsRng.try_next_u64().map_err(|error| Error::Io {

@@ -69,8 +69,7 @@ impl Memory {
     pub fn total(&self) -> u64 {
         let Self { parameters, gradients, moments, packed, tapes, ranks, text, sampling, .. } =
             *self;
-        let parts = [parameters, gradients, moments, packed, tapes, ranks, text, sampling];
-        parts.into_iter().fold(0, u64::saturating_add)
+        memory::sum([parameters, gradients, moments, packed, tapes, ranks, text, sampling])
     }
 
     /// Refuses what there is no memory for, all but the text, which has been read.
@@ -87,7 +86,7 @@ impl Memory {
     /// As for [`Memory::require`].
     pub fn require_beside_checkpoint(&self, config: &TrainConfig) -> Result<()> {
         let Self { text, parameters, moments, .. } = *self;
-        self.require_beside(text.saturating_add(parameters).saturating_add(moments), config)
+        self.require_beside(memory::sum([text, parameters, moments]), config)
     }
 
     /// Refuses what there is no memory for; so many bytes of it are there.

@@ -62,7 +62,7 @@ impl TensorCheck {
 
     /// ‖resolution‖ / (‖analytic‖ + ‖numeric‖): how large [`TensorCheck::relative_error`] may be.
     pub fn tolerance(&self) -> f64 {
-        ratio(self.norm(|e| e.resolution), self.scale())
+        ratio(norm(&self.elements, |e| e.resolution), self.scale())
     }
 
     /// The verdict on all elements together.
@@ -103,11 +103,7 @@ impl TensorCheck {
     }
 
     fn scale(&self) -> f64 {
-        self.norm(|e| e.analytic) + self.norm(|e| e.numeric)
-    }
-
-    fn norm(&self, f: impl Fn(&Element) -> f64) -> f64 {
-        self.elements.iter().map(|e| f(e) * f(e)).sum::<f64>().sqrt()
+        norm(&self.elements, |e| e.analytic) + norm(&self.elements, |e| e.numeric)
     }
 }
 
@@ -127,13 +123,16 @@ fn ratio(a: f64, b: f64) -> f64 {
     if a == 0.0 { 0.0 } else { a / b }
 }
 
+/// ‖f‖ over `elements`.
+fn norm<'a>(elements: impl IntoIterator<Item = &'a Element>, f: impl Fn(&Element) -> f64) -> f64 {
+    elements.into_iter().map(|e| f(e) * f(e)).sum::<f64>().sqrt()
+}
+
 /// ‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖).
 pub(super) fn relative<'a>(
     elements: impl Iterator<Item = &'a Element> + Clone,
     numeric: impl Fn(&Element) -> f64,
 ) -> f64 {
-    let norm =
-        |f: &dyn Fn(&Element) -> f64| elements.clone().map(|e| f(e) * f(e)).sum::<f64>().sqrt();
-    let difference = norm(&|e| e.analytic - numeric(e));
-    ratio(difference, norm(&|e| e.analytic) + norm(&numeric))
+    let difference = norm(elements.clone(), |e| e.analytic - numeric(e));
+    ratio(difference, norm(elements.clone(), |e| e.analytic) + norm(elements, numeric))
 }

@@ -100,7 +100,7 @@ impl<R: Real> Problem<R> {
         ];
         let Sizes { hidden, layers, .. } = sizes;
         memory::require(
-            parts.into_iter().fold(0, u64::saturating_add),
+            memory::sum(parts),
             format!("checking {layers} x {hidden} cells on {batch} x {unroll} characters"),
         )
     }

@@ -107,8 +107,8 @@ impl Walk {
     /// # Errors
     /// [`Error::Setting`] for a weight that does not exist.
     pub fn slope(&self, at: &Weight) -> Result<Slope> {
-        let (k, index) = self.place(at)?;
-        let number = |tensors: &[f64]| tensors[self.tensor_at(k).range.start + index];
+        let (_, tensor, index) = self.place(at)?;
+        let number = |tensors: &[f64]| tensors[tensor.range.start + index];
         Ok(Slope {
             weight: number(self.parameters.numbers()),
             gradient: number(self.gradients().numbers()),
@@ -122,7 +122,7 @@ impl Walk {
     /// [`Error::Setting`] for a weight that does not exist; [`Error::NoMemory`].
     pub fn nudges(&self, at: &Weight, epsilons: &[f64]) -> Result<Vec<Nudge>> {
         let Slope { weight, gradient, loss } = self.slope(at)?;
-        let (k, index) = self.place(at)?;
+        let (k, _, index) = self.place(at)?;
         self.probe(epsilons, |probe, epsilon| {
             let (there, moved) = probe.moved_by(k, index, epsilon);
             let epsilon = there - weight;
@@ -137,7 +137,7 @@ impl Walk {
     /// As [`Walk::nudges`].
     pub fn differences(&self, at: &Weight, epsilons: &[f64]) -> Result<Vec<Difference>> {
         let Slope { gradient, .. } = self.slope(at)?;
-        let (k, index) = self.place(at)?;
+        let (k, _, index) = self.place(at)?;
         self.probe(epsilons, |probe, epsilon| {
             let central = probe.central(k, index, epsilon);
             Difference { epsilon, central, error: (central - gradient).abs() }
@@ -183,17 +183,13 @@ impl Walk {
         })
     }
 
-    fn tensor_at(&self, k: usize) -> Tensor {
-        self.sizes().tensors().nth(k).expect("it was found")
-    }
-
-    /// The number of its tensor and its place in it.
-    fn place(&self, at: &Weight) -> Result<(usize, usize)> {
+    /// The number of its tensor, the tensor, and its place in it.
+    fn place(&self, at: &Weight) -> Result<(usize, Tensor, usize)> {
         let (k, tensor) = self.tensor(&at.tensor)?;
         let [rows, columns] = shape(&tensor);
         require_below(rows, "row", at.row)?;
         require_below(columns, "column", at.column)?;
-        Ok((k, at.row * columns + at.column))
+        Ok((k, tensor, at.row * columns + at.column))
     }
 }
 

@@ -4,6 +4,7 @@ use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
 
 use super::features;
 use crate::math::Real;
+use crate::memory;
 use crate::model::{Network, Parameters, Shard, Sizes, State};
 
 /// Steps computed at once.
@@ -42,9 +43,9 @@ impl Reading {
         let [h, l, n] = [sizes.hidden, sizes.layers, characters].map(|size| size as f64);
         let numbers = 6.0 * h * l + (2 + features::COUNT + 3) as f64;
         let guesses = sizes.vocabulary.min(TOP) * size_of::<Guess>();
-        let network = Network::<f32>::tape_bytes(sizes, 1, UNROLL, false)
-            .saturating_add(Network::<f32>::packed_bytes(sizes));
-        network.saturating_add((n * (4.0 * numbers + guesses as f64)) as u64)
+        let tape = Network::<f32>::tape_bytes(sizes, 1, UNROLL, false);
+        let read = (n * (4.0 * numbers + guesses as f64)) as u64;
+        memory::sum([tape, Network::<f32>::packed_bytes(sizes), read])
     }
 
     /// Reads `ids`.

@@ -62,19 +62,13 @@ pub fn sample(checkpoint: &Checkpoint, length: usize, seed: u64) -> Sample {
 /// At most `count` of `items`, the first and the last among them, the others spread evenly.
 fn evenly<T>(items: Vec<T>, count: usize) -> Vec<T> {
     let (all, count) = (items.len(), count.min(items.len()));
-    let mut wanted = (0..count).map(|n| match count {
+    let wanted = (0..count).map(|n| match count {
         1 => all - 1,
         _ => n * (all - 1) / (count - 1),
     });
-    let mut next = wanted.next();
-    let mut chosen = Vec::with_capacity(count);
-    for (at, item) in items.into_iter().enumerate() {
-        if Some(at) == next {
-            chosen.push(item);
-            next = wanted.next();
-        }
-    }
-    chosen
+    let wanted: Vec<_> = wanted.collect();
+    let items = items.into_iter().enumerate().filter(|(at, _)| wanted.contains(at));
+    items.map(|(_, item)| item).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ndarray::Axis;
 
-use super::check::{Check, ensure};
+use super::layout::{Check, ensure};
 use crate::layers::projection::ProjectionParameters;
 use crate::model::Parameters;
 use crate::text::corpus::Corpus;

@@ -47,6 +47,14 @@ pub fn decoder_names() -> [String; 2] {
     ["decoder.weight", "decoder.bias"].map(String::from)
 }
 
+/// What is proven of a file, or the reason why it is not.
+pub type Check<T> = std::result::Result<T, String>;
+
+/// Fails with the reason that `why` gives unless `holds`.
+pub fn ensure(holds: bool, why: impl FnOnce() -> String) -> Check<()> {
+    if holds { Ok(()) } else { Err(why()) }
+}
+
 /// Names and shapes of all tensors of a file.
 pub fn shapes(sizes: Sizes) -> impl Iterator<Item = (String, Vec<usize>)> {
     let gates = sizes.hidden.saturating_mul(4);

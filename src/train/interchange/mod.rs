@@ -39,7 +39,6 @@
 //! agree with the bytes that are there. Reading takes at most four times the file's length and 64 MiB.
 
 mod characters;
-mod check;
 mod layout;
 mod read;
 mod write;

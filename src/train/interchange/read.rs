@@ -7,8 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::Deserialize;
 
 use super::characters::{characters, listed, sort};
-use super::check::{Check, ensure};
-use super::layout::{Card, KEY, VERSION, decoder_names, lstm_names, shapes};
+use super::layout::{Card, Check, KEY, VERSION, decoder_names, ensure, lstm_names, shapes};
 use crate::math::Real;
 use crate::model::{Parameters, Sizes, Tensor};
 use crate::train::TrainConfig;
