@@ -14,6 +14,19 @@ const LANES: usize = 16;
 /// `eps` of PyTorch's `LayerNorm`.
 const EPSILON: f64 = 1e-5;
 
+/// `$function` for all units, `LANES` at a time and then one by one.
+macro_rules! for_units {
+    ($hidden:ident, $function:ident($($argument:expr),+)) => {{
+        let blocks = $hidden - $hidden % LANES;
+        for at in (0..blocks).step_by(LANES) {
+            $function::<R, LANES>(at, $($argument),+);
+        }
+        for at in blocks..$hidden {
+            $function::<R, 1>(at, $($argument),+);
+        }
+    }};
+}
+
 /// ĉ = c · this (Eq. F13): the inverse of the cell states' root mean square where they are normalised (Zhang and
 /// Sennrich, 2019), else 1.
 #[inline(always)]
@@ -69,20 +82,9 @@ pub fn forward<R: Real>(z: &mut [R], c_prev: &[R], c: &mut [R], h: &mut [R], cel
         c_prev.len(),
         h.len()
     );
-    let blocks = hidden - hidden % LANES;
-    for at in (0..blocks).step_by(LANES) {
-        forward_cells::<R, LANES>(at, z, c_prev, c);
-    }
-    for at in blocks..hidden {
-        forward_cells::<R, 1>(at, z, c_prev, c);
-    }
+    for_units!(hidden, forward_cells(z, c_prev, c));
     let (o, scale) = (&z[3 * hidden..], scale(c, cell_norm));
-    for at in (0..blocks).step_by(LANES) {
-        forward_outputs::<R, LANES>(at, o, c, scale, h);
-    }
-    for at in blocks..hidden {
-        forward_outputs::<R, 1>(at, o, c, scale, h);
-    }
+    for_units!(hidden, forward_outputs(o, c, scale, h));
 }
 
 /// [`forward`] for the units at..at+N: gates and c.
@@ -121,7 +123,8 @@ fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], scale: 
 ///
 /// * `gates_to_dz` `[4H]`: the activations on entry, the pre-activations' gradient dz on return
 /// * `c_prev`, `c` `[H]`: the cell states before and after this step
-/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after; overwritten
+/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after; on return what c gets
+///   through h
 /// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
 /// * `cell_norm`: as on the way forward
 ///
@@ -145,23 +148,12 @@ pub fn backward<R: Real>(
         dh.len(),
         dc.len()
     );
-    let blocks = hidden - hidden % LANES;
     let (o_to_dz, scale) = (&mut gates_to_dz[3 * hidden..], scale(c, cell_norm));
-    for at in (0..blocks).step_by(LANES) {
-        backward_outputs::<R, LANES>(at, o_to_dz, c, scale, dh);
-    }
-    for at in blocks..hidden {
-        backward_outputs::<R, 1>(at, o_to_dz, c, scale, dh);
-    }
+    for_units!(hidden, backward_outputs(o_to_dz, c, scale, dh));
     if cell_norm {
         backward_norm(c, scale, dh);
     }
-    for at in (0..blocks).step_by(LANES) {
-        backward_cells::<R, LANES>(at, gates_to_dz, c_prev, dh, dc);
-    }
-    for at in blocks..hidden {
-        backward_cells::<R, 1>(at, gates_to_dz, c_prev, dh, dc);
-    }
+    for_units!(hidden, backward_cells(gates_to_dz, c_prev, dh, dc));
 }
 
 /// [`backward`] for the units at..at+N: `dh` becomes dĉ, `o_to_dz` dz_o.
@@ -190,7 +182,7 @@ fn backward_outputs<R: Real, const N: usize>(
 
 /// [`backward`] through the normalisation: dĉ, in `d`, becomes what c gets of it.
 #[inline(always)]
-pub(crate) fn backward_norm<R: Real>(c: &[R], scale: R, d: &mut [R]) {
+fn backward_norm<R: Real>(c: &[R], scale: R, d: &mut [R]) {
     // F13: ĉ = c / r, and every c of the row is in r
     let along = mean_product(d, c, scale);
     for (d, &c) in d.iter_mut().zip(c) {

@@ -10,6 +10,7 @@ use crate::layers::{cell, loss, projection};
 use crate::math::Real;
 use crate::math::matmul::Start;
 use crate::math::team::Team;
+use crate::memory;
 use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
 /// The forward pass of a text of T + 1 characters.
@@ -49,9 +50,8 @@ pub(in crate::study) fn bytes<R: Real>(sizes: Sizes, unroll: usize) -> u64 {
     // Both ways back keep dy, dh, dc, dz, 7H a step; a tape has at least 6H. Parameters' gradients take
     // another network.
     let tapes = Network::<R>::tape_bytes(sizes, 1, unroll, false).saturating_mul(5);
-    [Network::<R>::packed_bytes(sizes).saturating_mul(4), Parameters::<R>::bytes(sizes)]
-        .into_iter()
-        .fold(tapes, u64::saturating_add)
+    let packed = Network::<R>::packed_bytes(sizes).saturating_mul(4);
+    memory::sum([tapes, packed, Parameters::<R>::bytes(sizes)])
 }
 
 impl<R: Real> Pass<R> {
@@ -153,31 +153,23 @@ impl<R: Real> Pass<R> {
     /// Back through time in layer `l`: what [`lstm::backward`] does, and what passes by is written down.
     fn layer_backward(&self, l: usize, dy: Array2<R>) -> LayerGradient<R> {
         let (unroll, hidden) = dy.dim();
-        let (states, shown, cell_norm) = (self.c(l), self.c_hat(l), self.sizes.cell_norm);
+        let states = self.c(l);
         let mut dz = self.gates(l).slice_move(s![..unroll, ..]).to_owned();
         let (mut dh, mut dc) = (dy.clone(), Array2::zeros((unroll, hidden)));
         let mut dh_0 = Array2::zeros((1, hidden));
         let mut carry = Array1::zeros(hidden);
         for t in (0..unroll).rev() {
             let (c_prev, c) = (states.row(t), states.row(t + 1).to_slice().expect("row-major"));
-            let mut through_h: Vec<R> = dh.row(t).to_vec();
-            for (k, d) in through_h.iter_mut().enumerate() {
-                let (tanh_c, o) = (shown[[t, k]].tanh(), dz[[t, 3 * hidden + k]]);
-                // F7: h = o · tanh ĉ
-                *d = *d * o * (R::one() - tanh_c * tanh_c); // Eq. B8
-            }
-            if cell_norm {
-                cell::backward_norm(c, cell::scale(c, cell_norm), &mut through_h); // Eq. B22
-            }
-            dc.row_mut(t).assign(&(&carry + &ArrayView1::from(&through_h))); // Eq. B8
+            let (carried, mut through_h) = (carry.clone(), dh.row(t).to_vec());
             cell::backward(
                 dz.row_mut(t).into_slice().expect("row-major"),
                 c_prev.to_slice().expect("row-major"),
                 c,
-                &mut dh.row(t).to_vec(),
+                &mut through_h,
                 carry.as_slice_mut().expect("row-major"),
-                cell_norm,
+                self.sizes.cell_norm,
             );
+            dc.row_mut(t).assign(&(carried + ArrayView1::from(&through_h))); // Eq. B8, B22
             // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
             let dh_prev = match t {
                 0 => dh_0.view_mut(),
