@@ -14,7 +14,11 @@ fuzz_target!(|data: &[u8]| {
     let Some((&[b, t, kind, cut, ref share @ ..], bytes)) = data.split_first_chunk::<12>() else {
         return;
     };
-    let Ok(corpus) = Corpus::from_bytes(Path::new("fuzzed"), bytes) else { return };
+    let mut builder = Corpus::builder();
+    if builder.read(Path::new("fuzzed"), bytes).is_err() {
+        return;
+    }
+    let corpus = builder.finish().expect("memory");
     let text: String = corpus.characters().collect();
     let text = text.as_str();
     assert_eq!(Corpus::from_text(text), corpus, "the normal form of a normal form is itself");

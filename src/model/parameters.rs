@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray_rand::rand_distr::{Distribution, Uniform};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::lstm::{LstmParameters, LstmParametersMut};
 use crate::layers::projection::{ProjectionParameters, ProjectionParametersMut};
 use crate::math::Real;
-use crate::math::init::{GlorotUniform, TruncatedNormal, fill};
+use crate::math::init::{glorot_limit, truncated_normal};
 
 /// What a network is beside its weights: the three numbers that fix every shape, and how its cells show their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -189,16 +190,17 @@ impl<R: Real> Parameters<R> {
         let mut parameters = Self::zeros(sizes);
         for l in 0..sizes.layers {
             let LstmParametersMut { w_ih, w_hh, .. } = parameters.lstm_mut(l);
-            let glorot = GlorotUniform::new(sizes.input(l) + h, 4 * h);
-            for w in [w_ih, w_hh] {
-                match initialisation {
-                    Initialisation::Glorot => fill(w, glorot, rng),
-                    Initialisation::TruncatedNormal(sd) => fill(w, TruncatedNormal { sd }, rng),
+            let limit = glorot_limit(sizes.input(l) + h, 4 * h);
+            let uniform = Uniform::new_inclusive(-limit, limit).expect("a finite limit");
+            w_ih.into_iter().chain(w_hh).for_each(|w| {
+                *w = match initialisation {
+                    Initialisation::Glorot => R::from_f64(uniform.sample(rng)),
+                    Initialisation::TruncatedNormal(sd) => truncated_normal(sd, rng),
                 }
-            }
+            });
         }
         parameters.set_forget_bias(1.0);
-        fill(parameters.projection_mut().w, TruncatedNormal { sd: 0.1 }, rng);
+        parameters.projection_mut().w.into_iter().for_each(|w| *w = truncated_normal(0.1, rng));
         parameters
     }
 
@@ -207,7 +209,7 @@ impl<R: Real> Parameters<R> {
     /// Of a one-hot input one number counts, not V: with weights of about 1 each character moves the gates from
     /// the first step on. Glorot's weights, made for V numbers that all count, are some twenty times smaller.
     pub fn set_input_weights(&mut self, sd: f64, rng: &mut impl Rng) {
-        fill(self.lstm_mut(0).w_ih, TruncatedNormal { sd }, rng);
+        self.lstm_mut(0).w_ih.into_iter().for_each(|w| *w = truncated_normal(sd, rng));
     }
 
     /// Sets the bias of every forget gate.
@@ -303,11 +305,6 @@ impl<R: Real> Parameters<R> {
     pub fn cast<S: Real>(&self) -> Parameters<S> {
         let numbers = self.numbers.iter().map(|x| S::from_f64(x.to_f64())).collect();
         Parameters { sizes: self.sizes, numbers }
-    }
-
-    /// Sets every number to zero.
-    pub fn set_zero(&mut self) {
-        self.numbers.fill(R::zero());
     }
 }
 

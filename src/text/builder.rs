@@ -52,16 +52,6 @@ impl Corpus {
         Builder::new()
     }
 
-    /// Reads `bytes`, which came from `name`, as UTF-8.
-    ///
-    /// # Errors
-    /// Those of [`Builder::read`].
-    pub fn from_bytes(name: &Path, bytes: &[u8]) -> Result<Self> {
-        let mut builder = Self::builder();
-        builder.read(name, bytes)?;
-        builder.finish()
-    }
-
     /// The corpus of `text`.
     ///
     /// # Panics

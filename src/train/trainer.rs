@@ -240,11 +240,6 @@ impl Trainer {
         &self.run
     }
 
-    /// What [`Trainer::checkpoint`] shows, without a copy.
-    pub fn into_checkpoint(self) -> Checkpoint {
-        self.run
-    }
-
     /// Makes this the trainer of `run`: every checkpoint says so from now on.
     pub(crate) fn belong_to(&mut self, run: RunId) {
         self.run.run = Some(run);
@@ -262,9 +257,7 @@ impl Trainer {
         self.part.gather(state);
     }
 
-    /// One update. Parameters and state stay as they were if it fails. All ranks take part.
-    ///
-    /// # Errors
+    /// One update. All ranks take part. Parameters and state stay as they were if it fails, with
     /// [`Error::NotFinite`] if the loss or a gradient is not a number.
     pub(super) fn update(&mut self) -> Result<StepReport> {
         let start = Instant::now();

@@ -106,9 +106,9 @@ fn end_after(change: impl FnOnce(&mut Checkpoint)) -> Result<Checkpoint, String>
 fn leaving_out_any_field_of_the_state_is_noticed() {
     type Change = fn(&mut Checkpoint);
     let changes: [(&str, Change); 22] = [
-        ("parameters", |c| c.parameters.set_zero()),
-        ("Adam's m", |c| c.adam.m.set_zero()),
-        ("Adam's v", |c| c.adam.v.set_zero()),
+        ("parameters", |c| c.parameters.numbers_mut().fill(0.0)),
+        ("Adam's m", |c| c.adam.m.numbers_mut().fill(0.0)),
+        ("Adam's v", |c| c.adam.v.numbers_mut().fill(0.0)),
         ("Adam's updates", |c| c.adam.updates = 0),
         ("Adam's constants", |c| c.config.adam.beta1 = 0.5),
         ("h", |c| c.state.h.iter_mut().for_each(|h| h.fill(0.0))),

@@ -13,7 +13,13 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 fn read(bytes: &[u8]) -> Corpus {
-    Corpus::from_bytes(Path::new("text"), bytes).unwrap()
+    read_file("text", bytes).unwrap()
+}
+
+fn read_file(name: &str, bytes: &[u8]) -> Result<Corpus, Error> {
+    let mut builder = Corpus::builder();
+    builder.read(Path::new(name), bytes)?;
+    builder.finish()
 }
 
 fn spelt(corpus: &Corpus) -> String {
@@ -65,14 +71,14 @@ fn crlf_across_the_end_of_a_file_becomes_lf() {
 
 #[test]
 fn invalid_utf8_is_named_by_file_and_offset() {
-    let error = Corpus::from_bytes(Path::new("a.txt"), b"\xef\xbb\xbfAn\xffna").unwrap_err();
+    let error = read_file("a.txt", b"\xef\xbb\xbfAn\xffna").unwrap_err();
     assert!(
         matches!(&error, Error::Malformed { path, offset: 5, .. } if path == Path::new("a.txt"))
     );
     let message = error.to_string();
     assert!(message.contains("a.txt") && message.contains("byte 5"), "{message}");
     // A character cut off by the end of the file begins where it begins.
-    let error = Corpus::from_bytes(Path::new("a.txt"), &"aй🙂".as_bytes()[..6]).unwrap_err();
+    let error = read_file("a.txt", &"aй🙂".as_bytes()[..6]).unwrap_err();
     assert!(matches!(error, Error::Malformed { offset: 3, .. }));
 }
 
@@ -160,7 +166,7 @@ proptest! {
 
     #[test]
     fn bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let _ = Corpus::from_bytes(Path::new("noise"), &bytes);
+        let _ = read_file("noise", &bytes);
     }
 }
 

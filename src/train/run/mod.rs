@@ -131,11 +131,6 @@ impl Run {
         &self.folder
     }
 
-    /// The trainer, which goes on without a folder. The folder can be opened again, with what was last saved.
-    pub fn into_trainer(self) -> Trainer {
-        self.trainer
-    }
-
     /// Ends the run here: saves, unless this very step is saved already, and returns the file. It does
     /// not validate, so that the log stays the same as that of a run which was not stopped. A save that
     /// fails is tried again for some seconds.

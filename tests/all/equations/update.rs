@@ -102,7 +102,7 @@ fn eq_u8_weight_decay() {
     let mut problem = Problem::shared();
     (problem.adam.config.learning_rate, problem.adam.config.weight_decay) = (0.25, 0.5);
     for moments in [&mut problem.adam.m, &mut problem.adam.v] {
-        moments.set_zero();
+        moments.numbers_mut().fill(0.0);
     }
     let mut parameters = problem.parameters.clone();
     problem.adam.update(&mut parameters, &Parameters::zeros(problem.parameters.sizes()));
