@@ -14,9 +14,7 @@ use karenina::train::{TrainConfig, Workers};
 use super::compare::compare;
 use super::input::TextArgs;
 use super::job::WorkersArgs;
-use super::output::{
-    Kind, count, is_standard_output, note, output_error, print_json, printable, write_file,
-};
+use super::output::{Kind, count, is_standard_output, output_error, print_json};
 use super::pages;
 use super::settings::{Sizes, of_preset};
 use super::table::{Table, dim, is_coloured, plain};
@@ -74,7 +72,14 @@ impl Profile {
             print_json(&measured)?;
         }
         match &self.html {
-            Some(path) => self.write_page(&measured, path)?,
+            Some(path) => {
+                let found = format!(
+                    "{:.1} ms a step, {:.1} % of the peak",
+                    1e3 * measured.step_seconds,
+                    100.0 * measured.fraction_of_peak,
+                );
+                pages::write(path, &pages::profile(&measured), &found, self.json)?;
+            }
             None if self.json => (),
             None => print(&measured, &mut io::stdout().lock()).map_err(output_error)?,
         }
@@ -86,24 +91,6 @@ impl Profile {
         let page = self.html.as_deref().filter(|page| self.json && is_standard_output(page));
         let found = page.unwrap_or(Path::new("")).display();
         Error::require(page.is_none(), "--html", found, "a file, since --json uses standard output")
-    }
-
-    /// Writes the page and says where it is.
-    fn write_page(&self, measured: &Measured, path: &Path) -> Result<()> {
-        let page = pages::profile(measured);
-        write_file(path, Kind::Page, page.as_bytes())?;
-        let line = format!(
-            "{}: {} kB, {:.1} ms a step, {:.1} % of the peak",
-            path.display(),
-            page.len().div_ceil(1000),
-            1e3 * measured.step_seconds,
-            100.0 * measured.fraction_of_peak,
-        );
-        match self.json || is_standard_output(path) {
-            true => note(&line),
-            false => writeln!(io::stdout(), "{}", printable(&line)).map_err(output_error)?,
-        }
-        Ok(())
     }
 }
 
@@ -175,19 +162,8 @@ fn phases(p: &Measured) -> Table {
     let mut table = Table::new(heads, &[0]);
     let whole = p.whole_step();
     for phase in p.phases.iter().chain([&whole]) {
-        let mut row = vec![
-            plain(&phase.name),
-            plain(if phase.calls == 0 { String::new() } else { phase.calls.to_string() }),
-            plain(format!("{:.2}", 1e3 * phase.seconds)),
-            plain(format!("{:.1} %", 100.0 * phase.share)),
-        ];
-        if phase.gflop > 0.0 {
-            row.extend([
-                plain(format!("{:.2}", phase.gflop)),
-                plain(format!("{:.1}", phase.gflops)),
-                plain(format!("{:.1} %", 100.0 * phase.fraction_of_peak)),
-            ]);
-        }
+        let mut row = vec![plain(&phase.name)];
+        row.extend(pages::figures(phase).map(plain));
         table.row(row);
     }
     table

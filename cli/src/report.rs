@@ -1,6 +1,5 @@
 //! `karenina report`.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,7 +14,7 @@ use karenina::train::thread_pool;
 
 use super::input::{ModelArg, TextArgs, is_log_of, of_network};
 use super::job::ThreadsArg;
-use super::output::{Kind, is_standard_output, note, output_error, printable, warn, write_file};
+use super::output::{Kind, note, warn};
 use super::pages;
 
 /// Arguments of `karenina report`.
@@ -53,18 +52,12 @@ impl Report {
         let pool = thread_pool(threads)?;
         let report = pool.install(|| report(checkpoint, folder, &history, &text))?;
         let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
-        write_file(&self.out, Kind::Page, page.as_bytes())?;
-        let line = format!(
-            "{}: {} kB, {:.3} bits per character over {} characters",
-            self.out.display(),
-            page.len().div_ceil(1000),
+        let found = format!(
+            "{:.3} bits per character over {} characters",
             report.reading.mean_surprise(),
             report.reading.steps(),
         );
-        match is_standard_output(&self.out) {
-            true => note(&line),
-            false => writeln!(io::stdout(), "{}", printable(&line)).map_err(output_error)?,
-        }
+        pages::write(&self.out, &page, &found, false)?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -150,28 +150,28 @@ fn bar(phase: &PhaseProfile, top: f64, longest: f64, peak: f64) -> String {
     )
 }
 
+/// Calls, ms, share, and of a phase that multiplies GFLOP, GFLOP/s and % of peak.
+pub fn figures(phase: &PhaseProfile) -> [String; 6] {
+    let of_product = |text: String| if phase.gflop > 0.0 { text } else { String::new() };
+    [
+        if phase.calls == 0 { String::new() } else { phase.calls.to_string() },
+        format!("{:.2}", 1e3 * phase.seconds),
+        format!("{:.1} %", 100.0 * phase.share),
+        of_product(format!("{:.2}", phase.gflop)),
+        of_product(format!("{:.1}", phase.gflops)),
+        of_product(format!("{:.1} %", 100.0 * phase.fraction_of_peak)),
+    ]
+}
+
 fn phases(profile: &Profile) -> String {
     let whole = profile.whole_step();
     let rows = profile.phases.iter().map(|phase| (phase, phase.operations_per_byte()));
     // The operations of a step are those of all ranks, its bytes those of this one.
     let rows = rows.chain([(&whole, None)]).map(|(phase, operations_per_byte)| {
-        let calls = if phase.calls == 0 { String::new() } else { phase.calls.to_string() };
-        let mut row = name(&escape(&phase.name)) + &cell(calls);
-        row += &cell(format!("{:.2}", 1e3 * phase.seconds));
-        row += &cell(format!("{:.1} %", 100.0 * phase.share));
-        let numbers = match phase.gflop > 0.0 {
-            true => [
-                format!("{:.2}", phase.gflop),
-                format!("{:.1}", phase.gflops),
-                format!("{:.1} %", 100.0 * phase.fraction_of_peak),
-                operations_per_byte
-                    .map(|_| format!("{:.1}", 1e3 * phase.gigabytes))
-                    .unwrap_or_default(),
-                operations_per_byte.map(|x| format!("{x:.1}")).unwrap_or_default(),
-            ],
-            false => Default::default(),
-        };
-        row + &numbers.map(cell).concat()
+        let bytes =
+            operations_per_byte.map(|x| [1e3 * phase.gigabytes, x].map(|x| format!("{x:.1}")));
+        let row = name(&escape(&phase.name)) + &figures(phase).map(cell).concat();
+        row + &bytes.unwrap_or_default().map(cell).concat()
     });
     let heads = [
         "phase",
