@@ -373,6 +373,10 @@ impl Recipe {
             let config = self.settings.with_its_end(on_top(preset), corpus);
             return Ok((config, String::new()));
         }
+        let is_all = self.settings.steps.is_some_and(|steps| steps.0.is_none());
+        let expected = "a number, since nothing else says where a planned run ends; `all` goes with --epochs or \
+                        --preset";
+        Error::require(!is_all || self.settings.epochs.is_some(), "steps", "all", expected)?;
         let choice = Choice::new(corpus, self.minutes.unwrap_or(MINUTES), workers, on_top)?;
         Ok((choice.config, choice.reason))
     }
@@ -512,5 +516,42 @@ impl Settings {
         let is_moved = self.steps.is_some_and(|steps| steps.0.is_none() || steps.0 != old.steps)
             || self.epochs.is_some_and(|epochs| epochs != old.epochs);
         if is_moved { self.with_its_end(config, corpus) } else { config }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+    use karenina::train::Trainer;
+
+    use super::*;
+
+    fn recipe(words: &str) -> Recipe {
+        let command = Recipe::augment_args(Command::new("train").no_binary_name(true));
+        Recipe::from_arg_matches(&command.get_matches_from(words.split_whitespace())).unwrap()
+    }
+
+    #[test]
+    fn whoever_goes_on_with_the_same_words_changes_nothing() {
+        let text = "It was a fine day, and the carriages rolled by. ".repeat(100);
+        for end in [
+            "--preset quick",
+            "--preset quick --steps all",
+            "--preset quick --steps 7 --warm-up 3",
+            "--preset quick --descent 6..10 --steps all",
+            "--minutes 0.001 --epochs 2 --steps all",
+        ] {
+            let recipe = recipe(&format!("text --hidden 4 {end}"));
+            let (corpus, workers) = (Corpus::from_text(&text), Workers::from(1));
+            let Start { corpus, config, reason, .. } = recipe.start(corpus, &workers).unwrap();
+            let run = Trainer::new(&corpus, config, 1).unwrap().chosen_because(reason);
+            let run = run.into_checkpoint();
+            assert_eq!(recipe.settings.going_on(&run, &corpus), run.config, "{end}");
+        }
+        for end in ["--steps all", "--steps all --descent none"] {
+            let recipe = recipe(&format!("text --minutes 0.001 --hidden 4 {end}"));
+            let error = recipe.start(Corpus::from_text(&text), &Workers::from(1)).err().unwrap();
+            assert!(error.to_string().starts_with("steps is all, but must be a number"), "{error}");
+        }
     }
 }
