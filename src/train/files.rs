@@ -34,9 +34,6 @@ pub fn replace(path: &Path, contents: Contents<'_>) -> Result<()> {
 }
 
 /// [`replace`], if `may` still says so when the new file is on the disk and only the old one is to give way.
-///
-/// # Errors
-/// As [`replace`], and what `may` says.
 pub fn replace_if(
     path: &Path,
     contents: Contents<'_>,
@@ -119,10 +116,18 @@ fn write_and_rename(
         .map_err(failed("rename a finished file to"))
 }
 
+/// Creates the folder at `path` and those above it that are not there, and returns when they are on the disk.
+pub fn create_folder(path: &Path) -> Result<()> {
+    let missing =
+        path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let missing: Vec<_> = missing.collect();
+    fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
+    missing.into_iter().map(folder_of).try_for_each(|folder| {
+        sync_folder(folder).map(drop).map_err(Error::io("sync the folder", folder))
+    })
+}
+
 /// Proves that files can be made in `folder`.
-///
-/// # Errors
-/// Whatever the system refuses.
 pub fn require_writable(folder: &Path) -> Result<()> {
     create_beside(&folder.join("log.csv")).map(drop).map_err(Error::io("make files in", folder))
 }
@@ -140,9 +145,6 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
 
 /// Returns when the names in `folder` are on the disk, or `false` if its file system cannot tell: some
 /// network and shared folders cannot.
-///
-/// # Errors
-/// If the disk fails.
 pub fn sync_folder(folder: &Path) -> io::Result<bool> {
     // Only on Unix can a folder be opened; elsewhere the rename has to do.
     let synced = if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) };
@@ -195,16 +197,13 @@ pub fn open_regular(path: &Path) -> Result<(File, u64)> {
 }
 
 /// The first `count` bytes of `file`, or all there are.
-///
-/// # Errors
-/// As [`read_more`].
 pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(count).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(bytes)
 }
 
-/// Bytes that are read at most where the system does not tell what there is.
+/// Bytes that are taken at most where the system does not tell what there is.
 const LARGEST: u64 = 64 << 30;
 
 /// Appends the next `count` bytes of `file`. The memory is asked for before it is used, and as much again
@@ -213,11 +212,22 @@ const LARGEST: u64 = 64 << 30;
 /// # Errors
 /// [`Error::FileTooLarge`] if there is no room, [`Error::Checkpoint`] if the file has become shorter.
 pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
+    read_within(available().unwrap_or(LARGEST), file, path, count, bytes)
+}
+
+/// [`read_more`] where so many bytes of memory are `available`.
+fn read_within(
+    available: u64,
+    file: &mut File,
+    path: &Path,
+    count: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
-    let available = available().unwrap_or(LARGEST);
-    if count > available || !fits(bytes) || !fits(&mut Vec::new()) {
-        return Err(Error::FileTooLarge { path: path.to_path_buf(), needed: count, available });
+    let needed = count.saturating_mul(2);
+    if needed > available || !fits(bytes) || !fits(&mut Vec::new()) {
+        return Err(Error::FileTooLarge { path: path.to_path_buf(), needed, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
     if read < room { wrong(path, "it shrank while it was being read") } else { Ok(()) }
@@ -287,6 +297,22 @@ mod tests {
         let path = folder.path().join("a.ckpt");
         replace(&path, &|out| pieces.iter().try_for_each(|piece| out.write_all(piece))).unwrap();
         assert_eq!(fs::read(&path).unwrap(), pieces.concat());
+    }
+
+    #[test]
+    fn a_file_is_read_if_there_is_room_for_it_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ckpt");
+        fs::write(&path, [7; 100]).unwrap();
+        for (available, is_room) in [(100, false), (199, false), (200, true)] {
+            let (mut file, length) = open_regular(&path).unwrap();
+            let mut bytes = Vec::new();
+            match read_within(available, &mut file, &path, length, &mut bytes) {
+                Ok(()) => assert!(is_room && bytes == [7; 100], "{available}"),
+                Err(Error::FileTooLarge { needed, .. }) => assert!(!is_room && needed == 200),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use karenina::error::Error;
 use karenina::text::batches::Validation;
@@ -132,6 +133,15 @@ fn obstruct(folder: &Path, step: u64) {
     fs::create_dir(folder.join(format!("i{step}_l4.ckpt"))).unwrap();
 }
 
+/// The same with a pipe, which whoever opens it waits for; where there is none, with a folder.
+fn obstruct_with_pipe(folder: &Path, step: u64) {
+    let path = folder.join(format!("i{step}_l4.ckpt"));
+    match cfg!(unix) {
+        true => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+        false => obstruct(folder, step),
+    }
+}
+
 /// The first error of `run`, and the warnings before it.
 fn fail(run: &mut Run) -> (String, Vec<String>) {
     let mut warnings = Vec::new();
@@ -147,15 +157,18 @@ fn fail(run: &mut Run) -> (String, Vec<String>) {
 
 #[test]
 fn a_failed_save_ends_the_run_at_once_if_asked_to() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut run = start(folder.path(), Mode::New);
-    run.on_save_error = OnSaveError::Stop;
-    obstruct(folder.path(), 5);
-    let (error, warnings) = fail(&mut run);
-    assert!(error.starts_with("step 5 is not saved: ") && error.contains("i5_l4.ckpt"), "{error}");
-    assert!(error.ends_with("i0_l4.ckpt is safe") && warnings.is_empty(), "{error}");
-    assert_eq!(run.trainer().step(), 5);
-    assert!(run.next().is_none());
+    for obstruct in [obstruct, obstruct_with_pipe] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = start(folder.path(), Mode::New);
+        run.on_save_error = OnSaveError::Stop;
+        obstruct(folder.path(), 5);
+        let (error, warnings) = fail(&mut run);
+        assert!(error.starts_with("step 5 is not saved: "), "{error}");
+        assert!(error.contains("i5_l4.ckpt: not a file"), "{error}");
+        assert!(error.ends_with("i0_l4.ckpt is safe") && warnings.is_empty(), "{error}");
+        assert_eq!(run.trainer().step(), 5);
+        assert!(run.next().is_none());
+    }
 }
 
 #[test]
@@ -218,6 +231,24 @@ fn a_log_that_cannot_be_written_is_told_once_and_whole_in_the_end() {
     finish(&mut run);
     let written = fs::read_to_string(&log).unwrap();
     assert_eq!(written, LogRow::table(run.trainer().history(), run.folder().run()));
+}
+
+#[cfg(unix)] // elsewhere the name of a file that is deleted is free only when it is closed
+#[test]
+fn a_log_that_was_deleted_is_made_again_at_the_next_save() {
+    for is_stopped in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = start(folder.path(), Mode::New);
+        run.by_ref().take(3).for_each(|event| drop(event.unwrap()));
+        let log = folder.path().join(RunFolder::LOG);
+        fs::remove_file(&log).unwrap();
+        match is_stopped {
+            true => drop(run.stop().unwrap()),
+            false => drop(finish(&mut run)),
+        }
+        let written = fs::read_to_string(&log).unwrap();
+        assert_eq!(written, LogRow::table(run.trainer().history(), run.folder().run()));
+    }
 }
 
 #[test]
@@ -321,6 +352,20 @@ fn so_many_batches_as_allowed_are_skipped_and_reported() {
         (&before.parameters, &before.adam, &before.state)
     );
     assert_eq!(load_any(folder.path()).unwrap().checkpoint.step, 6);
+}
+
+#[test]
+fn batches_that_were_skipped_before_a_run_was_resumed_count() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = diverged(folder.path());
+    run.on_nan = Some(6);
+    run.by_ref().take(3).for_each(|event| drop(event.unwrap()));
+    run.stop().unwrap();
+    drop(run);
+    let mut run = start(folder.path(), Mode::Resume);
+    run.on_nan = Some(6);
+    fail(&mut run);
+    assert_eq!(run.trainer().step(), 6);
 }
 
 /// As a process leaves it that is killed while it validates: the step is saved already.

@@ -296,9 +296,20 @@ fn a_run_of_version_1_is_given_a_name_when_it_goes_on() {
     drop(run);
     let mut again = open(folder.path(), Mode::Resume).folder;
     assert_eq!(again.run(), name, "also if it was killed before its first save");
-    save(&mut again, at_step(6, &[])).unwrap();
+    let newest = save(&mut again, at_step(6, &[])).unwrap();
     drop(again);
     assert_eq!(open(folder.path(), Mode::Resume).folder.run(), name);
+
+    let mut damaged = fs::read(&newest).unwrap();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(newest, damaged).unwrap();
+    let opened = open(folder.path(), Mode::Resume);
+    assert_eq!((opened.folder.run(), opened.checkpoint.unwrap().step), (name, 5));
+    drop(opened.folder);
+    for name in [RunFolder::LOCK, RunFolder::LOG] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 5);
 }
 
 #[cfg(unix)] // elsewhere a folder with an open file in it cannot be deleted
@@ -453,6 +464,20 @@ fn an_overwritten_run_is_deleted_when_the_new_one_is_safe() {
     assert_eq!((steps_in(folder.path()), replaced(folder.path())), (vec![0], None));
     drop(new);
     assert_eq!(open(folder.path(), Mode::Resume).checkpoint.unwrap().step, 0);
+    // This one has a log without rows.
+    begin(&mut open(folder.path(), Mode::Overwrite).folder, at_step(1, &[]));
+    assert_eq!((steps_in(folder.path()), replaced(folder.path())), (vec![1], None));
+}
+
+#[test]
+fn an_overwrite_that_fails_before_anything_is_moved_leaves_the_lock_as_it_was() {
+    let (folder, _) = left_run();
+    let before = all_of(folder.path());
+    fs::create_dir(folder.path().join(".i3_l2.ckpt.abc.tmp")).unwrap(); // cannot be swept away
+    let mut new = open(folder.path(), Mode::Overwrite).folder;
+    new.begin(&of(new.run(), at_step(0, &[]))).unwrap_err();
+    drop(new);
+    assert_eq!(all_of(folder.path()), before);
 }
 
 #[test]
@@ -506,44 +531,57 @@ fn what_is_not_of_the_overwritten_run_is_kept() {
 
 #[test]
 fn an_interrupted_overwrite_is_not_gone_on_with_and_can_be_repeated_or_undone() {
-    // As a process leaves it that is killed when all is moved, before the first save.
-    let begin_in_vain = |folder: &Path| {
+    // As a process leaves it that is killed before anything is moved, or when its step 0 is saved.
+    let begin_in_vain = |folder: &Path, is_moved: bool| {
         let new = open(folder, Mode::Overwrite).folder.run();
-        let old = load_any(folder).ok().and_then(|loaded| loaded.checkpoint.run);
+        let old = load_any(folder).unwrap().checkpoint.run.unwrap();
         let lock = format!("{new} {new} {:<9}\n", "replacing");
         fs::write(folder.join(RunFolder::LOCK), lock).unwrap();
-        let Some(old) = old else { return };
-        let aside = folder.join(format!("replaced-{old}"));
-        fs::create_dir_all(&aside).unwrap();
-        for path in ["i2_l2.ckpt", "i3_l2.ckpt", "log.csv"] {
-            fs::rename(folder.join(path), aside.join(path)).unwrap();
+        if is_moved {
+            let aside = folder.join(format!("replaced-{old}"));
+            fs::create_dir(&aside).unwrap();
+            for (path, _) in all_of(folder) {
+                let name = path.file_name().unwrap();
+                if name != RunFolder::LOCK {
+                    fs::rename(&path, aside.join(name)).unwrap();
+                }
+            }
+            of(new, at_step(0, &[])).save(&folder.join("i0_l2.ckpt")).unwrap();
         }
     };
     let (folder, old) = left_run();
-    let before: Vec<_> = [2, 3].map(|step| bytes_of(folder.path(), step)).into();
-    begin_in_vain(folder.path());
-    let error = RunFolder::open(folder.path(), Mode::Resume).unwrap_err().to_string();
-    let aside = replaced(folder.path()).unwrap();
-    assert!(error.contains("when it was interrupted; to get the old run back, "), "{error}");
-    assert!(
-        error.contains(aside.to_str().unwrap()) && error.ends_with("delete run.lock"),
-        "{error}"
+    let path = folder.path();
+    let before: Vec<_> = [2, 3].map(|step| bytes_of(path, step)).into();
+    begin_in_vain(path, true);
+    let error = RunFolder::open(path, Mode::Resume).unwrap_err().to_string();
+    let (new, aside) = (path.join("i0_l2.ckpt"), replaced(path).unwrap());
+    let expected = format!(
+        "when it was interrupted; to get the old run back, delete {}, move what is in {} back here, and delete run.lock",
+        new.display(),
+        aside.display()
     );
-    begin_in_vain(folder.path());
+    assert!(error.ends_with(&expected), "{error}");
 
-    // What the message says brings the old run back.
-    for (path, _) in all_of(&aside) {
-        fs::rename(&path, folder.path().join(path.file_name().unwrap())).unwrap();
+    // What the message says brings the old run back, also after a second attempt.
+    begin_in_vain(path, true);
+    let error = RunFolder::open(path, Mode::Resume).unwrap_err().to_string();
+    assert!(error.contains(aside.to_str().unwrap()) && error.contains(" or "), "{error}");
+    fs::remove_file(new).unwrap();
+    for (file, _) in all_of(&aside) {
+        fs::rename(&file, path.join(file.file_name().unwrap())).unwrap();
     }
-    fs::remove_file(folder.path().join(RunFolder::LOCK)).unwrap();
-    let back = open(folder.path(), Mode::Resume).folder;
+    fs::remove_dir(aside).unwrap();
+    fs::remove_file(path.join(RunFolder::LOCK)).unwrap();
+    let back = open(path, Mode::Resume).folder;
     assert_eq!((back.run(), back.newest().unwrap().0), (old, 3));
-    assert_eq!([2, 3].map(|step| bytes_of(folder.path(), step)).to_vec(), before);
+    assert_eq!([2, 3].map(|step| bytes_of(path, step)).to_vec(), before);
     drop(back);
 
-    begin_in_vain(folder.path());
-    begin(&mut open(folder.path(), Mode::Overwrite).folder, at_step(0, &[]));
-    assert_eq!((steps_in(folder.path()), replaced(folder.path())), (vec![0], None));
+    for is_moved in [false, true] {
+        begin_in_vain(path, is_moved);
+        begin(&mut open(path, Mode::Overwrite).folder, at_step(0, &[]));
+        assert_eq!((steps_in(path), replaced(path)), (vec![0], None));
+    }
 }
 
 #[test]

@@ -114,6 +114,7 @@ overwritten() {
         ((code == 1)) && grep -q 'overwrite' messages || fail "$call $n: code $code: $(cat messages)"
         "${six[@]}" --overwrite --run over > out 2> messages || fail "$call $n: $(cat messages)"
         [[ $(numbers over/i6_l8.ckpt) == "$whole" ]] || fail "$call $n: other numbers"
+        [[ -z $(find over -name 'replaced-*') ]] || fail "$call $n: the old run is still there: $(cat messages)"
     fi
     checks=$((checks + 1))
 }

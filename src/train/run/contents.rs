@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::listing::{Entry, LOG, refused};
+use super::listing::{Entry, LOG, entries, refused};
 use crate::error::{Error, Result};
 use crate::train::RunId;
 use crate::train::checkpoint::Summary;
@@ -29,9 +29,6 @@ pub struct Contents {
 
 impl Contents {
     /// What is in `folder` now.
-    ///
-    /// # Errors
-    /// If it cannot be read.
     pub fn of(folder: &Path) -> Result<Self> {
         let mut contents = Self::default();
         for path in entries(folder)? {
@@ -52,13 +49,6 @@ impl Contents {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<_>>()
-    });
-    entries.map_err(Error::io("read the folder", folder))
-}
-
 /// `log.csv`, or a checkpoint's name with or without the ending of one put aside.
 fn is_of_a_run(name: &str) -> bool {
     let aside = [DAMAGED, KEPT].iter().find_map(|ending| name.split_once(&format!(".{ending}")));
@@ -77,9 +67,6 @@ fn run_replaced(name: &str) -> Option<&str> {
 }
 
 /// Deletes what writers left behind that were killed; the lock is held, so none is at work.
-///
-/// # Errors
-/// Whatever the system refuses.
 pub fn sweep(folder: &Path) -> Result<()> {
     for path in entries(folder)? {
         if path.file_name().and_then(|name| name.to_str()).is_some_and(files::is_temporary) {
@@ -108,25 +95,27 @@ fn is_free(path: &Path) -> bool {
 }
 
 /// Renames a damaged checkpoint so that its name is free, and returns what it is called now.
-///
-/// # Errors
-/// Whatever the system refuses.
 pub fn set_aside(path: &Path) -> Result<PathBuf> {
     let aside = with_ending(path, DAMAGED, is_free);
     fs::rename(path, &aside).map_err(Error::io("rename", path))?;
     Ok(aside)
 }
 
-/// Gives the file at `path` a second name, under which it stays when `path` is replaced.
-///
-/// # Errors
-/// Whatever the system refuses; `path` is then as it was.
+/// Gives the file at `path` a second name, under which it stays when `path` is replaced. After an error `path` is as it
+/// was.
 pub fn keep(path: &Path) -> Result<()> {
     let failed = "keep a second name of";
     let metadata = fs::symlink_metadata(path).map_err(Error::io("read", path))?;
     if metadata.is_symlink() {
         let aside = with_ending(path, KEPT, is_free);
         return fs::rename(path, aside).map_err(Error::io(failed, path));
+    }
+    // What follows would open a pipe, and wait.
+    if !metadata.is_file() {
+        return Err(refused(
+            path,
+            "not a file, so no checkpoint can take its place; move it elsewhere",
+        ));
     }
     // It may have the second name already, or a copy, if the save failed that it was made for.
     let is_kept = |aside: &Path| {
@@ -135,12 +124,6 @@ pub fn keep(path: &Path) -> Result<()> {
     let aside = with_ending(path, KEPT, |aside| is_free(aside) || is_kept(aside));
     if is_kept(&aside) || fs::hard_link(path, &aside).is_ok() {
         return Ok(());
-    }
-    if !metadata.is_file() {
-        return Err(refused(
-            path,
-            "not a file, so no checkpoint can take its place; move it elsewhere",
-        ));
     }
     // A file system without hard links.
     replace(&aside, &|out| io::copy(&mut File::open(path)?, out).map(drop))
@@ -160,26 +143,21 @@ pub fn place_aside(folder: &Path, run: Option<RunId>) -> PathBuf {
     numbered(&folder.join(format!("{REPLACED}{run}")), is_free)
 }
 
-/// Moves all `files` into the new folder `aside`, if there are any.
-///
-/// # Errors
-/// Whatever the system refuses.
-pub fn move_into(aside: &Path, files: &[PathBuf]) -> Result<()> {
-    if files.is_empty() {
+/// Moves all files to be `moved` into the new folder `aside`, if there are any.
+pub fn move_into(aside: &Path, moved: &[PathBuf]) -> Result<()> {
+    if moved.is_empty() {
         return Ok(());
     }
     fs::create_dir(aside).map_err(Error::io("create the folder", aside))?;
-    for file in files {
+    for file in moved {
         let name = file.file_name().unwrap_or_default();
         fs::rename(file, aside.join(name)).map_err(Error::io("move", file))?;
     }
-    Ok(())
+    // Before the folder above is synced, in which these files are no longer.
+    files::sync_folder(aside).map(drop).map_err(Error::io("sync the folder", aside))
 }
 
 /// Moves what is in `aside` back into `folder`, if it is there.
-///
-/// # Errors
-/// Whatever the system refuses.
 pub fn move_back(aside: &Path, folder: &Path) -> Result<()> {
     if is_free(aside) {
         return Ok(());
@@ -192,10 +170,7 @@ pub fn move_back(aside: &Path, folder: &Path) -> Result<()> {
 }
 
 /// Deletes what the folder `replaced` holds of the run that it is named after, and the folder unless anything
-/// else is in it.
-///
-/// # Errors
-/// [`Error::RunFolder`] if the folder stays; whatever the system refuses.
+/// else is in it, which is an error.
 pub fn delete_replaced(replaced: &Path) -> Result<()> {
     let name = replaced.file_name().unwrap_or_default().to_string_lossy();
     let run = run_replaced(&name).and_then(|run| run.parse().ok());
@@ -208,9 +183,11 @@ pub fn delete_replaced(replaced: &Path) -> Result<()> {
     Err(refused(replaced, "still holds files that do not belong to the run that was replaced"))
 }
 
-/// Whether the file itself says that `run` has written it, or where that is none a run that had no name.
-fn is_of(file: &Path, run: Option<RunId>) -> bool {
+/// Whether the file itself says that `run` has written it, or where that is none a run that had no name. A log without
+/// rows, which names no run, is anybody's.
+pub fn is_of(file: &Path, run: Option<RunId>) -> bool {
     let is_log = file.file_name().is_some_and(|name| name == LOG);
     let found = if is_log { LogRow::run_of(file) } else { Summary::read(file).map(|s| s.run) };
     found.is_ok_and(|found| found == run)
+        || is_log && LogRow::read_table(file).is_ok_and(|rows| rows.is_empty())
 }

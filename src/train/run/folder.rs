@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use same_file::Handle;
+
 use super::contents::{self, Contents};
 use super::listing::{LOG, by_validation, checkpoints_in, refused};
 use super::lock::{Claim, Lock};
@@ -82,7 +84,7 @@ impl RunFolder {
     /// In [`Mode::Resume`] whatever keeps the newest checkpoint from being read, unless that is damaged and
     /// an older one is not; a folder that holds more than one run; and [`Error::NoRun`].
     pub fn open(path: &Path, mode: Mode) -> Result<Opened> {
-        fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
+        files::create_folder(path)?;
         let mut warnings = Vec::new();
         let lock = Lock::take(path, &mut warnings)?;
         if !files::sync_folder(path).map_err(Error::io("sync the folder", path))? {
@@ -95,11 +97,15 @@ impl RunFolder {
         let claim = lock.found()?;
         let contents = Contents::of(path)?;
         let found = match mode {
-            Mode::New => opening::require_empty(path, &contents).map(|()| None)?,
+            Mode::New if !contents.is_empty() => {
+                return Err(Error::RunExists { path: path.to_path_buf() });
+            }
             Mode::Resume => opening::find(path, claim, &contents, &mut warnings)?,
-            Mode::Overwrite => None,
+            Mode::New | Mode::Overwrite => None,
         };
-        let old = claim.map(|claim| claim.run).or_else(|| newest_run(path));
+        // A lock that was marked before anything was moved names a run that never was.
+        let known = claim.filter(|claim| !claim.is_replacing).map(|claim| claim.run);
+        let old = known.or_else(|| newest_run(path));
         let path = path.to_path_buf();
         let new = |run, task, newest| {
             let (keep, log, doomed, by_the_clock) = (None, None, Vec::new(), Vec::new());
@@ -129,9 +135,10 @@ impl RunFolder {
         let task = std::mem::replace(&mut self.task, Task::Begin);
         // In a folder that is read-only the lock can still be written, and would tell of a run that never was.
         files::require_writable(&self.path)?;
-        self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
         self.lock.prove()?; // what is swept and moved below must not be another run's
         contents::sweep(&self.path)?;
+        self.lock.claim(self.run, matches!(task, Task::Replace { .. }))?;
+        self.lock.prove()?; // where there are no locks, another process may have claimed it
         match task {
             Task::Begin => self.save_first(start)?,
             Task::GoOn { damaged } => {
@@ -188,7 +195,8 @@ impl RunFolder {
         start: &Checkpoint,
     ) -> Result<()> {
         let aside = contents::place_aside(&self.path, old);
-        let moved = contents::move_into(&aside, &Contents::of(&self.path)?.files);
+        let there = Contents::of(&self.path);
+        let moved = there.and_then(|there| contents::move_into(&aside, &there.files));
         let is_moved = moved.is_ok();
         let replaced = moved.and_then(|()| self.save_first(start));
         if replaced.is_err() && self.lock.prove().is_ok() {
@@ -243,9 +251,6 @@ impl RunFolder {
 
     /// [`RunFolder::save`] for a checkpoint that is only there in case the run is interrupted: the last two of these
     /// are kept, as a long run would fill the disk with them.
-    ///
-    /// # Errors
-    /// As [`RunFolder::save`].
     pub(super) fn save_by_the_clock(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
         if self.by_the_clock.len() == 2 {
             self.doomed.push(self.by_the_clock.remove(0)); // deleted once the new one is safe
@@ -255,13 +260,17 @@ impl RunFolder {
         Ok(path)
     }
 
-    /// Fails if the folder is another run's by now. One that came back is ours again, and its log is
-    /// another open file.
+    /// Fails if the folder is another run's by now. One that came back is ours again, but perhaps without its log.
     fn prove(&mut self) -> Result<()> {
-        if self.lock.prove_or_retake()? {
-            self.log = None;
-        }
+        self.lock.prove_or_retake()?;
+        let path = self.path.join(Self::LOG);
+        self.log.take_if(|log| !is_at(log, &path));
         Ok(())
+    }
+
+    /// Whether the log was there when that was last looked at, before the last save.
+    pub(super) fn has_log(&self) -> bool {
+        self.log.is_some()
     }
 
     /// Whether the file at `path` is a checkpoint of this run.
@@ -290,6 +299,10 @@ impl RunFolder {
         let path = self.path.join(Self::LOG);
         self.log = None;
         self.prove()?;
+        // To write into a pipe could take for ever.
+        if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(refused(&path, "not a file, so it cannot be the log; move it elsewhere"));
+        }
         let table = LogRow::table(history, self.run);
         files::replace(&path, &|out| out.write_all(table.as_bytes()))?;
         let log = OpenOptions::new().append(true).open(&path);
@@ -313,8 +326,18 @@ impl RunFolder {
     }
 }
 
-/// The run whose checkpoint is the newest in `folder`.
+/// The run whose checkpoint is the newest in `folder` or, without one, whose log is there.
 fn newest_run(folder: &Path) -> Option<RunId> {
     let entries = checkpoints_in(folder).ok()?;
-    entries.iter().rev().find_map(|entry| Summary::read(&entry.path).ok())?.run
+    match entries.iter().rev().find_map(|entry| Summary::read(&entry.path).ok()) {
+        Some(newest) => newest.run,
+        None => LogRow::run_of(&folder.join(LOG)).ok()?,
+    }
+}
+
+/// Whether the open `file` is the one at `path`, where nothing else than a file is opened.
+fn is_at(file: &File, path: &Path) -> bool {
+    let open = file.try_clone().and_then(Handle::from_file);
+    fs::metadata(path).is_ok_and(|found| found.is_file())
+        && Handle::from_path(path).is_ok_and(|there| open.is_ok_and(|open| open == there))
 }

@@ -74,13 +74,16 @@ impl Entry {
 /// # Errors
 /// If the folder cannot be read.
 pub fn checkpoints_in(folder: &Path) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for file in fs::read_dir(folder).map_err(Error::io("read the folder", folder))? {
-        let file = file.map_err(Error::io("read the folder", folder))?;
-        entries.extend(Entry::of(file.path()));
-    }
-    entries.sort();
-    Ok(entries)
+    let mut checkpoints: Vec<_> = entries(folder)?.into_iter().filter_map(Entry::of).collect();
+    checkpoints.sort();
+    Ok(checkpoints)
+}
+
+/// Everything in `folder`.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    entries.map_err(Error::io("read the folder", folder))
 }
 
 /// The entries whose steps have a validation loss in `history`, the lowest first, of equals the newest.

@@ -120,34 +120,27 @@ impl Lock {
     }
 
     /// Writes down that the folder is `run`'s, and returns when it is on the disk.
-    ///
-    /// # Errors
-    /// Whatever the system refuses.
     pub fn claim(&mut self, run: RunId, is_replacing: bool) -> Result<()> {
         let claim = Claim { run, session: self.session, is_replacing };
-        let mut file = &self.file;
-        let written = file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(claim.text().as_bytes()))
-            .and_then(|()| file.sync_all());
-        written.map_err(Error::io("write", &self.path()))?;
+        self.write(&claim.text())?;
         self.claim = Some(claim);
         Ok(())
     }
 
     /// Writes down again what stood in the file before this process claimed it.
-    ///
-    /// # Errors
-    /// Whatever the system refuses.
     pub fn give_back(&mut self, claim: Option<Claim>) -> Result<()> {
+        self.claim = None;
+        self.write(&claim.map_or(String::new(), Claim::text))
+    }
+
+    /// Makes `text` all that stands in the file, and returns when it is on the disk.
+    fn write(&self, text: &str) -> Result<()> {
         let mut file = &self.file;
-        let text = claim.map_or(String::new(), Claim::text);
         let written = file
             .seek(SeekFrom::Start(0))
             .and_then(|_| file.write_all(text.as_bytes()))
             .and_then(|()| file.set_len(text.len() as u64))
             .and_then(|()| file.sync_all());
-        self.claim = None;
         written.map_err(Error::io("write", &self.path()))
     }
 
@@ -164,9 +157,6 @@ impl Lock {
 
     /// As [`Lock::prove`], but takes the lock again in a folder that is ours and has come back, or whose
     /// lock was deleted. Whether it did.
-    ///
-    /// # Errors
-    /// As [`Lock::prove`].
     pub fn prove_or_retake(&mut self) -> Result<bool> {
         let path = self.path();
         match Handle::from_path(&path) {

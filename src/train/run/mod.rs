@@ -73,8 +73,8 @@ pub enum RunEvent {
 pub struct Run {
     trainer: Trainer,
     folder: RunFolder,
-    /// How many batches may be left out because a number in them is not finite. Default none: the first
-    /// such batch ends the run.
+    /// How many batches may be left out because a number in them is not finite, those before the run was resumed
+    /// included. Default none: the first such batch ends the run.
     pub on_nan: Option<u64>,
     /// What happens when a save fails. Default: it is tried again.
     pub on_save_error: OnSaveError,
@@ -193,8 +193,7 @@ impl Run {
     /// Goes on without the batch that gave `error`, if that is allowed. If not, the steps before it are saved.
     fn skip(&mut self, error: Error) -> Result<RunEvent> {
         match (&error, self.on_nan) {
-            (Error::NotFinite { .. }, Some(left @ 1..)) => {
-                self.on_nan = Some(left - 1);
+            (Error::NotFinite { .. }, Some(most)) if self.skipped() < most => {
                 self.trainer.skip_batch();
                 self.ask_for_save();
                 Ok(RunEvent::Skipped(error))
@@ -208,6 +207,12 @@ impl Run {
                 })
             }
         }
+    }
+
+    /// How many batches have been left out so far.
+    fn skipped(&self) -> u64 {
+        let checkpoint = self.trainer.checkpoint();
+        checkpoint.step.saturating_sub(checkpoint.adam.updates)
     }
 
     /// Whether this very step is on the disk, with its validation.
@@ -269,9 +274,10 @@ impl Run {
         Ok(path)
     }
 
-    /// What is saved at `path` is in the log too: if that could not be written, there may be room again.
+    /// What is saved at `path` is in the log too: if that could not be written, there may be room again, and one that
+    /// was deleted is made again.
     fn with_log(&mut self, path: PathBuf) -> Result<PathBuf> {
-        if self.logging.are_failing() {
+        if self.logging.are_failing() || !self.folder.has_log() {
             self.write_log()?;
         }
         Ok(path)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::contents::Contents;
+use super::contents::{self, Contents};
 use super::listing::{LOG, Loaded, checkpoints_in, load_any, refused};
 use super::lock::{Claim, Lock};
 use crate::error::{Error, Result};
@@ -22,17 +22,6 @@ pub struct Found {
     pub damaged: Vec<PathBuf>,
 }
 
-/// Refuses a folder that holds anything of a run.
-///
-/// # Errors
-/// [`Error::RunExists`].
-pub fn require_empty(folder: &Path, contents: &Contents) -> Result<()> {
-    if contents.is_empty() {
-        return Ok(());
-    }
-    Err(Error::RunExists { path: folder.to_path_buf() })
-}
-
 /// The checkpoint to go on from; none in a folder that holds nothing of a run.
 ///
 /// * `claim`: what the folder's lock says.
@@ -47,8 +36,9 @@ pub fn find(
     contents: &Contents,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Found>> {
-    if claim.is_some_and(|claim| claim.is_replacing) {
-        return Err(Error::HalfReplaced { path: folder.to_path_buf(), back: way_back(contents) });
+    if let Some(Claim { run: new, is_replacing: true, .. }) = claim {
+        let (path, back) = (folder.to_path_buf(), way_back(contents, new));
+        return Err(Error::HalfReplaced { path, back });
     }
     let Loaded { path, checkpoint, broken } = match load_any(folder) {
         Err(Error::NoCheckpoint { .. }) => return fresh_start(folder, contents, warnings),
@@ -58,7 +48,12 @@ pub fn find(
     if checkpoint.is_of_no_text() {
         return Err(Error::NoRun { path });
     }
-    let run = run_of(folder, claim, &path, &checkpoint)?;
+    let damaged = broken.into_iter().filter_map(|error| match error {
+        Error::Damaged { path, .. } => Some(path),
+        _ => None,
+    });
+    let damaged: Vec<_> = damaged.collect();
+    let run = run_of(folder, claim, &path, &checkpoint, &damaged)?;
     prove_log(folder, run)?;
     for replaced in &contents.replaced {
         let replaced = replaced.display();
@@ -66,21 +61,25 @@ pub fn find(
             "{replaced} holds what was left when a run was replaced; check it before you delete it"
         ));
     }
-    let damaged = broken.into_iter().filter_map(|error| match error {
-        Error::Damaged { path, .. } => Some(path),
-        _ => None,
-    });
-    Ok(Some(Found { run, path, checkpoint, damaged: damaged.collect() }))
+    Ok(Some(Found { run, path, checkpoint, damaged }))
 }
 
-/// How to have a run back that was being replaced.
-fn way_back(contents: &Contents) -> String {
-    let folders: Vec<_> = contents.replaced.iter().map(|path| path.display().to_string()).collect();
-    let first = match folders.is_empty() {
-        true => String::new(),
-        false => format!("move what is in {} back over what is here, and ", folders.join(", ")),
+/// How to have a run back that was being replaced by the `new` one.
+fn way_back(contents: &Contents, new: RunId) -> String {
+    let names = |paths: &[&PathBuf], between| {
+        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(between)
     };
-    format!("{first}delete {}", Lock::NAME)
+    let lock = Lock::NAME;
+    if contents.replaced.is_empty() {
+        return format!("delete {lock}");
+    }
+    // Its files may have other names than the old run's, and would stay.
+    let files = contents.files.iter().filter(|file| contents::is_of(file, Some(new)));
+    let files: Vec<_> = files.collect();
+    let first =
+        if files.is_empty() { String::new() } else { format!("delete {}, ", names(&files, ", ")) };
+    let folders: Vec<_> = contents.replaced.iter().collect();
+    format!("{first}move what is in {} back here, and delete {lock}", names(&folders, " or "))
 }
 
 /// The refusal of a folder in which no checkpoint is sound.
@@ -105,15 +104,17 @@ fn fresh_start(
     Ok(None)
 }
 
-/// The run that goes on with the newest checkpoint.
+/// The run that goes on with the newest checkpoint that is not `damaged`.
 fn run_of(
     folder: &Path,
     claim: Option<Claim>,
     newest: &Path,
     checkpoint: &Checkpoint,
+    damaged: &[PathBuf],
 ) -> Result<RunId> {
     let others = checkpoints_in(folder)?;
-    let mut others = others.iter().filter_map(|entry| Summary::read(&entry.path).ok()?.run);
+    let others = others.iter().filter(|entry| !damaged.contains(&entry.path));
+    let mut others = others.filter_map(|entry| Summary::read(&entry.path).ok()?.run);
     let Some(claim) = claim else {
         // The lock says nothing, as in a copy without it: the checkpoints must agree.
         let Some(other) = others.find(|&run| Some(run) != checkpoint.run) else {
