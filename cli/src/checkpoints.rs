@@ -94,7 +94,7 @@ fn list(files: &[Listed], newest: Option<usize>, best: Option<usize>) -> Vec<Val
                 "validation": s.validation,
                 "sizes": s.sizes,
                 "config": s.config,
-                "modified": s.modified.map(date),
+                "modified": s.modified.and_then(date),
                 "bytes": s.bytes,
             }),
         }
@@ -150,7 +150,9 @@ fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
         plain(format!("{} x {}", s.sizes.layers, s.sizes.hidden)),
         plain(format!("{} x {}", s.config.batch, s.config.unroll)),
         plain(s.sizes.vocabulary),
-        plain(s.modified.map_or("-".into(), date).replace('T', " ").trim_end_matches('Z')),
+        plain(
+            s.modified.and_then(date).unwrap_or("-".into()).replace('T', " ").trim_end_matches('Z'),
+        ),
         plain(DecimalBytes(s.bytes)),
         plain(mark),
     ]
@@ -165,9 +167,11 @@ fn state(error: &Error) -> &'static str {
     }
 }
 
-/// A date as 2026-11-24T06:51:07Z; a dash for one that no file of ours can have.
-fn date(time: SystemTime) -> String {
+/// A date as 2026-11-24T06:51:07Z; nothing for one that no file of ours can have.
+fn date(time: SystemTime) -> Option<String> {
+    if time < SystemTime::UNIX_EPOCH {
+        return None;
+    }
     let mut text = String::new();
-    let is_known = write!(text, "{}", format_rfc3339_seconds(time)).is_ok();
-    if is_known { text } else { "-".into() }
+    write!(text, "{}", format_rfc3339_seconds(time)).ok().map(|()| text)
 }

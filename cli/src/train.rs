@@ -76,7 +76,8 @@ pub struct Train {
     /// When a checkpoint cannot be saved: retry while training continues, or stop
     #[arg(long, value_name = "retry|stop", default_value = "retry", value_parser = on_save_error)]
     on_save_error: OnSaveError,
-    /// When the loss or a gradient is not finite: stop, or skip up to N such batches (10 without a number)
+    /// When the loss or a gradient is not finite: stop, or skip up to N such batches of the whole run
+    /// (10 without a number)
     #[arg(long, value_name = "stop|skip|skip=N", default_value = "stop", value_parser = on_nan)]
     on_nan: Limit<u64>,
     /// Show no samples while training
@@ -195,7 +196,8 @@ impl Train {
         checkpoint.config.validate()?;
         *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
         Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
-            .require_beside_checkpoint(&checkpoint.config)?;
+            .require_beside_checkpoint(&checkpoint.config)
+            .map_err(|error| mismatch(error.to_string()))?; // the sizes are the run's, and no mistake
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));
         Ok(checkpoint)
     }
@@ -296,7 +298,9 @@ impl Train {
             let asked = signals.received().or(run.trainer().workers().ranks.asked_to_stop());
             if let Some(signal) = asked {
                 let path = run.stop()?;
-                read_enough(end(&run, &mut screen, "stopped", &path))?;
+                if let Err(error) = read_enough(end(&run, &mut screen, "stopped", &path)) {
+                    warn(&format!("{error}; {} is saved", path.display()));
+                }
                 let as_before = match self.recipe.texts.takes_input() {
                     true => ", with the same text on standard input",
                     false if !run.trainer().workers().ranks.is_alone() => {

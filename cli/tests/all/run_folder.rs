@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use karenina::model::Initialisation;
 use karenina::train::LogRow;
@@ -163,6 +164,24 @@ fn a_list_says_what_each_file_is_and_calls_no_older_one_the_newest() {
 }
 
 #[test]
+fn a_file_dated_before_1970_is_listed_without_its_date() {
+    let folder = with_text();
+    succeed(folder.path(), &format!("{SMALL} --steps 1"));
+    let file = fs::File::options().write(true).open(folder.path().join("checkpoints/i1_l4.ckpt"));
+    file.unwrap().set_modified(SystemTime::UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+    let [table, json] = ["", " --json"].map(|option| {
+        let output = succeed(folder.path(), &format!("checkpoints{option}"));
+        String::from_utf8(output.stdout).unwrap()
+    });
+    assert!(
+        table.lines().any(|line| line.contains("  -  ") && line.ends_with("newest")),
+        "{table}"
+    );
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert!(listed[0]["modified"].is_string() && listed[1]["modified"].is_null(), "{json}");
+}
+
+#[test]
 fn a_report_passes_over_damaged_checkpoints_alone() {
     let folder = with_text();
     let folder = folder.path();
@@ -248,7 +267,7 @@ mod unix {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::process::{Command, Output};
     use std::thread::sleep;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     use super::*;
 

@@ -140,21 +140,38 @@ fn a_signal_is_announced_at_once_and_not_after_the_step() {
     }
 }
 
-/// `nohup` starts a command with SIGHUP ignored; only Linux tells a program so.
+/// `nohup` starts a command with SIGHUP ignored, a script what it starts in the background with SIGINT; only Linux
+/// tells a program so.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_run_under_nohup_outlives_its_terminal() {
+fn a_run_under_nohup_outlives_its_terminal_and_one_in_the_background_ctrl_c() {
     let folder = with_text();
-    let script = format!("trap '' HUP; exec {} {ENDLESS}", env!("CARGO_BIN_EXE_karenina"));
+    let script = format!("trap '' HUP INT; exec {} {ENDLESS}", env!("CARGO_BIN_EXE_karenina"));
     let mut command = Command::new("sh");
     command.args(["-c", &script]).current_dir(folder.path()).stdin(Stdio::null());
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     wait_for_a_save(folder.path());
-    send(&child, "-HUP");
+    ["-HUP", "-INT"].into_iter().for_each(|signal| send(&child, signal));
     std::thread::sleep(Duration::from_millis(500));
-    assert!(child.try_wait().unwrap().is_none(), "SIGHUP ended it");
+    assert!(child.try_wait().unwrap().is_none(), "SIGHUP or SIGINT ended it");
     send(&child, "-TERM");
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_cannot_be_told_of_the_end_is_told_what_is_saved() {
+    let folder = with_text();
+    let words = format!("{ENDLESS} --json");
+    let mut command = karenina(folder.path(), words.split_whitespace());
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = command.stderr(Stdio::piped()).stdout(full).spawn().unwrap();
+    wait_for_a_save(folder.path());
+    send(&child, "-TERM");
+    let output = child.wait_with_output().unwrap();
+    let said = errors(&output);
+    assert_eq!(output.status.code(), Some(143), "{said}");
+    assert!(said.contains("standard output") && said.ends_with(".ckpt is saved\n"), "{said}");
 }
 
 #[test]
