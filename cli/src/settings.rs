@@ -539,7 +539,6 @@ mod tests {
             "--preset quick --steps all",
             "--preset quick --steps 7 --warm-up 3",
             "--preset quick --descent 6..10 --steps all",
-            "--minutes 0.001 --epochs 2 --steps all",
         ] {
             let recipe = recipe(&format!("text --hidden 4 {end}"));
             let (corpus, workers) = (Corpus::from_text(&text), Workers::from(1));
