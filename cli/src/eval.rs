@@ -98,6 +98,10 @@ impl Eval {
                 loss: evaluate_dynamically(&parameters, ids, rows, learning_rate, threads).into(),
             }),
         });
+        self.model.require_finite("the loss", found.resting.nats_per_character)?;
+        if let Some(Dynamic { loss, .. }) = &found.dynamic {
+            self.model.require_finite("the loss while it learns", loss.nats_per_character)?;
+        }
         match self.output {
             OutputArgs { json: true, .. } => print_json(&found)?,
             OutputArgs { quiet: true, .. } => {}

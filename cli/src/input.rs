@@ -49,7 +49,7 @@ impl TextArgs {
     /// [`TextArgs::read`] in each of several `ranks`, of which a launcher gives its input to one alone.
     pub fn read_on(&self, ranks: &Ranks) -> Result<Corpus> {
         Error::require(
-            ranks.is_alone() || !self.takes_input(),
+            ranks.is_alone() || self.place_of_input().is_none(),
             "TEXT",
             "-",
             "a file where several ranks train",
@@ -86,11 +86,19 @@ impl TextArgs {
         Err(unreadable(Path::new(&self.name()), ErrorKind::InvalidData, &reason))
     }
 
-    /// Whether standard input is one of the texts, or a pipe that the shell has opened for this command alone.
-    pub fn takes_input(&self) -> bool {
-        let open = ["/dev/stdin", "/dev/fd", "/proc/self/fd"];
-        let is_open = |path: &Path| cfg!(unix) && open.iter().any(|name| path.starts_with(name));
-        self.texts.iter().any(|path| path == Path::new("-") || is_open(path))
+    /// Where a text is read from that only this process has, if one is: standard input, or a pipe that the shell has
+    /// opened for it.
+    pub fn place_of_input(&self) -> Option<String> {
+        let is = |path: &Path, names: &[&str]| names.iter().any(|name| path.starts_with(name));
+        self.texts.iter().find_map(|path| match path {
+            _ if path == Path::new("-") => Some("on standard input".into()),
+            _ if cfg!(not(unix)) => None,
+            _ if is(path, &["/dev/stdin", "/dev/fd/0"]) => Some("on standard input".into()),
+            _ if is(path, &["/dev/fd", "/proc/self/fd"]) => {
+                Some(format!("in the place of {}", path.display()))
+            }
+            _ => None,
+        })
     }
 
     /// Whether the user names no text.
@@ -123,6 +131,15 @@ impl ModelArg {
     /// See [`load`].
     pub fn load(&self) -> Result<Checkpoint> {
         Ok(load(&self.run)?.checkpoint)
+    }
+
+    /// Refuses a network that computes `x`, which is `what`, if that is no finite number.
+    pub fn require_finite(&self, what: &str, x: f64) -> Result<()> {
+        if x.is_finite() {
+            return Ok(());
+        }
+        let reason = format!("{what} is {x}: the network's weights are too large to compute with");
+        Err(Error::Checkpoint { path: self.run.clone(), reason })
     }
 }
 
@@ -254,7 +271,9 @@ fn decode(
     read.map_err(Error::io("read", name))?;
     let marked = Encoding::for_bom(&start).map(|(encoding, _)| encoding);
     require_text(name, &start, marked.unwrap_or(encoding))?;
-    let whole = start.chain(source);
+    // What has ended is not asked again: a terminal would have to be told twice.
+    let rest = if (start.len() as u64) < START { 0 } else { u64::MAX };
+    let whole = start.chain(source.take(rest));
     match marked.unwrap_or(encoding) {
         encoding if encoding == UTF_8 => corpus.read(name, whole),
         encoding => decode_other(name, whole, encoding, corpus),
@@ -267,11 +286,7 @@ const START: u64 = 1024;
 /// Refuses a file that begins in an encoding of two or four bytes a character and is to be read in another, which would
 /// take half a character for a whole one; and files that are known not to be texts.
 fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Result<()> {
-    // In UTF-16, every other byte is 0 in Latin script, 4 in Cyrillic, 3, 5 and 6 in Greek, Hebrew and Arabic, and
-    // the bytes between are mostly larger. A text in which such control characters stand anywhere is none of UTF-16.
-    let upper = |offset: usize| start.iter().skip(offset).step_by(2).filter(|b| **b < 7).count();
-    let (even, odd) = (upper(0), upper(1));
-    let is_one_sided = 4 * even.max(odd) > start.len() && 8 * even.min(odd) < even.max(odd);
+    let utf_16 = utf_16(start);
     let is_full_of_zeros = 4 * start.iter().filter(|byte| **byte == 0).count() > start.len();
     let is_wide = encoding == UTF_16LE || encoding == UTF_16BE;
     let reason = match start {
@@ -284,17 +299,37 @@ fn require_text(name: &Path, start: &[u8], encoding: &'static Encoding) -> Resul
         }
         [b'%', b'P', b'D', b'F', b'-', ..] => "it is a PDF; save its text as plain text".into(),
         [0x1f, 0x8b, ..] => "it is compressed with gzip; unpack it first".into(),
-        _ if is_wide || !(is_one_sided || is_full_of_zeros) => return Ok(()),
-        _ if !is_one_sided => {
-            "it is no text: more than a quarter of it are zeros, as in a program or in UTF-32"
-                .into()
-        }
-        _ => {
-            let label = if odd > even { "utf-16le" } else { "utf-16be" };
-            format!("it looks like UTF-16; name its encoding, such as --encoding {label}")
-        }
+        _ if is_wide => return Ok(()),
+        _ => match utf_16 {
+            Some(label) => {
+                format!("it looks like UTF-16; name its encoding, such as --encoding {label}")
+            }
+            None if is_full_of_zeros => {
+                "it is no text: more than a quarter of it are zeros, as in a program or in UTF-32"
+                    .into()
+            }
+            None => return Ok(()),
+        },
     };
     Err(unreadable(name, ErrorKind::InvalidData, &reason))
+}
+
+/// The label of the UTF-16 that a file which begins like this seems to be in.
+fn utf_16(start: &[u8]) -> Option<&'static str> {
+    let half = |offset: usize| start.iter().skip(offset).step_by(2);
+    // Whether bytes below `most` are frequent in this half, and so many times rarer in the other.
+    let is_low = |offset: usize, most: u8, times: usize| {
+        let low = |offset| half(offset).filter(|byte| **byte < most).count();
+        4 * low(offset) > start.len() && times * low(1 - offset) < low(offset)
+    };
+    // Every other byte is 0 in Latin script, 4 in Cyrillic, 3, 5 and 6 in Greek, Hebrew and Arabic, and the bytes
+    // between are mostly larger. A text in which such control characters stand anywhere is none of UTF-16. In the
+    // scripts of India and Thailand it is 9 to 14, as tab and line end are, but 0 in a space.
+    let is_upper = |offset: usize| {
+        is_low(offset, 7, 8) || is_low(offset, 16, 3) && half(offset).any(|byte| *byte == 0)
+    };
+    let labels = [(1, "utf-16le"), (0, "utf-16be")];
+    labels.into_iter().find_map(|(offset, label)| is_upper(offset).then_some(label))
 }
 
 /// Bytes that are decoded at once.
@@ -380,6 +415,37 @@ mod tests {
         assert!(read(b"\0a\0n\0n\0a", "koi8-r").unwrap_err().ends_with("--encoding utf-16be"));
         assert!(read(b"\xff\xfe\0\0a\0\0\0", "utf-8").unwrap_err().contains("in UTF-32"));
         assert_eq!(read(b"an odd \0 in it", "utf-8").unwrap(), "an odd \0 in it");
+        for lines in ["1\n2\n3\n".repeat(300), "a\tb\r\nc\td\r\n".repeat(300)] {
+            assert_eq!(read(lines.as_bytes(), "utf-8").unwrap(), lines.replace('\r', ""));
+        }
+        for text in [
+            "सभी सुखी परिवार एक जैसे होते हैं; हर दुखी परिवार अपने ढंग से दुखी होता है।",
+            "ครอบครัวที่มีความสุขล้วนเหมือนกัน แต่ครอบครัวที่ไม่มีความสุขต่างก็ทุกข์ในแบบของตน",
+            "సంతోషంగా ఉన్న కుటుంబాలన్నీ ఒకేలా ఉంటాయి; ప్రతి దుఃఖిత కుటుంబం తన దారిలో దుఃఖిస్తుంది.",
+            "സന്തുഷ്ട കുടുംബങ്ങൾ എല്ലാം ഒരുപോലെയാണ്; ഓരോ ദുഃഖിത കുടുംബവും അതിന്റേതായ രീതിയിൽ.",
+        ] {
+            let [little, big] = [u16::to_le_bytes, u16::to_be_bytes]
+                .map(|bytes| text.encode_utf16().flat_map(bytes).collect::<Vec<_>>());
+            assert!(read(&little, "utf-8").unwrap_err().ends_with("--encoding utf-16le"), "{text}");
+            assert!(read(&big, "utf-8").unwrap_err().ends_with("--encoding utf-16be"), "{text}");
+        }
+    }
+
+    /// On a terminal, the end has to be typed for each reading that meets it.
+    #[test]
+    fn the_end_of_a_text_is_read_once() {
+        struct Once(bool);
+        impl Read for Once {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                assert!(!std::mem::replace(&mut self.0, true), "read beyond the end");
+                Ok(0)
+            }
+        }
+        for encoding in [UTF_8, UTF_16LE] {
+            let text = &b"ab"[..];
+            let mut corpus = Corpus::builder();
+            decode(Path::new("f"), text.chain(Once(false)), encoding, &mut corpus).unwrap();
+        }
     }
 
     #[test]

@@ -141,6 +141,6 @@ fn refuse(error: &clap::Error) -> ! {
 
 /// The names of the texts that were `given` to a subcommand.
 fn texts(given: &ArgMatches) -> Vec<String> {
-    let texts = given.try_get_many::<PathBuf>("texts").ok().flatten().unwrap_or_default();
-    texts.map(|path| path.display().to_string()).collect()
+    let of = |name| given.try_get_many::<PathBuf>(name).ok().flatten().unwrap_or_default();
+    of("texts").chain(of("prime_file")).map(|path| path.display().to_string()).collect()
 }

@@ -51,6 +51,7 @@ impl Report {
         let folder = self.model.run.is_dir().then_some(self.model.run.as_path());
         let pool = thread_pool(threads)?;
         let report = pool.install(|| report(checkpoint, folder, &history, &text))?;
+        self.model.require_finite("the loss", report.reading.mean_surprise())?;
         let page = pages::report(&report, &name(&self.model.run), &self.texts.name());
         let found = format!(
             "{:.3} bits per character over {} characters",

@@ -1,5 +1,6 @@
 //! `karenina sample`.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,14 +10,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::memory;
+use karenina::model::Parameters;
 use karenina::sample::{Generator, Picker};
+use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
 use super::input::{self, ModelArg};
 use super::job::ThreadsArg;
-use super::output::{count, output_error};
+use super::output::{count, note, output_error};
 use super::settings::WeightsArg;
 
 /// Arguments of `karenina sample`.
@@ -25,7 +28,7 @@ pub struct Sample {
     #[command(flatten)]
     model: ModelArg,
     /// A phrase that the network reads before it writes
-    #[arg(long, value_name = "PHRASE", conflicts_with = "prime_file")]
+    #[arg(long, value_name = "PHRASE", allow_hyphen_values = true, conflicts_with = "prime_file")]
     prime: Option<String>,
     /// A text file that the network reads before it writes
     #[arg(long, value_name = "TEXT")]
@@ -42,7 +45,7 @@ pub struct Sample {
     #[command(flatten)]
     picker: PickerArgs,
     /// Stop once this has been written
-    #[arg(long, value_name = "PHRASE")]
+    #[arg(long, value_name = "PHRASE", allow_hyphen_values = true)]
     stop: Option<String>,
     #[command(flatten)]
     weights: WeightsArg,
@@ -88,8 +91,7 @@ impl Sample {
         Error::require(self.samples > 0, "--samples", 0, "at least 1")?;
         let checkpoint = self.model.load()?;
         let vocabulary = checkpoint.vocabulary;
-        let prime = self.prime_text()?;
-        let primed = encode(&vocabulary, prime.as_deref(), self.skip_unknown)?;
+        let prime = self.prime(&vocabulary)?;
         let rows = self.rows();
         memory::require(
             Generator::<f32>::bytes(checkpoint.parameters.sizes(), rows),
@@ -105,6 +107,7 @@ impl Sample {
             vocabulary: &vocabulary,
             picker,
             prime,
+            model: &self.model,
             length: self.length,
             stop: self.stop.filter(|stop| !stop.is_empty()),
             samples: self.samples,
@@ -117,8 +120,8 @@ impl Sample {
                 round = generator(self.samples - first)?;
             }
             round.reset();
-            round.read(&primed);
-            writer.write(&mut round, first, &mut out).map_err(output_error)?;
+            writer.read(&mut round);
+            writer.write(&mut round, first, &mut out)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -134,27 +137,32 @@ impl Sample {
         self.samples.min(ENOUGH).min(WAITING / longest).max(1)
     }
 
-    fn prime_text(&self) -> Result<Option<String>> {
-        match &self.prime_file {
-            None => Ok(self.prime.clone()),
-            Some(file) => {
-                let corpus = input::read_text(slice::from_ref(file), self.encoding.as_deref())?;
-                Ok(Some(corpus.characters().collect()))
-            }
+    /// What the network reads, in terms of its `vocabulary`; may be empty.
+    fn prime(&self, vocabulary: &Vocabulary) -> Result<Corpus> {
+        let prime = match &self.prime_file {
+            None => Corpus::from_text(self.prime.as_deref().unwrap_or("")),
+            Some(file) => input::read_text(slice::from_ref(file), self.encoding.as_deref())?,
+        };
+        if !self.skip_unknown {
+            return prime.in_terms_of(vocabulary);
         }
+        let all = prime.len();
+        let known = prime.known_to(vocabulary)?;
+        let unknown = all - known.len();
+        if unknown > 0 {
+            note(&format!(
+                "{unknown} of {} of the prime are unknown, and are left out",
+                count(all, "character")
+            ));
+        }
+        Ok(known)
     }
 }
 
-/// The prime's ids; without a prime a line break, with which most texts begin anew.
-fn encode(vocabulary: &Vocabulary, prime: Option<&str>, skip_unknown: bool) -> Result<Vec<u32>> {
-    let known = |text: &str| text.chars().filter_map(|c| vocabulary.id(c)).collect::<Vec<_>>();
-    let ids = match prime {
-        None => known("\n"),
-        Some(text) if skip_unknown => known(text),
-        Some(text) => vocabulary.encode(text)?,
-    };
-    // Something must be read before something can be written.
-    Ok(if ids.is_empty() { vec![0] } else { ids })
+/// What is read where there is no prime, since something must be read before something can be written: a line break,
+/// with which most texts begin anew.
+fn beginning(vocabulary: &Vocabulary) -> u32 {
+    vocabulary.id('\n').unwrap_or(0)
 }
 
 fn seed_from_clock() -> u64 {
@@ -165,7 +173,10 @@ fn seed_from_clock() -> u64 {
 struct Writer<'a> {
     vocabulary: &'a Vocabulary,
     picker: Picker,
-    prime: Option<String>,
+    /// In terms of the vocabulary.
+    prime: Corpus,
+    /// Where the network comes from.
+    model: &'a ModelArg,
     /// Characters of each text.
     length: usize,
     /// Not empty.
@@ -177,13 +188,23 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Has the generator read the prime.
+    fn read(&self, generator: &mut Generator<f32>) {
+        if self.prime.is_empty() {
+            generator.read(&[beginning(self.vocabulary)]);
+        }
+        for id in self.prime.ids().iter() {
+            generator.read(&[id]);
+        }
+    }
+
     /// As many texts as the generator has rows, from number `first` on.
     fn write(
         &self,
         generator: &mut Generator<f32>,
         first: usize,
         out: &mut impl Write,
-    ) -> io::Result<()> {
+    ) -> Result<()> {
         match generator.logits().nrows() {
             1 => self.stream(generator, first, out),
             _ => self.batch(generator, first, out),
@@ -196,22 +217,20 @@ impl Writer<'_> {
         generator: &mut Generator<f32>,
         number: usize,
         out: &mut impl Write,
-    ) -> io::Result<()> {
+    ) -> Result<()> {
         let mut rng = self.rng(number);
         let mut end = String::new();
         self.begin(number, out)?;
         for _ in 0..self.length {
-            let id = self.picker.pick(generator.logits().row(0), &mut rng);
+            let id = self.draw(generator, 0, &mut rng)?;
             let character = self.vocabulary.character(id);
-            write!(out, "{character}")?;
-            out.flush()?;
+            print(out, character)?;
             if self.is_complete_with(character, &mut end) {
                 break;
             }
             generator.step(&[id]);
         }
-        writeln!(out)?;
-        out.flush()
+        print(out, '\n')
     }
 
     /// Several texts side by side, printed one after the other when all are complete.
@@ -220,14 +239,14 @@ impl Writer<'_> {
         generator: &mut Generator<f32>,
         first: usize,
         out: &mut impl Write,
-    ) -> io::Result<()> {
+    ) -> Result<()> {
         let rows = generator.logits().nrows();
         let mut rngs: Vec<_> = (first..first + rows).map(|number| self.rng(number)).collect();
         let mut texts = vec![String::new(); rows];
         let mut ids = vec![0; rows];
         for _ in 0..self.length {
             for row in 0..rows {
-                ids[row] = self.picker.pick(generator.logits().row(row), &mut rngs[row]);
+                ids[row] = self.draw(generator, row, &mut rngs[row])?;
                 if !self.is_complete(&texts[row]) {
                     texts[row].push(self.vocabulary.character(ids[row]));
                 }
@@ -239,17 +258,28 @@ impl Writer<'_> {
         }
         for (number, text) in (first..).zip(&texts) {
             self.begin(number, out)?;
-            writeln!(out, "{text}")?;
+            print(out, format_args!("{text}\n"))?;
         }
-        out.flush()
+        Ok(())
     }
 
     /// What stands before a text's own characters.
-    fn begin(&self, number: usize, out: &mut impl Write) -> io::Result<()> {
+    fn begin(&self, number: usize, out: &mut impl Write) -> Result<()> {
         if self.samples > 1 {
-            writeln!(out, "--- {} of {}", number + 1, self.samples)?;
+            print(out, format_args!("--- {} of {}\n", number + 1, self.samples))?;
         }
-        write!(out, "{}", self.prime.as_deref().unwrap_or(""))
+        self.prime
+            .characters()
+            .try_for_each(|character| write!(out, "{character}"))
+            .map_err(output_error)
+    }
+
+    /// The next character of a row.
+    fn draw(&self, generator: &Generator<f32>, row: usize, rng: &mut Pcg64) -> Result<u32> {
+        let logits = generator.logits();
+        let wrong = logits.row(row).into_iter().find(|logit| !logit.is_finite());
+        self.model.require_finite("a logit", wrong.copied().unwrap_or(0.0).into())?;
+        Ok(self.picker.pick(logits.row(row), rng))
     }
 
     fn rng(&self, number: usize) -> Pcg64 {
@@ -271,26 +301,37 @@ impl Writer<'_> {
     }
 }
 
+/// Passes `text` on at once.
+fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
+    write!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)
+}
+
 /// Keeps closer to the likeliest characters than `karenina sample` does by default, to show which words the
 /// network has learnt.
 const GLANCE: Picker = Picker::ARTICLE.with_temperature(0.5);
 
-/// A short text for the training screen: `length` characters after a line break.
+/// A short text for the training screen: `length` characters after a line break; if there is no memory for that any
+/// more, why there is none.
 pub fn short_sample(
-    parameters: &karenina::model::Parameters<f32>,
+    parameters: &Parameters<f32>,
     vocabulary: &Vocabulary,
     length: usize,
     seed: u64,
 ) -> String {
+    let room = memory::require(Generator::<f32>::bytes(parameters.sizes(), 1), "writing a sample");
+    if let Err(error) = room {
+        return format!("({error})");
+    }
     let mut generator = Generator::new(parameters, 1);
-    generator.read(&encode(vocabulary, None, true).expect("nothing unknown is left"));
+    generator.read(&[beginning(vocabulary)]);
     let written = generator.write(length, GLANCE, &mut Pcg64::seed_from_u64(seed));
-    written.into_iter().map(|id| vocabulary.character(id)).collect()
+    let text: String = written.into_iter().map(|id| vocabulary.character(id)).collect();
+    text.trim().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use karenina::model::{Initialisation, Parameters, Sizes};
+    use karenina::model::{Initialisation, Sizes};
 
     use super::*;
 
@@ -322,16 +363,17 @@ mod tests {
         let mut rng = Pcg64::seed_from_u64(0);
         let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
         let mut generator = Generator::new(&parameters, 1);
-        generator.read(&[0]);
         let writer = Writer {
             vocabulary: &vocabulary,
             picker: Picker::default(),
-            prime: None,
+            prime: Corpus::default(),
+            model: &ModelArg { run: "run".into() },
             length: 1000,
             stop: None,
             samples: 1,
             seed: 0,
         };
+        writer.read(&mut generator);
         let mut out = Passed::default();
         writer.write(&mut generator, 0, &mut out).unwrap();
         let text = String::from_utf8(out.written).unwrap();

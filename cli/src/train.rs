@@ -9,13 +9,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::memory;
-use karenina::model::Parameters;
 use karenina::ranks::Ranks;
-use karenina::sample::Generator;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
-use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::run::{Mode, OnSaveError, Opened, Run, RunEvent, RunFolder, load_best};
@@ -206,7 +202,8 @@ impl Train {
     /// to improve on.
     fn starts_with(&self, trainer: &mut Trainer) -> Option<f64> {
         let is_given = trainer.step() == 0 && self.recipe.from.is_some();
-        if !is_given || trainer.config().validation == Validation::None {
+        let validation = trainer.config().validation;
+        if !is_given || matches!(validation, Validation::None | Validation::Batches(0)) {
             return None;
         }
         self.output.say("validating the starting network");
@@ -301,12 +298,12 @@ impl Train {
                 if let Err(error) = read_enough(end(&run, &mut screen, "stopped", &path)) {
                     warn(&format!("{error}; {} is saved", path.display()));
                 }
-                let as_before = match self.recipe.texts.takes_input() {
-                    true => ", with the same text on standard input",
-                    false if !run.trainer().workers().ranks.is_alone() => {
-                        ", with mpirun or srun as before"
+                let as_before = match self.recipe.texts.place_of_input() {
+                    Some(place) => format!(", with the same text {place}"),
+                    None if !run.trainer().workers().ranks.is_alone() => {
+                        ", with mpirun or srun as before".into()
                     }
-                    false => "",
+                    None => String::new(),
                 };
                 self.output.say(&format!(
                     "stopped; {} is saved. To continue{as_before}: {}",
@@ -358,9 +355,10 @@ impl Train {
         let file = newest.unwrap_or_else(|| self.run.clone());
         let best = self.best_before(trainer);
         let (step, text) = match &best {
-            Some(best) => {
-                (best.step, sample(&best.parameters, &best.vocabulary, LAST_SAMPLE, best.step))
-            }
+            Some(best) => (
+                best.step,
+                short_sample(&best.parameters, &best.vocabulary, LAST_SAMPLE, best.step),
+            ),
             None => (trainer.step(), sample_of(trainer, LAST_SAMPLE)),
         };
         let is_idle = trainer.step() == screen.first_step;
@@ -406,21 +404,7 @@ fn warn_if_worse(before: Option<f64>, trainer: &Trainer) {
 
 /// What the network writes now.
 fn sample_of(trainer: &Trainer, length: usize) -> String {
-    sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step())
-}
-
-/// What a network writes; if there is no memory for that any more, why it writes nothing.
-fn sample(
-    parameters: &Parameters<f32>,
-    vocabulary: &Vocabulary,
-    length: usize,
-    seed: u64,
-) -> String {
-    let room = memory::require(Generator::<f32>::bytes(parameters.sizes(), 1), "writing a sample");
-    if let Err(error) = room {
-        return format!("({error})");
-    }
-    short_sample(parameters, vocabulary, length, seed).trim().into()
+    short_sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step())
 }
 
 /// Tells a program that the run ends, and clears the screen.

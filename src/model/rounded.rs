@@ -36,8 +36,8 @@ impl Parameters<f32> {
             let Some(weight) = weights.find(|&x| !storage.holds(x)) else { continue };
             let (wider, why) = match storage {
                 Storage::I8 => ("f32, f16 or bf16", "i8 holds only finite numbers".into()),
-                Storage::F16 => ("f32 or bf16", format!("f16 ends at {:?}", storage.largest())),
-                _ => ("f32", format!("{storage} ends at {:?}", storage.largest())),
+                Storage::F16 => ("f32, bf16 or i8", format!("f16 ends at {:?}", storage.largest())),
+                _ => ("f32 or i8", format!("{storage} ends at {:?}", storage.largest())),
             };
             let expected = format!("{wider}, since {name} has a weight of {weight:?} and {why}");
             return Err(Error::setting("storage", storage, expected));

@@ -43,7 +43,7 @@ pub enum Validation {
 impl fmt::Display for Validation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::None => write!(f, "none"),
+            Self::None | Self::Batches(0) => write!(f, "none"),
             Self::Share(share) => write!(f, "{share}"),
             Self::Batches(count) => write!(f, "{count}"),
         }

@@ -120,6 +120,10 @@ fn width(largest: usize) -> usize {
     }
 }
 
+fn has_room<T>(ids: &Vec<T>) -> bool {
+    ids.len() < ids.capacity()
+}
+
 impl Numbers {
     fn of_width(width: usize) -> Self {
         match width {
@@ -150,22 +154,27 @@ impl Numbers {
     #[inline]
     pub fn push(&mut self, id: u32) -> Result<()> {
         match self {
-            Self::One(ids) if id <= u8::MAX.into() => ids.push(id as u8),
-            Self::Two(ids) if id <= u16::MAX.into() => ids.push(id as u16),
-            Self::Four(ids) => ids.push(id),
+            Self::One(ids) if id <= u8::MAX.into() && has_room(ids) => ids.push(id as u8),
+            Self::Two(ids) if id <= u16::MAX.into() && has_room(ids) => ids.push(id as u16),
+            Self::Four(ids) if has_room(ids) => ids.push(id),
             _ => {
-                self.widen(width(id as usize))?;
+                self.make_room(width(id as usize))?;
                 self.push(id)?;
             }
         }
         Ok(())
     }
 
-    /// Stores each id in `width` bytes, and has as much room as before.
+    /// Makes room for one more id of `width` bytes, in which all are stored if they had fewer.
     #[cold]
-    fn widen(&mut self, width: usize) -> Result<()> {
+    fn make_room(&mut self, width: usize) -> Result<()> {
+        if width <= self.width() {
+            return self.reserve(1);
+        }
+        let (room, count) = with!(&*self, ids => (ids.capacity(), ids.len()));
         let mut wider = Self::of_width(width);
-        wider.reserve(with!(&*self, ids => ids.capacity()))?;
+        // Room for an id in each byte of a file may be more than its characters need.
+        wider.reserve(room.max(count + 1)).or_else(|_| wider.reserve(count + 1))?;
         with!(&*self, ids => ids.iter().try_for_each(|&id| wider.push(id as _)))?;
         *self = wider;
         Ok(())

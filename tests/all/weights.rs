@@ -172,7 +172,7 @@ fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
     assert!(refused.is_usage());
     assert_eq!(
         refused.to_string(),
-        "storage is f16, but must be f32 or bf16, since w_hh_l1 has a weight of -65520.0 \
+        "storage is f16, but must be f32, bf16 or i8, since w_hh_l1 has a weight of -65520.0 \
          and f16 ends at 65504.0"
     );
     assert!(matches!(parameters.clone().rounded(Storage::F16), Err(Error::Setting { .. })));
@@ -180,7 +180,10 @@ fn a_weight_beyond_the_range_is_refused_and_never_infinite() {
 
     parameters.projection_mut().w[[0, 0]] = f32::MAX;
     let refused = parameters.require_range(Storage::Bf16).unwrap_err().to_string();
-    assert!(refused.contains("must be f32, since projection.w has a weight of 3.4"), "{refused}");
+    assert!(
+        refused.contains("must be f32 or i8, since projection.w has a weight of 3.4"),
+        "{refused}"
+    );
     assert!(parameters.require_range(Storage::F32).is_ok());
 }
 

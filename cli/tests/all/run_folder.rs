@@ -71,6 +71,7 @@ fn a_setting_that_cannot_change_is_told_as_the_user_types_it() {
     succeed(folder.path(), &format!("{SMALL} --steps 2"));
     let told = fail(folder.path(), "train text --resume --validation 3");
     assert!(told.contains("--validation 3 was asked for, but the run has none; "), "{told}");
+    succeed(folder.path(), "train text --resume --validation 0");
 }
 
 #[test]

@@ -48,14 +48,22 @@ fn paste(folder: &Path, command: &str) {
 
 #[test]
 fn who_goes_on_is_reminded_of_a_text_that_was_standard_input() {
-    let folder = with_text();
-    let mut command = karenina(folder.path(), ENDLESS.replace("text", "-").split_whitespace());
-    command.stdin(fs::File::open(folder.path().join("text")).unwrap());
-    let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    wait_for_a_save(folder.path());
-    send(&child, "-INT");
-    let said = errors(&child.wait_with_output().unwrap());
-    assert!(said.contains("To continue, with the same text on standard input: "), "{said}");
+    for (text, place) in [
+        ("-", "on standard input"),
+        ("/dev/stdin", "on standard input"),
+        ("/dev/fd/9", "in the place of /dev/fd/9"),
+    ] {
+        let folder = with_text();
+        let words = ENDLESS.replace("text", text);
+        let script = format!("exec {} {words} <text 9<text", env!("CARGO_BIN_EXE_karenina"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(folder.path());
+        let child = command.stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        wait_for_a_save(folder.path());
+        send(&child, "-INT");
+        let said = errors(&child.wait_with_output().unwrap());
+        assert!(said.contains(&format!("To continue, with the same text {place}: ")), "{said}");
+    }
 }
 
 #[test]
