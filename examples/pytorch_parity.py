@@ -114,7 +114,7 @@ def compare(run, checkpoint, path, text, precision):
     for name in sorted(theirs):
         table.row(f"gradient of {name}", difference(ours[name], theirs[name]))
 
-    trace = run("trace", "--run", checkpoint, "--precision", precision, "--json", text)
+    trace = run("trace", "--run", checkpoint, "--precision", precision, "--json", "--", text)
     trace = json.loads(trace)
     table.row("loss of karenina trace", difference(trace["nats"], loss))
     traced = {tensor["name"]: tensor["norm"] for tensor in trace["tensors"]}

@@ -31,7 +31,7 @@ pub struct Export {
     /// characters, read from a zero state), computed in the precision of the file
     #[arg(long, value_name = "PHRASE", allow_hyphen_values = true)]
     gradients: Option<String>,
-    /// The file to write, which replaces an older model; `-` is standard output
+    /// The file to write, which replaces an older one of its kind; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "model.safetensors")]
     out: PathBuf,
 }
@@ -40,23 +40,32 @@ impl Export {
     /// Writes the file and says so.
     pub fn run(self) -> Result<ExitCode> {
         let checkpoint = self.model.load()?;
-        let bytes = match (&self.gradients, self.precision) {
-            (None, precision) => interchange::export(&checkpoint, written(precision)),
-            (Some(phrase), Precision::F32) => gradients::<f32>(checkpoint, phrase, self.precision)?,
-            (Some(phrase), Precision::F64) => gradients::<f64>(checkpoint, phrase, self.precision)?,
+        let (kind, bytes) = match &self.gradients {
+            None => (Kind::Model, interchange::export(&checkpoint, written(self.precision))),
+            Some(phrase) => (Kind::Gradients, self.gradients(checkpoint, phrase)?),
         };
-        write_file(&self.out, Kind::Model, &bytes)?;
+        write_file(&self.out, kind, &bytes)?;
         note(&format!("wrote {}: {} bytes", self.out.display(), bytes.len()));
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The file of the gradients of the mean loss over `phrase`.
+    fn gradients(&self, checkpoint: Checkpoint, phrase: &str) -> Result<Vec<u8>> {
+        let (loss, bytes) = match self.precision {
+            Precision::F32 => gradients::<f32>(checkpoint, phrase, self.precision)?,
+            Precision::F64 => gradients::<f64>(checkpoint, phrase, self.precision)?,
+        };
+        self.model.require_finite("the loss", loss)?;
+        Ok(bytes)
+    }
 }
 
-/// The file of the gradients of the mean loss over `phrase`, computed in `R`.
+/// The mean loss over `phrase` and the file of its gradients, computed in `R`.
 fn gradients<R: Real>(
     checkpoint: Checkpoint,
     phrase: &str,
     precision: Precision,
-) -> Result<Vec<u8>> {
+) -> Result<(f64, Vec<u8>)> {
     let length = phrase.chars().count();
     let found = format!("a phrase of {}", count(length, "character"));
     let expected = format!("a phrase of 2 to {LONGEST}");
@@ -73,7 +82,7 @@ fn gradients<R: Real>(
     let mut network = Network::new(sizes, 1, unroll, 1);
     let (mut gradients, mut state) = (Parameters::zeros(sizes), State::zeros(sizes, 1));
     let loss = network.gradients(&mut gradients, &parameters, inputs, targets, &mut state, None);
-    Ok(interchange::export_gradients(&gradients, loss, written(precision)))
+    Ok((loss, interchange::export_gradients(&gradients, loss, written(precision))))
 }
 
 /// How numbers of this type are written.

@@ -8,6 +8,7 @@ use std::path::Path;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use karenina::error::Error;
+use karenina::train::run::load_any;
 use os_display::Quotable;
 
 use super::input::{holds_run, is_io};
@@ -58,8 +59,8 @@ pub fn sentence(error: &Error, command: &Command, texts: &[String]) -> String {
     if let Some(hint) = hint(error, takes) {
         sentence += &format!("; {hint}");
     }
-    // The library does not know where a text comes from. Only `eval` looks for unknown characters in one: elsewhere
-    // they stand in an argument.
+    // The library does not know where a text comes from. Only `eval` and `sample` look for unknown characters in one:
+    // elsewhere they stand in an argument.
     let is_about_text = match error {
         Error::TextTooShort { .. } => true,
         Error::UnknownCharacter { .. } => takes("skip-unknown"),
@@ -111,6 +112,11 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Checkpoint { reason, .. } if reason.starts_with("not a safetensors file") => {
             "name a file that `karenina export` or PyTorch's safetensors has written".into()
         }
+        Error::Checkpoint { reason, .. }
+            if takes("vocabulary") && reason.starts_with("it does not say which") =>
+        {
+            "name the file of that text or list with --vocabulary".into()
+        }
         Error::Io { .. } if takes("run") && no_folder(error).is_some() => {
             "name the run's folder with --run".into()
         }
@@ -133,15 +139,16 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::NoCheckpoint { .. } if takes("run") => {
             "`karenina train` starts a run; if yours is elsewhere, name its folder with --run".into()
         }
+        Error::RunExists { path } if takes("from") && is_imported(path) => {
+            format!("since it is an imported model, {}", start_with(path))
+        }
         Error::RunExists { .. } if takes("overwrite") => {
             "pass --resume to continue it or --overwrite to replace it, or name another folder with --run"
                 .into()
         }
         Error::HalfReplaced { .. } if takes("overwrite") => "pass --overwrite to replace it again".into(),
         Error::RunExists { .. } => "name another folder with --run".into(),
-        Error::NoRun { path } if takes("from") => {
-            format!("start one with --from {} and another folder for --run", path_word(path).maybe_quote())
-        }
+        Error::NoRun { path } if takes("from") => start_with(path),
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
         Error::NotFinite { .. } if takes("on-nan") => {
@@ -149,6 +156,17 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// How a run starts with the imported model at `path`.
+fn start_with(path: &Path) -> String {
+    let path = path_word(path);
+    format!("start one with --from {} and another folder for --run", path.maybe_quote())
+}
+
+/// Whether the folder at `path` holds a model that belongs to no run.
+fn is_imported(path: &Path) -> bool {
+    load_any(path).is_ok_and(|found| found.checkpoint.is_of_no_text())
 }
 
 #[cfg(test)]
@@ -216,6 +234,18 @@ mod tests {
             let said = said(&error, "train");
             assert!(said.starts_with(&message) && said.contains("; "), "{said}");
         }
+    }
+
+    #[test]
+    fn a_model_without_a_vocabulary_is_told_how_to_get_one() {
+        let reason = "it does not say which 3 characters it predicts".into();
+        let said = said(&Error::Checkpoint { path: "f".into(), reason }, "import");
+        assert!(
+            said.ends_with(
+                "3 characters it predicts; name the file of that text or list with --vocabulary"
+            ),
+            "{said}"
+        );
     }
 
     #[test]

@@ -1,19 +1,23 @@
 //! `karenina import`.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
+use karenina::memory;
 use karenina::train::interchange;
 use karenina::train::run::{Mode, RunFolder, checkpoints_in};
 
 use super::input::{holds_run, unreadable};
 use super::output::{layers, note, warn};
 use super::shell::{command, path_word};
+
+/// Bytes of a vocabulary that are read at first; then as many again as there are.
+const CHUNK: usize = 1 << 20;
 
 /// Arguments of `karenina import`.
 #[derive(Args)]
@@ -68,22 +72,30 @@ fn beside(file: &Path) -> PathBuf {
     let folder = file.with_extension("");
     let is_run = || folder.join(RunFolder::LOCK).exists() || holds_run(&folder);
     if folder == file || (folder.exists() && !is_run()) {
-        let mut name = file.as_os_str().to_owned();
+        let mut name = folder.into_os_string();
         name.push("-checkpoints");
         return name.into();
     }
     folder
 }
 
-/// The text as it is: in a list of characters even a line end or a carriage return counts.
+/// The text as it is: in a list of characters even a line end or a carriage return counts. Its memory is asked for
+/// before it is read, for a device may have no end.
 fn read_utf8(path: &Path) -> Result<String> {
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
+    let mut source: Box<dyn Read> = match path == Path::new("-") {
+        true => Box::new(io::stdin().lock()),
+        false => Box::new(File::open(path).map_err(Error::io("read", path))?),
     };
-    let bytes = bytes.map_err(Error::io("read", path))?;
+    let mut bytes = Vec::new();
+    loop {
+        let more = bytes.len().max(CHUNK);
+        // The text so far, as much again, and what is made of both: a copy with other line ends, and ids.
+        memory::require(6 * more as u64, path.display())?;
+        let read = source.by_ref().take(more as u64).read_to_end(&mut bytes);
+        if read.map_err(Error::io("read", path))? == 0 {
+            break;
+        }
+    }
     String::from_utf8(bytes).map_err(|error| Error::Malformed {
         path: path.to_path_buf(),
         encoding: "UTF-8",

@@ -44,6 +44,8 @@ pub enum Kind {
     Page,
     /// One of our models in safetensors.
     Model,
+    /// Gradients in safetensors.
+    Gradients,
 }
 
 impl Kind {
@@ -76,6 +78,7 @@ impl Kind {
             _ if read.is_ok() && (start.is_empty() || self.begins_with(&start)) => return Ok(()),
             Self::Page => "page",
             Self::Model => "model",
+            Self::Gradients => "file of gradients",
         };
         let reason = format!(
             "the file exists and is not a {name} written by karenina; name another file, or delete it first"
@@ -86,14 +89,17 @@ impl Kind {
     /// Whether a file of this kind begins like that.
     fn begins_with(self, start: &[u8]) -> bool {
         let has = |mark: &[u8]| start.windows(mark.len()).any(|window| window == mark);
+        // The length of the header, at most 100 MB, and the header, which is JSON and begins with its metadata.
+        let has_header = || {
+            start.split_first_chunk().is_some_and(|(&n, json)| {
+                u64::from_le_bytes(n) <= 100_000_000 && json.starts_with(b"{\"__metadata__\"")
+            })
+        };
         match self {
             Self::Page => start.starts_with(b"<!DOCTYPE html>") && has(br#"content="karenina""#),
-            // The length of the header, at most 100 MB, and the header, which is JSON and begins with its metadata.
-            Self::Model => start.split_first_chunk().is_some_and(|(&n, json)| {
-                u64::from_le_bytes(n) <= 100_000_000
-                    && json.starts_with(b"{\"__metadata__\"")
-                    && has(b"\"karenina\"")
-            }),
+            // JSON within JSON, whose quotation marks are written out.
+            Self::Model => has_header() && has(br#"\"exported\":\"weights\""#),
+            Self::Gradients => has_header() && has(br#"\"exported\":\"gradients\""#),
         }
     }
 }

@@ -188,6 +188,13 @@ fn a_list_of_characters_gives_their_ids_and_a_text_ascending_ones() {
     assert_eq!(ids(Some("\u{feff}cab"), None), listed, "an editor marks its byte order");
     assert_eq!(ids(Some("cabcab"), None), sorted, "a text");
     assert_eq!(ids(Some("b\na"), None).1, "\nab", "a line end is a character");
+    let ends = (vec![2.0, 1.0, 0.0], "\nac".to_string());
+    assert_eq!(ids(Some("ca\n"), None), ends, "a line end is the last of the list");
+    assert_eq!(ids(Some("ca\r\n"), None), ends, "on Windows, too");
+    assert_eq!(ids(Some("\u{feff}ca\r\n"), None), ends, "with a mark, too");
+    let marked = (vec![1.0, 2.0, 0.0], "ab\u{feff}".to_string());
+    assert_eq!(ids(Some("\u{feff}ab"), None), marked, "the mark is one of the characters");
+    assert_eq!(ids(Some("\u{feff}a\n\n"), None).1, "\na\u{feff}", "or of a text");
     assert_eq!(ids(Some("b\r\nb\r\na"), None).1, "\nab", "as training reads it");
 }
 
@@ -227,6 +234,8 @@ fn gradients_are_exported_with_their_loss_and_are_no_model() {
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let bias = |name: &str| file.tensor(name).unwrap().data().to_vec();
     assert_eq!(bias("lstm.bias_hh_l1"), bias("lstm.bias_ih_l1"));
+    assert_eq!(reason(&bytes, None), "it holds the gradients of a loss, not weights");
+    let bytes = interchange::export_gradients(&gradients, f64::INFINITY, Precision::F64);
     assert_eq!(reason(&bytes, None), "it holds the gradients of a loss, not weights");
 }
 
@@ -296,6 +305,8 @@ fn each_lie_of_the_metadata_is_named() {
     for (message, expected) in [
         (with("version", json!(3)), "made by a newer karenina: version 3, this program reads 2"),
         (with("version", json!("one")), "damaged: its metadata"),
+        (with("version", json!(2)), "it is of a network with normalised cells, but"),
+        (configuration("cell_norm", json!(true)), "it is of a network with normalised cells, but"),
         (with("vocabulary", json!("ab")), "damaged: its vocabulary does not have as many distinct"),
         (
             with("vocabulary", json!("aab")),

@@ -52,7 +52,7 @@ fn texts() -> Vec<TextCase> {
 /// text in `other`, of one character in `one`, of unknown ones in `unknown`, in UTF-16 in `wide`, `russian` and `short`, in
 /// formats that are none of text in `page.pdf`, `text.gz` and `program`, and another program's files in `model.pt` and
 /// `model.safetensors`.
-const WORDS: [(&str, &str); 87] = [
+const WORDS: [(&str, &str); 88] = [
     ("an unknown character in the prime", "sample --prime zebra"),
     ("an empty prime", "sample --prime= --length 0"),
     ("temperature zero", "sample --temperature 0 --length 3"),
@@ -133,6 +133,7 @@ const WORDS: [(&str, &str); 87] = [
     ("a run's folder as text", "train checkpoints"),
     ("a run's folder as text to plan for", "plan checkpoints"),
     ("a folder to read before writing", "sample --prime-file empty"),
+    ("unknown characters to read before writing", "sample --prime-file other"),
     ("a rate in the place of a text", "eval text --dynamic 0.001"),
     ("a folder to import", "import empty"),
     ("a text to import", "import text"),
@@ -285,6 +286,26 @@ fn a_loss_that_overflows_ends_the_run_and_says_where_and_what_would_help() {
         (0, 0),
         "the last good one is still there"
     );
+}
+
+#[test]
+fn a_network_that_computes_no_numbers_is_a_failure_that_names_it() {
+    let folder = diverged();
+    for (words, what) in [
+        ("eval text --threads 1", "the loss is NaN"),
+        ("eval text --threads 1 --json", "the loss is NaN"),
+        ("report text --threads 1", "the loss is NaN"),
+        ("sample --length 5", "a logit is inf"),
+        ("sample --length 5 --samples 2", "a logit is inf"),
+        ("export --gradients abc", "the loss is NaN"),
+    ] {
+        let output = run(folder.path(), words);
+        let message = errors(&output);
+        assert_eq!(output.status.code(), Some(1), "{words}: {message}");
+        let start = format!("karenina: checkpoints: {what}: the network's weights are too large");
+        assert!(message.starts_with(&start), "{words}: {message}");
+        assert!(!folder.path().join("report.html").exists());
+    }
 }
 
 #[test]

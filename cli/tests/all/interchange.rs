@@ -33,6 +33,7 @@ fn an_imported_model_starts_a_run_on_any_text() {
     bad("import model.safetensors", "model already holds a run");
     bad("import gradients.safetensors", "gradients of a loss");
     bad("train second.txt --run model --resume", "start one with --from");
+    bad("train second.txt --run model", "an imported model, start one with --from model and");
     bad("train second.txt --from model --run x --hidden 5", "cannot be used with");
     bad("train second.txt --from nowhere --run x", "--from is nowhere, but must be");
     bad("train second.txt --from first.txt --run x", "first.txt");
@@ -99,6 +100,11 @@ fn a_run_that_starts_with_a_network_says_how_good_it_is() {
     let sentence = format!("the starting network has a validation loss of {:.4}", number("start"));
     assert!(said.contains(&sentence), "{said}");
     assert!(!said.contains("predicts better"), "{said}");
+    let said = errors(&succeed(
+        folder,
+        &format!("{} 1 --from checkpoints --run none", train.replace("0.2", "0")),
+    ));
+    assert!(!said.contains("validating"), "{said}");
     let too_far = "1 --from checkpoints --learning-rate 9 --run fourth";
     let said = errors(&succeed(folder, &format!("{train} {too_far}")));
     let sentence = format!(

@@ -129,6 +129,30 @@ fn memory_is_asked_for_within_a_limit_of_the_process() {
     }
 }
 
+/// Of a text and of a prime only the ids are in memory, and of a text of three bytes a character two each.
+#[test]
+fn texts_that_fit_are_read_and_endless_ones_are_refused() {
+    let folder = with_run();
+    let wide: String = (0x4e00..0x4e00 + 400_u32).filter_map(char::from_u32).collect();
+    fs::write(folder.path().join("wide"), wide.repeat(7_500)).unwrap();
+    fs::write(folder.path().join("prime"), "z".repeat(9_000_000)).unwrap();
+    succeed(folder.path(), "export --out model");
+    for (kilobytes, code, words, said) in [
+        (36_000, 0, format!("train wide {SMALL} --steps 1 --run new"), "finished"),
+        (30_000, 1, "sample --prime-file prime".into(), "prime: the model does not know"),
+        (60_000, 2, "import model --vocabulary /dev/zero".into(), "/dev/zero needs"),
+    ] {
+        let binary = env!("CARGO_BIN_EXE_karenina");
+        let script = format!("ulimit -v {kilobytes}; MALLOC_ARENA_MAX=1 exec {binary} {words}");
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(folder.path()).output().unwrap();
+        let message = errors(&output);
+        assert_eq!(output.status.code(), Some(code), "{words}: {message}");
+        assert!(message.contains(said), "{words}: {message}");
+        assert!(code == 0 || message.lines().count() == 1, "{words}: {message}");
+    }
+}
+
 /// What a checkpoint holds has been loaded when the run asks for memory, and is not asked for again.
 #[test]
 fn a_run_goes_on_within_the_limit_in_which_it_began() {

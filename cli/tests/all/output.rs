@@ -160,9 +160,12 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
     }
     let thesis = b"<!DOCTYPE html>\n<html><body>a page of somebody else</body></html>";
     let model = b"\x20\0\0\0\0\0\0\0{\"__metadata__\":{\"format\":\"pt\"}}";
+    let documented = br#"{"__metadata__":{"karenina":"{\"version\": 1, \"vocabulary\": \"ab\"}"}}"#;
+    let documented = [&[documented.len() as u8, 0, 0, 0, 0, 0, 0, 0], &documented[..]].concat();
     for (writer, name, bytes) in [
         ("trace ab --html", "thesis.html", &thesis[..]),
         ("export --out", "model.safetensors", model),
+        ("export --out", "mine.safetensors", &documented),
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
         let output = run(folder.path(), &format!("{writer} {name}"));
@@ -179,8 +182,18 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
     for page in ["empty.html", "empty.html"] {
         succeed(folder.path(), &format!("trace ab --html {page}"));
     }
-    succeed(folder.path(), "export --out model");
-    succeed(folder.path(), "export --out model");
+    let kinds = ["export --out model", "export --gradients abc --out gradients"];
+    for export in [kinds, kinds].concat() {
+        succeed(folder.path(), export);
+    }
+    for (export, kind) in [
+        ("export --gradients abc --out model", "not a file of gradients written by"),
+        ("export --out gradients", "not a model written by"),
+    ] {
+        let output = run(folder.path(), export);
+        assert_eq!(output.status.code(), Some(1), "{export}");
+        assert!(errors(&output).contains(kind), "{export}: {}", errors(&output));
+    }
     assert_eq!(run(folder.path(), "export --out empty.html").status.code(), Some(1));
     assert_eq!(run(folder.path(), "trace ab --html model").status.code(), Some(1));
 }
@@ -257,13 +270,12 @@ fn a_model_whose_name_has_no_ending_is_imported_beside_it() {
     succeed(folder.path(), "export --out model.safetensors");
     let output = succeed(folder.path(), "import model.safetensors --run elsewhere");
     assert!(errors(&output).contains("wrote elsewhere/i0_l4.ckpt"));
-    // `model` is a file.
-    let output = run(folder.path(), "import model.safetensors");
-    assert!(
-        errors(&output).contains("wrote model.safetensors-checkpoints/i0_l4.ckpt"),
-        "{}",
-        errors(&output)
-    );
+    // `other` is a file.
+    fs::write(folder.path().join("other"), "").unwrap();
+    fs::rename(folder.path().join("model.safetensors"), folder.path().join("other.tensors"))
+        .unwrap();
+    let output = run(folder.path(), "import other.tensors");
+    assert!(errors(&output).contains("wrote other-checkpoints/i0_l4.ckpt"), "{}", errors(&output));
 }
 
 /// Turns the writing round, steers a terminal, and would end a title.
@@ -300,6 +312,27 @@ fn no_character_of_a_text_or_a_name_steers_a_page_or_a_terminal() {
     clean("report", &page);
     assert!(page.contains("a\\u{202e}"));
     clean("checkpoints", &bare(&["checkpoints", "--run", &name]));
+}
+
+#[test]
+fn without_a_prime_that_is_known_a_line_break_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), "- a\tb\n".repeat(60)).unwrap();
+    succeed(folder.path(), &format!("train text {SMALL}"));
+    let sample = |words: &[&str]| {
+        let words = ["sample", "--seed", "1", "--length", "20"].iter().chain(words);
+        let output = karenina(folder.path(), words).output().unwrap();
+        assert!(output.status.success(), "{}", errors(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), errors(&output))
+    };
+    let (text, _) = sample(&[]);
+    assert_eq!(sample(&["--prime", ""]), (text.clone(), String::new()));
+    let note = "3 of 3 characters of the prime are unknown, and are left out\n";
+    assert_eq!(sample(&["--prime", "zzz", "--skip-unknown"]), (text.clone(), note.into()));
+    assert_eq!(sample(&["--prime", "\n"]).0, format!("\n{text}"));
+    assert_eq!(sample(&["--prime", "za", "--skip-unknown"]).0, sample(&["--prime", "a"]).0);
+    // As a dialogue does, both begin with a dash.
+    assert!(sample(&["--prime", "- a", "--stop", "- b"]).0.starts_with("- a"));
 }
 
 #[test]

@@ -17,17 +17,25 @@ pub fn listed(list: &str, count: usize) -> Option<Vec<char>> {
     (characters.len() == count && distinct == count).then_some(characters)
 }
 
+/// The byte-order mark.
+const MARK: &str = "\u{feff}";
+
 /// The `count` characters that a user's file lists, with or without a line end after them, or else
-/// those of the text that it is. Windows writes a line break as two characters, in a list as well.
+/// those of the text that it is. Windows writes a line break as two characters, in a list as well, and a
+/// byte-order mark may be one of the characters.
 pub fn characters(text: &str, count: usize) -> Check<Vec<char>> {
-    let text = text.trim_start_matches('\u{feff}');
     let unix = text.replace("\r\n", "\n");
-    let lists = [text, &unix].into_iter().flat_map(|text| [Some(text), text.strip_suffix('\n')]);
-    if let Some(list) = lists.flatten().find_map(|list| listed(list, count)) {
+    let plain = [text, &unix];
+    let plain = [plain, plain.map(|text| text.trim_start_matches(MARK))].concat();
+    let stripped = plain.iter().filter_map(|text| text.strip_suffix('\n'));
+    let mut lists = plain.iter().copied().chain(stripped);
+    if let Some(list) = lists.find_map(|list| listed(list, count)) {
         return Ok(list);
     }
-    let corpus = Corpus::from_text(text);
-    let vocabulary = corpus.vocabulary();
+    let mut vocabulary = Corpus::from_text(text).vocabulary().clone();
+    if vocabulary.len() + 1 == count && text.starts_with(MARK) {
+        vocabulary = vocabulary.union(&Vocabulary::from_text(MARK));
+    }
     ensure(vocabulary.len() == count, || {
         let found = vocabulary.len();
         format!("it predicts {count} characters, but the vocabulary that is given has {found}")

@@ -1,6 +1,6 @@
 //! What a file holds, whether it is read or written.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::Sizes;
 use crate::train::TrainConfig;
@@ -25,6 +25,9 @@ pub enum Precision {
 #[derive(Default, Serialize, Deserialize)]
 pub struct Card {
     pub version: u32,
+    /// What karenina has written, "weights" or "gradients"; other programs leave it out.
+    #[serde(skip_deserializing)]
+    pub exported: &'static str,
     /// The V characters in the order of their ids.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<String>,
@@ -33,8 +36,13 @@ pub struct Card {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<TrainConfig>,
     /// The loss in nats whose gradients the tensors are.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub loss: Option<f64>,
+}
+
+/// A loss that is given, even as null, which JSON has for one that is not finite.
+fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    Ok(Some(Option::deserialize(from)?.unwrap_or(f64::NAN)))
 }
 
 /// PyTorch's names of layer `l`'s tensors.

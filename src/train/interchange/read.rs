@@ -23,6 +23,11 @@ pub fn decode(bytes: &[u8], vocabulary: Option<&str>) -> Check<Checkpoint> {
     let card = file.card()?;
     ensure(card.loss.is_none(), || "it holds the gradients of a loss, not weights".into())?;
     let cell_norm = card.sizes.is_some_and(|said| said.cell_norm);
+    let is_meant =
+        card.version == VERSION || card.configuration.as_ref().is_some_and(|c| c.cell_norm);
+    ensure(cell_norm || !is_meant, || {
+        "it is of a network with normalised cells, but has no sizes that say so: \"cell_norm\": true".into()
+    })?;
     let sizes = file.sizes()?.with_cell_norm(cell_norm);
     if let Some(said) = card.sizes.filter(|said| *said != sizes) {
         return Err(format!("damaged: its tensors have {sizes:?}, but it says {said:?}"));

@@ -15,7 +15,8 @@ use crate::model::Parameters;
 /// The file of `parameters`, or of gradients if the card has their loss.
 pub fn encode<R: Real>(parameters: &Parameters<R>, card: Card, precision: Precision) -> Vec<u8> {
     let version = if parameters.sizes().cell_norm { VERSION } else { 1 };
-    let card = Card { version, ..card };
+    let exported = if card.loss.is_some() { "gradients" } else { "weights" };
+    let card = Card { version, exported, ..card };
     let mut tensors = Vec::new();
     for l in 0..parameters.sizes().layers {
         let LstmParameters { w_ih, w_hh, b } = parameters.lstm(l);
