@@ -544,7 +544,7 @@ mod tests {
             let (corpus, workers) = (Corpus::from_text(&text), Workers::from(1));
             let Start { corpus, config, reason, .. } = recipe.start(corpus, &workers).unwrap();
             let run = Trainer::new(&corpus, config, 1).unwrap().chosen_because(reason);
-            let run = run.into_checkpoint();
+            let run = run.checkpoint().clone();
             assert_eq!(recipe.settings.going_on(&run, &corpus), run.config, "{end}");
         }
         for end in ["--steps all", "--steps all --descent none"] {

@@ -18,7 +18,7 @@ use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::optim::schedule::Schedule;
 use crate::sample::{Generator, Picker};
-use crate::study::machine::{Bandwidth, processor, pool_at_once};
+use crate::study::machine::{Bandwidth, pool_at_once, processor};
 use crate::text::batches::Validation;
 use crate::text::corpus::Corpus;
 use crate::train::{TrainConfig, Trainer, Workers};

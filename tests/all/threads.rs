@@ -113,7 +113,9 @@ fn threads_share_rows_while_there_are_enough_and_then_columns() {
     assert_eq!(divided(100, 128), (8, 16));
     assert_eq!(divided(100, 6), (2, 3), "17 rows for each thread either way");
     assert_eq!(of(Division::new(128, 3, 64)), (3, 1), "a small network");
-    for (batch, threads) in (1..200).flat_map(|batch| [1..70, 250..260].into_iter().flatten().map(move |t| (batch, t))) {
+    for (batch, threads) in
+        (1..200).flat_map(|batch| [1..70, 250..260].into_iter().flatten().map(move |t| (batch, t)))
+    {
         let (shards, members) = divided(batch, threads);
         assert!(shards <= batch && shards * members <= threads, "{batch} rows, {threads} threads");
     }
