@@ -299,8 +299,9 @@ pub struct Division {
 }
 
 impl Division {
-    /// Cells up to which a core keeps W_hh, 16·H² bytes, in its own cache: up to there a few rows are
-    /// enough for each thread, and a time step is too short to share.
+    /// Cells up to which a core keeps W_hh, 16·H² bytes, in its own cache or nearly: up to there a few rows are
+    /// enough for each thread, and a time step is too short to share. A smaller limit where 512 KiB hold less was no
+    /// faster.
     const SMALL: usize = 256;
     /// Rows for each shard above that, while threads can be shared out otherwise, that is in teams that are not yet full:
     /// with fewer, reading the weights takes longer than the arithmetic (24 rows reach 0.95 of what 50 do, 16 reach
