@@ -289,6 +289,7 @@ fn write(page: &Page) {
     page.browser.run(thrice); // sooner than the answers come
     (0..3).for_each(|_| page.click("#one-more"));
     page.until("return document.querySelectorAll('#panel-write .written').length === 6");
+    page.settle(); // the bars come after the last character
     assert_eq!(page.text("#panel-write .passage").replace("⏎\n", "\n"), text);
     assert!(agree(page.number("#bars li:first-child .number"), next), "{}", page.text("#bars"));
     page.browser.click("#go"); // it does not settle while it writes
