@@ -61,7 +61,7 @@ pub enum Error {
         /// Why.
         reason: String,
     },
-    /// A file is larger than the memory that is free.
+    /// A file for which, read and decoded, there is not enough memory.
     FileTooLarge {
         /// The file.
         path: PathBuf,

@@ -8,7 +8,8 @@ use std::path::Path;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use karenina::error::Error;
-use karenina::train::run::load_any;
+use karenina::train::checkpoint::Summary;
+use karenina::train::run::checkpoints_in;
 use os_display::Quotable;
 
 use super::input::{holds_run, is_io};
@@ -152,7 +153,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
         Error::NotFinite { .. } if takes("on-nan") => {
-            "a lower --learning-rate or --clip may help, or --on-nan skip".into()
+            "a lower --learning-rate or --clip may help, or --on-nan skip=N with an N above the batches skipped so far".into()
         }
         _ => return None,
     })
@@ -164,9 +165,11 @@ fn start_with(path: &Path) -> String {
     format!("start one with --from {} and another folder for --run", path.maybe_quote())
 }
 
-/// Whether the folder at `path` holds a model that belongs to no run.
+/// Whether the folder at `path` holds an imported model, which belongs to no run.
 fn is_imported(path: &Path) -> bool {
-    load_any(path).is_ok_and(|found| found.checkpoint.is_of_no_text())
+    let newest = checkpoints_in(path).ok().and_then(|mut entries| entries.pop());
+    let summary = newest.and_then(|newest| Summary::read(&newest.path).ok());
+    summary.is_some_and(|summary| summary.run.is_none() && summary.step == 0)
 }
 
 #[cfg(test)]

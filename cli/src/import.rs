@@ -92,7 +92,8 @@ fn read_utf8(path: &Path) -> Result<String> {
         // The text so far, as much again, and what is made of both: a copy with other line ends, and ids.
         memory::require(6 * more as u64, path.display())?;
         let read = source.by_ref().take(more as u64).read_to_end(&mut bytes);
-        if read.map_err(Error::io("read", path))? == 0 {
+        // Not once more after the end: a terminal would ask for it twice.
+        if read.map_err(Error::io("read", path))? < more {
             break;
         }
     }

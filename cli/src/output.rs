@@ -81,7 +81,7 @@ impl Kind {
             Self::Gradients => "file of gradients",
         };
         let reason = format!(
-            "the file exists and is not a {name} written by karenina; name another file, or delete it first"
+            "the file exists and is not known to be a {name} written by karenina; name another file, or delete it first"
         );
         Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
     }

@@ -94,20 +94,27 @@ impl Profile {
     }
 }
 
+/// How fast memory and cache are read, as far as that was measured.
+fn bandwidths(p: &Measured) -> String {
+    let (memory, cache) =
+        (p.bandwidth.memory_gigabytes_per_second, p.bandwidth.cache_gigabytes_per_second);
+    let told = |(speed, from)| match speed {
+        0.0 => format!("from {from} not measured (too little memory)"),
+        _ => format!("{speed:.1} GB/s from {from}"),
+    };
+    [(memory, "memory"), (cache, "the last-level cache")].map(told).join(", ")
+}
+
 /// The tables, and what they mean.
 fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
-        "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {}{:.1} GB/s from the last-level cache",
+        "{}, {} kernel, {}: peak {:.1} GFLOP/s; reading {}",
         count(p.threads, "thread"),
         p.kernel,
         p.processor,
         p.peak_gflops,
-        match p.bandwidth.memory_gigabytes_per_second {
-            0.0 => String::new(), // not measured
-            speed => format!("{speed:.1} GB/s from memory, "),
-        },
-        p.bandwidth.cache_gigabytes_per_second,
+        bandwidths(p),
     )?;
     writeln!(
         out,

@@ -1,7 +1,6 @@
 //! Signals that ask a run to stop: the first is noted for the loop, which stops after its step, and is
 //! announced at once; SIGINT after any of them ends the process.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -29,11 +28,9 @@ impl Signals {
         let asked = Arc::new(AtomicBool::new(false));
         // Order matters: the first SIGINT finds the flag still down, and raises it. Registration fails
         // only for signals that may not be caught, which none of these is.
-        for signal in [SIGINT, SIGTERM].into_iter().chain(HANGUP).filter(|&s| !is_ignored(s)) {
-            if signal == SIGINT {
-                flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))
-                    .expect("may be caught");
-            }
+        flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))
+            .expect("may be caught");
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup()) {
             let number = signal as usize;
             flag::register_usize(signal, Arc::clone(&received), number).expect("may be caught");
             flag::register(signal, Arc::clone(&asked)).expect("may be caught");
@@ -57,17 +54,18 @@ impl Signals {
     }
 }
 
-/// SIGHUP, which the end of a terminal or an ssh session sends.
+/// SIGHUP, which the end of a terminal or an ssh session sends; not if `nohup` started us, which
+/// asks that it be ignored.
 #[cfg(unix)]
-const HANGUP: Option<i32> = Some(signal_hook::consts::SIGHUP);
-#[cfg(not(unix))]
-const HANGUP: Option<i32> = None;
-
-/// Whether whoever started us asks that a signal be ignored, as `nohup` does with SIGHUP, and a script with SIGINT for what
-/// it starts in the background. Only Linux says so.
-fn is_ignored(signal: i32) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+fn hangup() -> Option<i32> {
+    use signal_hook::consts::SIGHUP;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    cfg!(unix) && ignored >> (signal - 1) & 1 == 1
+    (ignored >> (SIGHUP - 1) & 1 == 0).then_some(SIGHUP)
+}
+
+#[cfg(not(unix))]
+fn hangup() -> Option<i32> {
+    None
 }

@@ -1,7 +1,7 @@
 //! The sizes of the processor's caches, as Linux tells them, or else the processor itself.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -35,13 +35,14 @@ pub(crate) fn last_levels() -> usize {
 
 /// The lists of processors that share a last-level cache, as the files in `folder` tell.
 fn sharing_one(folder: &Path) -> BTreeSet<String> {
-    let of = |processor: usize| {
-        let caches = folder.join(format!("cpu{processor}/cache"));
-        // Levels ascend from index to index.
-        let list = |index| fs::read_to_string(caches.join(format!("index{index}/shared_cpu_list")));
+    // Levels ascend from index to index. A processor that is switched off has none.
+    let of = |processor: DirEntry| {
+        let list = |index| {
+            fs::read_to_string(processor.path().join(format!("cache/index{index}/shared_cpu_list")))
+        };
         (0..8).rev().find_map(|index| list(index).ok())
     };
-    (0..).map_while(of).collect()
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(of).collect()
 }
 
 /// Level and bytes of each cache for data.
@@ -128,7 +129,8 @@ mod tests {
     #[test]
     fn processors_that_share_their_last_cache_have_one() {
         let folder = tempfile::tempdir().unwrap();
-        for (processor, list) in ["0-1,4-5\n", "0-1,4-5\n", "2-3\n", "2-3\n"].iter().enumerate() {
+        // The second processor is switched off.
+        for (processor, list) in [(0, "0,4-5\n"), (2, "2-3\n"), (3, "2-3\n"), (4, "0,4-5\n")] {
             for (index, list) in [(0, format!("{processor}\n")), (3, list.to_string())] {
                 let cache = folder.path().join(format!("cpu{processor}/cache/index{index}"));
                 fs::create_dir_all(&cache).unwrap();

@@ -499,6 +499,26 @@ mod tests {
         assert!(steps <= 3_000.0, "there is one after the last step: {steps}");
     }
 
+    /// How long they take only a clock can tell; that they are as many as there is time for, it need not.
+    #[test]
+    fn steps_and_validations_together_are_as_many_as_there_is_time_for() {
+        for (characters, affordable) in [(20_000, 90.0), (200_000, 700.0), (2_000_000, 9_000.0)] {
+            let corpus = Corpus::from_text(
+                &"So many families, so many happy ones! ".repeat(characters / 38),
+            );
+            let text = Text { characters, vocabulary: corpus.vocabulary().len(), ranks: 1 };
+            let config = text.table(MINUTE, &|config| config, |_| true);
+            let batches = config.batches(corpus.ids().clone()).unwrap();
+            let (epoch, tail) = (batches.len() as u64, batches.validation_len() as f64);
+            let plan = text.ended(config, &batches, Some(affordable), &|config| config).unwrap();
+            let steps = plan.last_step(epoch);
+            assert!(epoch > 0 && steps < 12 * epoch, "the time decides: {plan:?}");
+            let time = steps as f64 + steps.div_ceil(plan.save_every) as f64 * tail * FORWARD;
+            let holds = (affordable - 2.0..=affordable + 1.0).contains(&time);
+            assert!(holds, "{characters}: {time} of {affordable} steps' time, {plan:?}");
+        }
+    }
+
     #[test]
     fn an_end_that_is_given_decides_how_often_the_text_is_read() {
         let few = table_with(2_000_000, 120.0, |config| TrainConfig { steps: Some(200), ..config });

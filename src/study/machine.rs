@@ -24,24 +24,29 @@ use crate::train::thread_pool;
 pub struct Bandwidth {
     /// Bytes of a last-level cache as the system or the processor tells, else a guess of 32 MiB.
     pub cache_bytes: usize,
-    /// 10⁹ bytes a second out of an array half as large as that cache, which every thread reads.
+    /// 10⁹ bytes a second out of an array half as large as that cache, which every thread reads; 0 where memory has no
+    /// room for it.
     pub cache_gigabytes_per_second: f64,
-    /// 10⁹ bytes a second out of an array four times as large as all such caches of the machine, of which every thread
-    /// reads a part; 0 where memory has no room for it.
+    /// 10⁹ bytes a second out of an array four times as large as all such caches that the threads can fill, of which
+    /// each reads a part; 0 where memory has no room for it.
     pub memory_gigabytes_per_second: f64,
 }
 
 impl Bandwidth {
-    /// Measures it with the threads of `pool` in about a second.
+    /// Measures it with the threads of `pool`, in about a second for each such cache.
     pub(crate) fn measure(pool: &ThreadPool) -> Self {
         let cache_bytes = caches::last_level();
-        let memory_bytes = caches::last_levels().saturating_mul(4 * cache_bytes);
+        let caches = caches::last_levels().min(pool.current_num_threads());
         // Twice, since the system must not fall short of memory only because it is measured.
-        let fits = memory::available().is_none_or(|free| 2 * memory_bytes as u64 <= free);
+        let fits = |bytes| memory::available().is_none_or(|free| 2 * bytes as u64 <= free);
+        let speed = |bytes, measure: fn(usize, &ThreadPool) -> f64| match fits(bytes) {
+            true => measure(bytes, pool),
+            false => 0.0,
+        };
         Self {
             cache_bytes,
-            cache_gigabytes_per_second: cache_speed(cache_bytes / 2, pool),
-            memory_gigabytes_per_second: if fits { memory_speed(memory_bytes, pool) } else { 0.0 },
+            cache_gigabytes_per_second: speed(cache_bytes / 2, cache_speed),
+            memory_gigabytes_per_second: speed(4 * caches * cache_bytes, memory_speed),
         }
     }
 }

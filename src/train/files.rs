@@ -122,8 +122,8 @@ pub fn create_folder(path: &Path) -> Result<()> {
         path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.exists());
     let missing: Vec<_> = missing.collect();
     fs::create_dir_all(path).map_err(Error::io("create the folder", path))?;
-    missing.into_iter().map(folder_of).try_for_each(|folder| {
-        sync_folder(folder).map(drop).map_err(Error::io("sync the folder", folder))
+    missing.into_iter().try_for_each(|new| {
+        sync_folder(folder_of(new)).map(drop).map_err(Error::io("sync the new folder", new))
     })
 }
 

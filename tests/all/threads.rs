@@ -109,7 +109,7 @@ fn threads_share_rows_while_there_are_enough_and_then_columns() {
     assert_eq!(divided(100, 16), (4, 4));
     assert_eq!(divided(32, 2), (1, 2));
     assert_eq!(divided(1, 64), (1, 16));
-    assert_eq!(divided(32, 64), (4, 16), "full teams leave no thread idle");
+    assert_eq!(divided(32, 64), (4, 16), "more threads than full teams of 24 rows can use");
     assert_eq!(divided(100, 128), (8, 16));
     assert_eq!(divided(100, 6), (2, 3), "17 rows for each thread either way");
     assert_eq!(of(Division::new(128, 3, 64)), (3, 1), "a small network");

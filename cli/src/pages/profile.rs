@@ -207,3 +207,25 @@ fn machine(profile: &Profile) -> String {
     let heads = ["", "at most", "operations a byte for the peak"];
     table("Machine", &note, &heads, [peak_row].into_iter().chain(slopes))
 }
+
+#[cfg(test)]
+mod tests {
+    use karenina::text::corpus::Corpus;
+    use karenina::train::TrainConfig;
+
+    use super::*;
+
+    #[test]
+    fn a_roof_has_only_the_slopes_that_were_measured() {
+        let config = TrainConfig::builder().hidden(8).batch(4).unroll(4).build().unwrap();
+        let mut measured = Profile::measure(&Corpus::embedded(), config, 1, Some(1)).unwrap();
+        let speeds = &mut measured.bandwidth;
+        (speeds.cache_gigabytes_per_second, speeds.memory_gigabytes_per_second) = (50.0, 0.0);
+        let page = profile(&measured);
+        assert!(page.contains("last-level cache 50.0 GB/s") && !page.contains("memory 0.0 GB/s"));
+        measured.bandwidth.cache_gigabytes_per_second = 0.0;
+        let page = profile(&measured);
+        assert!(!page.contains("GB/s") && page.contains("class=\"roof\""), "{page}");
+        assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
+    }
+}

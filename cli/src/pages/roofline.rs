@@ -80,8 +80,8 @@ impl Roofline {
     fn roofs(&self, x: &Axis, y: &Axis) -> String {
         let mut slopes: Vec<_> = self.slopes.iter().collect();
         slopes.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let (top, first) = (y.at(self.peak), self.ridges().fold(f64::INFINITY, f64::min));
-        let (start, end) = (x.at(first), x.end);
+        let (top, first) = (y.at(self.peak), self.ridges().reduce(f64::min));
+        let (start, end) = (first.map_or(x.start, |first| x.at(first)), x.end);
         let mut svg = format!(
             "<path class=\"roof\" d=\"M{start:.1} {top:.1}H{end}\"/>\n\
              <text class=\"end strong\" x=\"{end}\" y=\"{:.1}\">peak {:.1} GFLOP/s</text>\n",

@@ -151,7 +151,7 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
             let message = errors(&output);
             assert_eq!(output.status.code(), Some(1), "{writer} {name}: {message}");
             let reason = format!(
-                "cannot write {name}: the file exists and is not a {kind} written by karenina; name"
+                "cannot write {name}: the file exists and is not known to be a {kind} written by karenina; name"
             );
             assert!(message.contains(&reason), "{message}");
             assert_eq!((message.lines().count(), output.stdout.len()), (1, 0), "{message}");
@@ -187,8 +187,8 @@ fn a_text_a_checkpoint_or_a_log_is_not_replaced_by_a_page_or_a_model() {
         succeed(folder.path(), export);
     }
     for (export, kind) in [
-        ("export --gradients abc --out model", "not a file of gradients written by"),
-        ("export --out gradients", "not a model written by"),
+        ("export --gradients abc --out model", "not known to be a file of gradients written by"),
+        ("export --out gradients", "not known to be a model written by"),
     ] {
         let output = run(folder.path(), export);
         assert_eq!(output.status.code(), Some(1), "{export}");

@@ -95,7 +95,7 @@ pub fn import(path: &Path, bytes: &[u8], vocabulary: Option<&str>) -> Result<Che
 /// # Errors
 /// * [`Error::Checkpoint`] as [`import`], and for what is no regular file or becomes shorter while it is read
 /// * [`Error::Io`] if it cannot be read
-/// * [`Error::FileTooLarge`] if it is larger than the memory that is free
+/// * [`Error::FileTooLarge`] if twice its length is more than the memory that is free
 pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
     let (mut file, length) = files::open_regular(path)?;
     let mut bytes = files::read_start(&mut file, path, 8)?;

@@ -62,7 +62,7 @@ fn is_replaced(name: &str) -> bool {
 }
 
 /// The run after which the folder of that name is called.
-fn run_replaced(name: &str) -> Option<&str> {
+pub fn run_replaced(name: &str) -> Option<&str> {
     name.strip_prefix(REPLACED).map(|run| run.split_once('.').map_or(run, |(run, _)| run))
 }
 

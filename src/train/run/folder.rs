@@ -103,7 +103,7 @@ impl RunFolder {
             Mode::Resume => opening::find(path, claim, &contents, &mut warnings)?,
             Mode::New | Mode::Overwrite => None,
         };
-        // A lock that was marked before anything was moved names a run that never was.
+        // A marked lock names a run that may never have been saved: what is here says whose it is.
         let known = claim.filter(|claim| !claim.is_replacing).map(|claim| claim.run);
         let old = known.or_else(|| newest_run(path));
         let path = path.to_path_buf();

@@ -156,11 +156,11 @@ impl Lock {
     }
 
     /// As [`Lock::prove`], but takes the lock again in a folder that is ours and has come back, or whose
-    /// lock was deleted. Whether it did.
-    pub fn prove_or_retake(&mut self) -> Result<bool> {
+    /// lock was deleted.
+    pub fn prove_or_retake(&mut self) -> Result<()> {
         let path = self.path();
         match Handle::from_path(&path) {
-            Ok(there) if there == self.handle => return self.prove().map(|()| false),
+            Ok(there) if there == self.handle => return self.prove(),
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(Error::io("find", &path)(error));
             }
@@ -177,8 +177,7 @@ impl Lock {
             return Err(self.lost());
         }
         *self = again;
-        self.claim(claim.run, claim.is_replacing)?;
-        Ok(true)
+        self.claim(claim.run, claim.is_replacing)
     }
 
     /// Whether no checkpoint in the folder is known to be another run's.
@@ -268,7 +267,7 @@ mod tests {
         fs::rename(&path, &away).unwrap();
         assert!(lock.prove_or_retake().unwrap_err().is_missing());
         fs::rename(&away, &path).unwrap();
-        assert!(!lock.prove_or_retake().unwrap());
+        lock.prove_or_retake().unwrap();
     }
 
     #[cfg(unix)] // elsewhere the name of a file that is deleted is free only when it is closed
@@ -278,7 +277,8 @@ mod tests {
         let mut lock = Lock::take(folder.path(), &mut Vec::new()).unwrap();
         lock.claim(name(1), false).unwrap();
         fs::remove_file(lock.path()).unwrap();
-        assert!(lock.prove_or_retake().unwrap());
+        assert!(lock.prove().is_err());
+        lock.prove_or_retake().unwrap();
         lock.prove().unwrap();
         assert!(Lock::take(folder.path(), &mut Vec::new()).is_err());
     }

@@ -78,8 +78,15 @@ fn way_back(contents: &Contents, new: RunId) -> String {
     let files: Vec<_> = files.collect();
     let first =
         if files.is_empty() { String::new() } else { format!("delete {}, ", names(&files, ", ")) };
+    // A run that was moved in two attempts lies in two folders.
     let folders: Vec<_> = contents.replaced.iter().collect();
-    format!("{first}move what is in {} back here, and delete {lock}", names(&folders, " or "))
+    let run_in = |folder: &PathBuf| {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        contents::run_replaced(&name).map(String::from)
+    };
+    let is_one = folders.windows(2).all(|two| run_in(two[0]) == run_in(two[1]));
+    let folders = names(&folders, if is_one { " and " } else { " or " });
+    format!("{first}move what is in {folders} back here, and delete {lock}")
 }
 
 /// The refusal of a folder in which no checkpoint is sound.
