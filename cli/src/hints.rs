@@ -134,6 +134,13 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
             let rate = path.to_str().filter(|word| word.parse::<f64>().is_ok())?;
             format!("to set the rate, write --dynamic={rate}")
         }
+        _ => return hint_about_run(error, takes),
+    })
+}
+
+/// [`hint`] against an error of a run or its folder.
+fn hint_about_run(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
+    Some(match error {
         Error::NoCheckpoint { .. } if takes("overwrite") => {
             "pass --overwrite to begin a new run here, or name another folder with --run".into()
         }
@@ -153,7 +160,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         Error::Busy { .. } => "wait for it, or name another folder with --run".into(),
         Error::OtherText { .. } => "name that text, or another folder with --run".into(),
         Error::NotFinite { .. } if takes("on-nan") => {
-            "a lower --learning-rate or --clip may help, or --on-nan skip=N with an N above the batches skipped so far".into()
+            "a lower --learning-rate or --clip may help, or --on-nan skip=N, which leaves out up to N such batches of the run".into()
         }
         _ => return None,
     })

@@ -355,7 +355,7 @@ fn cells_backward<R: Real>(
             || {
                 let last = gates_to_dz.nrows() - 1;
                 for row in 0..=last {
-                    // The step before lies where the processor does not expect it.
+                    // Written long ago, and in parts too short for the processor to follow.
                     let next = last.min(row + 1);
                     ask_for(contiguous(gates_to_dz.row(next).to_slice()));
                     ask_for(contiguous(c_prev.row(next).to_slice()));

@@ -251,6 +251,22 @@ fn a_log_that_was_deleted_is_made_again_at_the_next_save() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_took_the_logs_name_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, mine] = ["run", "mine.csv"].map(|name| folder.path().join(name));
+    let mut run = start(&path, Mode::New);
+    run.by_ref().take(3).for_each(|event| drop(event.unwrap()));
+    let log = path.join(RunFolder::LOG);
+    fs::write(&mine, "date,weight\n").unwrap();
+    fs::remove_file(&log).unwrap();
+    std::os::unix::fs::symlink(&mine, &log).unwrap();
+    let is_said = |event: &RunEvent| matches!(event, RunEvent::Warning(said) if said.contains("move it elsewhere"));
+    assert!(finish(&mut run).iter().any(is_said));
+    assert_eq!(fs::read_to_string(&mine).unwrap(), "date,weight\n");
+}
+
 #[test]
 fn the_last_save_is_tried_again_for_some_seconds_and_then_ends_the_run() {
     let folder = tempfile::tempdir().unwrap();

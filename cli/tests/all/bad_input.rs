@@ -278,7 +278,7 @@ fn a_loss_that_overflows_ends_the_run_and_says_where_and_what_would_help() {
     assert_eq!(
         messages.lines().last().unwrap(),
         "karenina: step 1: the loss is not finite in the batch of characters 0-8 296-304; a lower \
-         --learning-rate or --clip may help, or --on-nan skip=N with an N above the batches skipped so far"
+         --learning-rate or --clip may help, or --on-nan skip=N, which leaves out up to N such batches of the run"
     );
     let left = load_any(&folder.path().join("checkpoints")).unwrap();
     assert_eq!(

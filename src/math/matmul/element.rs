@@ -27,7 +27,7 @@ pub trait Element: LinalgScalar + Send + Sync + Sealed {
     /// Lays out `b` [K, N]; any strides, so that a transposed view will do.
     fn pack(packed: &mut Self::Packed, b: ArrayView2<Self>);
 
-    /// C ← `start` + A·B, for the columns of C and B from `first` on, as many as `c` has, and a bias.
+    /// C ← `start` + A·B, of B only the columns from `first` on, as many as C has; a bias in `start` is as long.
     ///
     /// * `first`: a multiple of [`Element::columns_at_once`]; 0 for the whole product
     /// * `a` [M, K]: rows contiguous, any distance apart

@@ -152,8 +152,8 @@ fn named(run: Option<RunId>) -> String {
     run.map_or("one without a name".into(), |run| run.to_string())
 }
 
-/// Refuses a log that another run has written: it would be written anew.
-fn prove_log(folder: &Path, run: RunId) -> Result<()> {
+/// Refuses a log that another run has written, or somebody else: it would be written anew.
+pub fn prove_log(folder: &Path, run: RunId) -> Result<()> {
     let log = folder.join(LOG);
     let found = match LogRow::run_of(&log) {
         Err(error) if error.is_missing() => return Ok(()),
