@@ -111,7 +111,8 @@ fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], scale: 
     let (o, c): ([R; N], [R; N]) = (load(o, at), load(c, at));
     let mut h_new = [R::zero(); N];
     for n in 0..N {
-        h_new[n] = o[n] * (c[n] * scale).tanh(); // Eq. F7
+        let c_hat = c[n] * scale; // Eq. F13
+        h_new[n] = o[n] * c_hat.tanh(); // Eq. F7
     }
     store(h, at, h_new);
 }

@@ -2,7 +2,7 @@
 //! the reference and of the engine that computes it, and its test; each backward and update equation has its mutations in
 //! `docs/testing.md`. And nothing cites an equation that does not exist.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -54,24 +54,20 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     files
 }
 
-/// The document's entries: each equation's heading holds its anchor, and the text up to the next
-/// heading names the files that compute it.
-fn entries(document: &str) -> BTreeMap<String, Vec<String>> {
-    let mut entries = BTreeMap::new();
-    for part in document.split("\n#").skip(1) {
-        let (heading, body) = part.split_once('\n').unwrap_or((part, ""));
-        for anchor in heading.split("<a id=\"").skip(1) {
+/// The document in parts, each from one heading to the next, with the equations whose entry it is: their anchors stand
+/// in its heading.
+fn entries(document: &str) -> impl Iterator<Item = (Labels, &str)> {
+    document.split("\n#").map(|part| {
+        let heading = part.lines().next().unwrap_or_default();
+        let anchors = heading.split("<a id=\"").skip(1);
+        let names = anchors.filter_map(|anchor| {
             let (id, rest) = anchor.split_once("\"></a>").expect("a whole anchor");
-            let name = label(rest).expect("an anchor stands before its label");
+            let name = label(rest)?;
             assert_eq!(id, name.to_lowercase(), "{heading}");
-            let files =
-                body.split("](../").skip(1).map(|link| link.split([')', '#']).next().unwrap());
-            let files = files.filter(|file| file.starts_with("src/")).map(String::from);
-            let before = entries.insert(name.to_string(), files.collect());
-            assert!(before.is_none(), "{name} has two entries");
-        }
-    }
-    entries
+            Some(name.to_string())
+        });
+        (names.collect(), part)
+    })
 }
 
 fn document() -> String {
@@ -105,9 +101,10 @@ fn assert_same(what: &str, found: &Labels) {
 
 #[test]
 fn every_equation_has_its_entry() {
-    let entries = entries(&document());
-    eprintln!("{} equations", entries.len());
-    assert_same("entries in docs/derivation.md", &entries.into_keys().collect());
+    let names: Vec<_> = entries(&document()).flat_map(|(names, _)| names).collect();
+    eprintln!("{} equations", names.len());
+    assert_eq!(names.len(), equations().len(), "one entry each");
+    assert_same("entries in docs/derivation.md", &names.into_iter().collect());
 }
 
 const REFERENCE: &str = "src/reference.rs";
@@ -133,68 +130,79 @@ fn every_equation_is_cited_by_the_line_of_the_reference_that_computes_it() {
     assert_same(REFERENCE, &cited_by_code(&text));
 }
 
-/// The one line of the reference whose code cites `name`, counted from 1.
-fn line_of_reference(name: &str) -> usize {
-    let text = fs::read_to_string(REFERENCE).expect(REFERENCE);
-    let lines = text.lines().enumerate().filter(|(_, line)| cited_by_code(line).contains(name));
-    let lines: Vec<usize> = lines.map(|(n, _)| n + 1).collect();
-    assert_eq!(lines.len(), 1, "{REFERENCE} cites {name} on the lines {lines:?}");
-    lines[0]
+/// The lines of `text`, counted from 1, on which one of its functions called `function` cites one of `names`.
+fn citing_lines(text: &str, function: &str, names: &Labels) -> Vec<usize> {
+    let mut lines = Vec::new();
+    let mut end = None; // the line that closes the function
+    for (n, line) in text.lines().enumerate() {
+        let body = line.trim_start();
+        let indent = &line[..line.len() - body.len()];
+        let starts = ["(", "<"].iter().any(|next| body.contains(&format!("fn {function}{next}")));
+        if starts && !body.starts_with("//") {
+            end = Some(format!("{indent}}}"));
+        }
+        if end.is_some() && !cited_by_code(line).is_disjoint(names) {
+            lines.push(n + 1);
+        }
+        if end.as_deref() == Some(line) {
+            end = None;
+        }
+    }
+    lines
 }
 
-/// An entry's first link is `../src/reference.rs#L12`, or `#L12-L15` where several lines belong to it.
+/// The anchor of the lines in `file` on which the functions of `link`, like "`forward` and `gather`", cite `names`.
+fn anchor(file: &str, link: &str, names: &Labels) -> String {
+    let text = fs::read_to_string(file).unwrap_or_else(|_| panic!("{file}"));
+    let mut lines = Vec::new();
+    for path in link.split('`').skip(1).step_by(2) {
+        let function = path.rsplit("::").next().expect("a name");
+        let found = citing_lines(&text, function, names);
+        assert!(!found.is_empty(), "{path} in {file} does not cite {names:?}");
+        lines.extend(found);
+    }
+    let first = lines.iter().min().unwrap_or_else(|| panic!("{names:?}: no function in [{link}]"));
+    match lines.iter().max() {
+        Some(last) if last > first => format!("L{first}-L{last}"),
+        _ => format!("L{first}"),
+    }
+}
+
+/// `entry` with today's lines in its links to the code.
+fn with_lines(entry: &str, names: &Labels) -> String {
+    let mut pieces = entry.split("](../src/");
+    let mut new = pieces.next().expect("a first piece").to_string();
+    for piece in pieces {
+        let (target, rest) = piece.split_once(')').expect("a whole link");
+        let file = format!("src/{}", target.split('#').next().expect("a file"));
+        let link = new.rsplit('[').next().expect("the link's text");
+        let anchor = anchor(&file, link, names);
+        new += &format!("](../{file}#{anchor}){rest}");
+    }
+    new
+}
+
+/// An entry names the functions that compute its equations, the reference's first, then the engine's, with links to
+/// the lines that cite them.
 #[test]
-fn every_entry_points_to_the_line_of_the_reference_first() {
-    for part in document().split("\n#").skip(1) {
-        let (heading, body) = part.split_once('\n').unwrap_or((part, ""));
-        let anchors = heading.split("<a id=\"").skip(1);
-        let names: Vec<_> =
-            anchors.filter_map(|a| label(a.split_once('>')?.1.strip_prefix("</a>")?)).collect();
+fn every_entry_links_to_the_lines_of_the_reference_and_of_the_engine() {
+    let old = document();
+    let new = entries(&old).map(|(names, part)| {
         if names.is_empty() {
-            continue;
+            return part.to_string();
         }
-        let lines = || names.iter().map(|name| line_of_reference(name));
-        let (first, last) = (lines().min().expect("a name"), lines().max().expect("a name"));
-        let anchor = match first == last {
-            true => format!("L{first}"),
-            false => format!("L{first}-L{last}"),
-        };
-        let link = body.split("](../src/").nth(1).and_then(|link| link.split(')').next());
-        let expected = format!("reference.rs#{anchor}");
-        assert_eq!(
-            link,
-            Some(expected.as_str()),
-            "the first link to the code in the entry {heading}"
-        );
+        let links = part.split("](../").skip(1).filter_map(|link| link.split(['#', ')']).next());
+        let files: Vec<_> = links.filter(|file| file.starts_with("src/")).collect();
+        let in_order = files.len() > 1 && files[0] == REFERENCE && !files[1..].contains(&REFERENCE);
+        assert!(in_order, "{names:?}: the reference first, then the engine: {files:?}");
+        with_lines(part, &names)
+    });
+    let new = new.collect::<Vec<_>>().join("\n#");
+    if std::env::var_os("KARENINA_UPDATE").is_some() {
+        return fs::write("docs/derivation.md", new).expect("docs/derivation.md");
     }
-}
-
-#[test]
-fn every_entry_names_the_file_that_computes_it() {
-    for (name, files) in entries(&document()) {
-        let engine = files.iter().any(|file| file != REFERENCE);
-        assert!(engine, "the entry of {name} names no file of the engine");
-        for file in files {
-            let text = fs::read_to_string(Path::new(&file)).unwrap_or_else(|_| panic!("{file}"));
-            let cited = after("// Eq. ", &text);
-            assert!(cited.contains(&name), "{file} does not cite {name}");
-        }
-    }
-}
-
-#[test]
-fn every_function_that_an_entry_names_is_in_the_file() {
-    let document = document();
-    let links = document.split("](../src/").collect::<Vec<_>>();
-    for link in links.windows(2) {
-        let file = format!("src/{}", link[1].split([')', '#']).next().unwrap());
-        let text = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{file}"));
-        let names = link[0].rsplit('[').next().expect("the link's text").split('`');
-        for name in names.skip(1).step_by(2).filter_map(|path| path.rsplit("::").next()) {
-            let is_there = ["(", "<"].iter().any(|end| text.contains(&format!("fn {name}{end}")));
-            assert!(is_there, "{file} has no function {name}");
-        }
-    }
+    let stale = old.lines().zip(new.lines()).find(|(old, new)| old != new);
+    assert_eq!(stale, None, "run `KARENINA_UPDATE=1 cargo test ledger`");
 }
 
 #[test]
@@ -251,7 +259,11 @@ fn the_ledger_reads_lists_of_labels() {
     assert_eq!(after("// Eq. ", "x // Eq. B2, B13; y // Eq. F1: z"), labels(&["B2", "B13", "F1"]));
     assert_eq!(after("// Eq. ", "x /// Eq. B99"), labels(&["B99"]), "an unknown one is found too");
     assert_eq!(after("// Eq. ", "plain text B7"), labels(&[]));
-    let entries =
-        entries("\n## <a id=\"b7\"></a>B7 · do\n[x](../src/a.rs)\n## Next\n[y](../src/b.rs)");
-    assert_eq!(entries["B7"], ["src/a.rs"]);
+    let parts: Vec<_> = entries("text\n## <a id=\"b7\"></a>B7 · do\n...\n## Next").collect();
+    let of_none = Labels::new();
+    assert_eq!(parts[0], (of_none.clone(), "text"));
+    assert_eq!(parts[1].0, labels(&["B7"]));
+    assert_eq!(parts[2], (of_none, "# Next"));
+    let code = "fn f() {\n    x // Eq. B7\n}\nfn g() {\n    x // Eq. B7\n}\n";
+    assert_eq!(citing_lines(code, "g", &labels(&["B7", "B8"])), [5]);
 }
