@@ -32,7 +32,7 @@ fn lstm(c: &mut Criterion<Rate>) {
         packed.pack(weights);
         transposed.pack(weights.transposed());
         let x = Array3::from_elem((unroll, rows, hidden), 0.1);
-        let mut tape = LstmTape::zeros(unroll, rows, hidden);
+        let mut tape = LstmTape::zeros(unroll, rows, hidden, false);
         let (mut team, mut watch) = (Team::new(1), Stopwatch::default());
         let shape = format!("T{unroll} b{rows} H{hidden}");
         let flop = 16 * (unroll * rows * hidden * hidden) as u64;

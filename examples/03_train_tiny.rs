@@ -23,11 +23,6 @@ fn main() -> Result<()> {
     let mut generator = Generator::new(trainer.parameters(), 1);
     let mut rng = Pcg64::seed_from_u64(1);
     generator.read(&vocabulary.encode("\n")?);
-    for _ in 0..300 {
-        let id = Picker::default().pick(generator.logits().row(0), &mut rng);
-        print!("{}", vocabulary.character(id));
-        generator.step(&[id]);
-    }
-    println!();
+    println!("{}", vocabulary.decode(&generator.write(300, Picker::default(), &mut rng)));
     Ok(())
 }

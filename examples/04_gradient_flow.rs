@@ -10,7 +10,6 @@
 
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::trace::{View, trace};
-use ndarray::s;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -48,6 +47,6 @@ fn network(vocabulary: usize, forget_bias: f64) -> Parameters<f64> {
     let sizes = Sizes::new(vocabulary, 32, 1);
     let mut rng = Pcg64::seed_from_u64(0);
     let mut parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
-    parameters.lstm_mut(0).b.slice_mut(s![32..64]).fill(forget_bias);
+    parameters.set_forget_bias(forget_bias);
     parameters
 }

@@ -1,4 +1,4 @@
-//! Layer 3: how well a network predicts a text that it does not learn from.
+//! Level 3 of the code: how well a network predicts a text that it does not learn from.
 
 use ndarray::{Array2, ArrayView2, s};
 

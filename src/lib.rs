@@ -20,13 +20,8 @@
 //! let mut generator = Generator::new(trainer.parameters(), 1);
 //! let mut rng = karenina::rand_pcg::Pcg64::seed_from_u64(1);
 //! generator.read(&vocabulary.encode("Happy ")?);
-//! let mut text = String::new();
-//! for _ in 0..24 {
-//!     let id = Picker::default().pick(generator.logits().row(0), &mut rng);
-//!     text.push(vocabulary.character(id));
-//!     generator.step(&[id]);
-//! }
-//! assert_eq!(text, "families are all alike. ");
+//! let written = generator.write(24, Picker::default(), &mut rng);
+//! assert_eq!(vocabulary.decode(&written), "families are all alike. ");
 //! # Ok::<(), karenina::error::Error>(())
 //! ```
 //!
@@ -46,7 +41,7 @@
 //! 4. [`optim::clip`] and [`optim::adam`]: from gradients to a change of the parameters.
 //! 5. [`train`]: the loop, checkpoints and the run folder. [`sample`] and [`evaluate`]: what a trained
 //!    network is for.
-//! 6. [`study`]: instruments that look at a network from outside.
+//! 6. [`study`]: planning a run, measuring it, and looking inside a network.
 //!
 //! [`math`] holds what all of them are built on: the number type, the matrix products, activation functions,
 //! random numbers. `docs/derivation.md` derives every equation; the line that computes one cites its label,
@@ -68,7 +63,7 @@
 //! The four gates stand in the order **i, f, g, o** (PyTorch's). A gradient of the loss is named with a `d`
 //! prefix: `dh`, `dc`, `dw_hh`. Arrays of a batch are time-major, [T, B, …].
 //!
-//! # Layers of the code
+//! # Levels of the code
 //!
 //! Imports only go down: the command over [`study`] over [`train`], [`sample`] and [`evaluate`] over
 //! [`model`] and [`optim`] over [`ranks`], [`layers`], [`text`] and [`mod@reference`] over [`math`], [`memory`] and

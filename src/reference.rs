@@ -114,6 +114,15 @@ pub struct Weights {
 
 impl Weights {
     /// Every single number, in a fixed order.
+    pub fn numbers(&self) -> impl Iterator<Item = &f64> {
+        let layers = self
+            .layers
+            .iter()
+            .flat_map(|layer| layer.w_ih.iter().chain(&layer.w_hh).flatten().chain(&layer.b));
+        layers.chain(self.w.iter().flatten()).chain(&self.b)
+    }
+
+    /// The same, to be changed.
     pub fn numbers_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         let layers = self.layers.iter_mut().flat_map(|layer| {
             layer.w_ih.iter_mut().chain(&mut layer.w_hh).flatten().chain(&mut layer.b)
@@ -538,7 +547,7 @@ pub fn backward(weights: &Weights, forward: &Forward, batch: &Batch) -> Backward
 
 /// Shortens the gradient to `limit` if it is longer, and keeps its direction. Returns its norm before.
 pub fn clip(dw: &mut Weights, limit: f64) -> f64 {
-    let norm = dw.numbers_mut().map(|g| *g * *g).sum::<f64>().sqrt(); // Eq. U1
+    let norm = dw.numbers().map(|g| g * g).sum::<f64>().sqrt(); // Eq. U1
     if norm > limit {
         dw.numbers_mut().for_each(|g| *g *= limit / norm); // Eq. U2
     }
@@ -575,16 +584,16 @@ impl Adam {
     }
 
     /// Moves `weights` against the gradient `dw`.
-    pub fn update(&mut self, weights: &mut Weights, dw: &mut Weights) {
+    pub fn update(&mut self, weights: &mut Weights, dw: &Weights) {
         self.updates += 1;
         let Self { learning_rate, beta1, beta2, epsilon, weight_decay, .. } = *self;
         let t = self.updates as f64;
         // Means that start at zero are too small at first, by these factors.
         let (first, second) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t)); // Eq. U5
         let means = zip(self.m.numbers_mut(), self.v.numbers_mut());
-        for ((theta, g), (m, v)) in zip(zip(weights.numbers_mut(), dw.numbers_mut()), means) {
-            *m = beta1 * *m + (1.0 - beta1) * *g; // Eq. U3
-            *v = beta2 * *v + (1.0 - beta2) * *g * *g; // Eq. U4
+        for ((theta, g), (m, v)) in zip(zip(weights.numbers_mut(), dw.numbers()), means) {
+            *m = beta1 * *m + (1.0 - beta1) * g; // Eq. U3
+            *v = beta2 * *v + (1.0 - beta2) * g * g; // Eq. U4
             *theta -= learning_rate * weight_decay * *theta; // Eq. U8
             *theta -= learning_rate * (*m / first) / ((*v / second).sqrt() + epsilon); // Eq. U6
         }
@@ -626,6 +635,6 @@ pub fn training_step(
     let backward = backward(weights, &forward, batch);
     let mut clipped = backward.dw.clone();
     let norm = clip(&mut clipped, limit);
-    adam.update(weights, &mut clipped);
+    adam.update(weights, &clipped);
     Step { forward, backward, norm, clipped }
 }

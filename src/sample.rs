@@ -1,4 +1,4 @@
-//! Layer 3: text from a trained network, one character at a time.
+//! Level 3 of the code: text from a trained network, one character at a time.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rand::Rng;
@@ -70,17 +70,16 @@ impl Picker {
         if self.temperature == 0.0 {
             return likeliest(logits);
         }
-        let ranked = self.kept(logits);
-        let max = ranked[0].1;
-        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
+        let kept = self.kept(logits);
+        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
         let mut left = rng.random::<f64>() * total;
-        for (id, l) in &ranked {
-            left -= libm::exp(l - max);
+        for (id, weight) in &kept {
+            left -= weight;
             if left < 0.0 {
-                return *id as u32;
+                return *id;
             }
         }
-        ranked[ranked.len() - 1].0 as u32 // rounding may leave a last crumb
+        kept[kept.len() - 1].0 // rounding may leave a last crumb
     }
 
     /// The characters among which [`Picker::pick`] draws and the probability of each, the likeliest first.
@@ -101,28 +100,29 @@ impl Picker {
         if self.temperature == 0.0 {
             return vec![(likeliest(logits), 1.0)];
         }
-        let ranked = self.kept(logits);
-        let weight = |l: f64| libm::exp(l - ranked[0].1);
-        let total: f64 = ranked.iter().map(|&(_, l)| weight(l)).sum();
-        ranked.iter().map(|&(id, l)| (id as u32, weight(l) / total)).collect()
+        let kept = self.kept(logits);
+        let total: f64 = kept.iter().map(|(_, weight)| weight).sum();
+        kept.into_iter().map(|(id, weight)| (id, weight / total)).collect()
     }
 
-    /// Ids and logits at the temperature, which is not 0: the largest first, cut at the top n and the top p.
-    fn kept<R: Real>(&self, logits: ArrayView1<R>) -> Vec<(usize, f64)> {
-        let mut ranked: Vec<(usize, f64)> =
-            logits.iter().map(|l| l.to_f64() / self.temperature).enumerate().collect();
+    /// What the top n and the top p keep, the likeliest first, each with its weight e^(l − max), where l is the logit at
+    /// the temperature, which is not 0.
+    fn kept<R: Real>(&self, logits: ArrayView1<R>) -> Vec<(u32, f64)> {
+        let mut ranked: Vec<(u32, f64)> =
+            (0..).zip(logits).map(|(id, l)| (id, l.to_f64() / self.temperature)).collect();
         // Among equals the smaller id comes first, so the order is the same everywhere.
-        let order = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         if (1..ranked.len()).contains(&self.top_n) {
             ranked.select_nth_unstable_by(self.top_n, order);
             ranked.truncate(self.top_n);
         }
         ranked.sort_unstable_by(order);
         let max = ranked[0].1;
-        let total: f64 = ranked.iter().map(|(_, l)| libm::exp(l - max)).sum();
+        ranked.iter_mut().for_each(|(_, l)| *l = libm::exp(*l - max));
+        let total: f64 = ranked.iter().map(|(_, weight)| weight).sum();
         let mut reached = 0.0;
-        let nucleus = ranked.iter().position(|(_, l)| {
-            reached += libm::exp(l - max) / total;
+        let nucleus = ranked.iter().position(|(_, weight)| {
+            reached += weight / total;
             reached >= self.top_p
         });
         ranked.truncate(nucleus.map_or(ranked.len(), |last| last + 1));

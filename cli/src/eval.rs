@@ -63,7 +63,7 @@ impl Eval {
         let corpus = self.texts.read_for(&checkpoint)?;
         let all = corpus.len();
         let corpus = match self.skip_unknown {
-            true => corpus.known_to(&checkpoint.vocabulary)?,
+            true => corpus.restricted_to(&checkpoint.vocabulary)?,
             false => corpus.in_terms_of(&checkpoint.vocabulary)?,
         };
         let ids = corpus.ids();

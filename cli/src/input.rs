@@ -249,7 +249,7 @@ fn read_one<'a>(
         return Err(unreadable(path, ErrorKind::IsADirectory, reason));
     }
     let file = File::open(path).map_err(Error::io("read", path))?;
-    corpus.expect(file.metadata().map_or(0, |metadata| metadata.len()));
+    corpus.reserve(file.metadata().map_or(0, |metadata| metadata.len()));
     decode(path, file, encoding, corpus)?;
     Ok(path)
 }

@@ -147,7 +147,7 @@ impl Sample {
             return prime.in_terms_of(vocabulary);
         }
         let all = prime.len();
-        let known = prime.known_to(vocabulary)?;
+        let known = prime.restricted_to(vocabulary)?;
         let unknown = all - known.len();
         if unknown > 0 {
             note(&format!(
@@ -325,8 +325,7 @@ pub fn short_sample(
     let mut generator = Generator::new(parameters, 1);
     generator.read(&[beginning(vocabulary)]);
     let written = generator.write(length, GLANCE, &mut Pcg64::seed_from_u64(seed));
-    let text: String = written.into_iter().map(|id| vocabulary.character(id)).collect();
-    text.trim().into()
+    vocabulary.decode(&written).trim().into()
 }
 
 #[cfg(test)]

@@ -124,9 +124,9 @@ fn forward_outputs<R: Real, const N: usize>(at: usize, o: &[R], c: &[R], scale: 
 ///
 /// * `gates_to_dz` `[4H]`: the activations on entry, the pre-activations' gradient dz on return
 /// * `c_prev`, `c` `[H]`: the cell states before and after this step
-/// * `dh` `[H]`: the whole gradient at h, from the layer above and from the step after; on return what c gets
+/// * `dh_to_dc` `[H]`: the whole gradient at h, from the layer above and from the step after; on return what c gets
 ///   through h
-/// * `dc` `[H]`: the gradient at c that the step after sent back; on return the gradient at c_prev
+/// * `dc_to_dc_prev` `[H]`: the gradient at c that the step after sent back; on return that at c_prev
 /// * `cell_norm`: as on the way forward
 ///
 /// # Panics
@@ -136,76 +136,76 @@ pub fn backward<R: Real>(
     gates_to_dz: &mut [R],
     c_prev: &[R],
     c: &[R],
-    dh: &mut [R],
-    dc: &mut [R],
+    dh_to_dc: &mut [R],
+    dc_to_dc_prev: &mut [R],
     cell_norm: bool,
 ) {
     let hidden = c.len();
+    let (dh, dc) = (dh_to_dc.len(), dc_to_dc_prev.len());
     assert!(
-        gates_to_dz.len() == 4 * hidden && [c_prev.len(), dh.len(), dc.len()] == [hidden; 3],
-        "a cell's row of gates [{}], c_prev [{}], c [{hidden}], dh [{}], dc [{}]",
+        gates_to_dz.len() == 4 * hidden && [c_prev.len(), dh, dc] == [hidden; 3],
+        "a cell's row of gates [{}], c_prev [{}], c [{hidden}], dh [{dh}], dc [{dc}]",
         gates_to_dz.len(),
         c_prev.len(),
-        dh.len(),
-        dc.len()
     );
     let (o_to_dz, scale) = (&mut gates_to_dz[3 * hidden..], scale(c, cell_norm));
-    for_units!(hidden, backward_outputs(o_to_dz, c, scale, dh));
+    for_units!(hidden, backward_outputs(o_to_dz, c, scale, dh_to_dc));
     if cell_norm {
-        backward_norm(c, scale, dh);
+        backward_norm(c, scale, dh_to_dc);
     }
-    for_units!(hidden, backward_cells(gates_to_dz, c_prev, dh, dc));
+    for_units!(hidden, backward_cells(gates_to_dz, c_prev, dh_to_dc, dc_to_dc_prev));
 }
 
-/// [`backward`] for the units at..at+N: `dh` becomes dĉ, `o_to_dz` dz_o.
+/// [`backward`] for the units at..at+N: dh → dĉ, o → dz_o.
 #[inline(always)]
 fn backward_outputs<R: Real, const N: usize>(
     at: usize,
     o_to_dz: &mut [R],
     c: &[R],
     scale: R,
-    dh: &mut [R],
+    dh_to_dc_hat: &mut [R],
 ) {
     let one = R::one();
-    let [o, c, d]: [[R; N]; 3] = [load(o_to_dz, at), load(c, at), load(dh, at)];
-    let [mut dz_o, mut d_scaled] = [[R::zero(); N]; 2];
+    let [o, c, dh]: [[R; N]; 3] = [load(o_to_dz, at), load(c, at), load(dh_to_dc_hat, at)];
+    let [mut dz_o, mut dc_hat] = [[R::zero(); N]; 2];
     for n in 0..N {
         // F7: h = o · tanh ĉ
         let tanh_c = (c[n] * scale).tanh();
-        let d_o = d[n] * tanh_c; // Eq. B7
-        d_scaled[n] = d[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8: what F7 sends
+        let d_o = dh[n] * tanh_c; // Eq. B7
+        dc_hat[n] = dh[n] * o[n] * (one - tanh_c * tanh_c); // Eq. B8: what F7 sends
         // F5: σ' = σ (1 − σ)
         dz_o[n] = d_o * o[n] * (one - o[n]); // Eq. B16
     }
     store(o_to_dz, at, dz_o);
-    store(dh, at, d_scaled);
+    store(dh_to_dc_hat, at, dc_hat);
 }
 
-/// [`backward`] through the normalisation: dĉ, in `d`, becomes what c gets of it.
+/// [`backward`] through the normalisation: dĉ → what c gets of it.
 #[inline(always)]
-fn backward_norm<R: Real>(c: &[R], scale: R, d: &mut [R]) {
+fn backward_norm<R: Real>(c: &[R], scale: R, dc_hat_to_dc: &mut [R]) {
     // F13: ĉ = c / r, and every c of the row is in r
-    let along = mean_product(d, c, scale);
-    for (d, &c) in d.iter_mut().zip(c) {
+    let along = mean_product(dc_hat_to_dc, c, scale);
+    for (d, &c) in dc_hat_to_dc.iter_mut().zip(c) {
         *d = (*d - c * scale * along) * scale; // Eq. B22
     }
 }
 
-/// [`backward`] for the units at..at+N: `d`, what c gets through h, and `dc` → dz_i, dz_f, dz_g and dc_prev.
+/// [`backward`] for the units at..at+N: what c gets through h and from the step after → dz_i, dz_f, dz_g, dc_prev.
 #[inline(always)]
 fn backward_cells<R: Real, const N: usize>(
     at: usize,
     gates_to_dz: &mut [R],
     c_prev: &[R],
-    d: &[R],
-    dc: &mut [R],
+    through_h: &[R],
+    dc_to_dc_prev: &mut [R],
 ) {
     let (hidden, one) = (c_prev.len(), R::one());
     let [i, f, g, dz_o] = load_gates::<R, N>(gates_to_dz, hidden, at);
-    let [c_prev, d, mut carried]: [[R; N]; 3] = [load(c_prev, at), load(d, at), load(dc, at)];
+    let [c_prev, through_h]: [[R; N]; 2] = [load(c_prev, at), load(through_h, at)];
+    let mut carried: [R; N] = load(dc_to_dc_prev, at);
     let [mut dz_i, mut dz_f, mut dz_g] = [[R::zero(); N]; 3];
     for n in 0..N {
-        let dc = carried[n] + d[n]; // Eq. B8
+        let dc = carried[n] + through_h[n]; // Eq. B8
         // F6: c = f · c_prev + i · g
         let d_i = dc * g[n]; // Eq. B9
         let d_f = dc * c_prev[n]; // Eq. B10
@@ -217,7 +217,7 @@ fn backward_cells<R: Real, const N: usize>(
         dz_g[n] = d_g * (one - g[n] * g[n]); // Eq. B15
     }
     store_gates(gates_to_dz, hidden, at, [dz_i, dz_f, dz_g, dz_o]);
-    store(dc, at, carried);
+    store(dc_to_dc_prev, at, carried);
 }
 
 #[inline(always)]

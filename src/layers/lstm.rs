@@ -5,14 +5,13 @@
 //! busy, and for no more, so that z and dz are still in the cache. The sums over time that are the weights'
 //! gradients are in `model`, since they run over all shards.
 //!
-//! The functions, as those of [`projection`](super::projection), are hidden from this documentation like the team of
-//! threads and the packed weights that they take: [`Network`](crate::model::Network) is the way to call them.
+//! The functions, as those of [`projection`](super::projection), are hidden from this documentation with what only they
+//! take, like the team of threads and the packed weights: [`Network`](crate::model::Network) is the way to call them.
 
 use std::mem::swap;
 
 use ndarray::{
-    Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2,
-    ArrayViewMut3, Axis, s,
+    Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut1, ArrayViewMut2, Axis, s,
 };
 
 use crate::layers::cell;
@@ -21,6 +20,7 @@ use crate::math::matmul::{Start, multiply_together};
 use crate::math::simd::{ask_for, vectorised};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::team::Team;
+use crate::math::views::{contiguous, flatten, flatten_mut};
 
 /// Weights of one layer, or their gradient. The four gates stand side by side in the columns, in
 /// the order i, f, g, o.
@@ -82,6 +82,7 @@ impl<R: Real> PackedLstm<R> {
 }
 
 /// What comes into a layer.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a, R> {
     /// Characters [T, b]: a one-hot row times W_ih is a row of W_ih, which is gathered.
@@ -93,6 +94,7 @@ pub enum Input<'a, R> {
 /// What the backward pass needs of the forward pass, for b rows.
 ///
 /// Stored: the gates, c and h, (6H)·T·b numbers. Computed again: tanh c.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct LstmTape<R> {
     /// After the forward pass: the activations i, f, g, o, [T, b, 4H]. Otherwise empty.
@@ -109,14 +111,14 @@ pub struct LstmTape<R> {
 }
 
 impl<R: Real> LstmTape<R> {
-    /// Room for `unroll` steps of `rows` rows, with the state at zero, of cells without normalisation.
-    pub fn zeros(unroll: usize, rows: usize, hidden: usize) -> Self {
+    /// Room for `unroll` steps of `rows` rows, with the state at zero.
+    pub fn zeros(unroll: usize, rows: usize, hidden: usize, cell_norm: bool) -> Self {
         Self {
             gates: Array3::zeros((unroll, rows, 4 * hidden)),
             dz: Array3::zeros((0, 0, 0)),
             c: Array3::zeros((unroll + 1, rows, hidden)),
             h: Array3::zeros((unroll + 1, rows, hidden)),
-            cell_norm: false,
+            cell_norm,
         }
     }
 
@@ -136,6 +138,7 @@ impl<R: Real> LstmTape<R> {
 }
 
 /// What the backward pass carries through time beside dy.
+#[doc(hidden)]
 #[derive(Clone, Debug)]
 pub struct Carry<R> {
     /// Gradient at `h[0]`, the output before the first step, [b, H].
@@ -182,18 +185,7 @@ pub fn forward<R: Real>(
         swap(&mut tape.gates, &mut tape.dz);
     }
     let (unroll, rows, gates) = tape.gates.dim();
-    assert!(parameters.b.len() == gates, "b [{}] for [4H] = [{gates}]", parameters.b.len());
-    let (steps, width) = match input {
-        Input::Characters(ids) => (ids.dim(), parameters.w_ih.ncols()),
-        Input::Sequence(x) => {
-            assert!(packed.w_ih.is_some(), "a sequence needs W_ih packed, not as in a first layer");
-            ((x.len_of(Axis(0)), x.len_of(Axis(1))), gates)
-        }
-    };
-    assert!(
-        steps == (unroll, rows) && width == gates,
-        "an input of [T, b] = {steps:?} and W_ih [D, {width}] for a tape of [{unroll}, {rows}, {gates}]"
-    );
+    check_input(input, parameters, packed, (unroll, rows, gates));
     let (at_once, cell_norm) = (steps_at_once(rows), tape.cell_norm);
     for t in 0..unroll {
         if let (Input::Sequence(x), Some(w_ih)) = (input, &packed.w_ih)
@@ -223,6 +215,27 @@ pub fn forward<R: Real>(
             cells_forward(z, c_prev, c, h, cell_norm, team);
         });
     }
+}
+
+/// Panics unless an input and weights fit a tape of [T, b, 4H].
+fn check_input<R: Real>(
+    input: Input<R>,
+    parameters: LstmParameters<R>,
+    packed: &PackedLstm<R>,
+    (unroll, rows, gates): (usize, usize, usize),
+) {
+    assert!(parameters.b.len() == gates, "b [{}] for [4H] = [{gates}]", parameters.b.len());
+    let (steps, width) = match input {
+        Input::Characters(ids) => (ids.dim(), parameters.w_ih.ncols()),
+        Input::Sequence(x) => {
+            assert!(packed.w_ih.is_some(), "a sequence needs W_ih packed, not as in a first layer");
+            ((x.len_of(Axis(0)), x.len_of(Axis(1))), gates)
+        }
+    };
+    assert!(
+        steps == (unroll, rows) && width == gates,
+        "an input of [T, b] = {steps:?} and W_ih [D, {width}] for a tape of [{unroll}, {rows}, {gates}]"
+    );
 }
 
 /// z = W_ih[character] + b for each row: Eq. F1's x_t·W_ih where x_t is one-hot.
@@ -281,15 +294,15 @@ fn cells_forward<R: Real>(
 /// Backward through time: dy → dz, dx, and the state's gradient in `carry`.
 ///
 /// * `tape`: `gates` on entry, `dz` in their memory on return
-/// * `dy` [T, b, H]: the gradient that arrives at h_1 … h_T from above; overwritten, by dx [T, b, D] where the
-///   layer has one below (D = H)
+/// * `dy_to_dx` [T, b, H]: the gradient that arrives at h_1 … h_T from above on entry; overwritten, with dx where
+///   there is a layer below (D = H)
 /// * `carry`: zero on entry; on return the gradient at `h[0]`, `c[0]` (Eq. B21)
 /// * `transposed`: the transposes of the layer's weights
 /// * `team`: shares the work as in [`forward`]
 #[doc(hidden)]
 pub fn backward<R: Real>(
     tape: &mut LstmTape<R>,
-    dy: &mut Array3<R>,
+    dy_to_dx: &mut Array3<R>,
     carry: &mut Carry<R>,
     transposed: &PackedLstm<R>,
     team: &mut Team,
@@ -298,12 +311,13 @@ pub fn backward<R: Real>(
     swap(&mut tape.dz, &mut tape.gates);
     let (unroll, rows, gates) = tape.dz.dim();
     let shape = (unroll, rows, gates / 4);
-    assert!(dy.dim() == shape, "dy {:?} for [T, b, H] = {shape:?}", dy.dim());
+    let dy = dy_to_dx.dim();
+    assert!(dy == shape, "dy {dy:?} for [T, b, H] = {shape:?}");
     assert!(carry.dc.nrows() == rows && carry.dh.nrows() == rows, "carried rows for {rows}");
     let (at_once, cell_norm) = (steps_at_once(rows), tape.cell_norm);
     for t in (0..unroll).rev() {
         let mut gates_to_dz = tape.dz.index_axis_mut(Axis(0), t);
-        let (mut dy_before, mut dy_rest) = dy.view_mut().split_at(Axis(0), t);
+        let (mut dy_before, mut dy_rest) = dy_to_dx.view_mut().split_at(Axis(0), t);
         let dh = dy_rest.index_axis_mut(Axis(0), 0); // the total: the iteration for t + 1 has added its share
         watch.measure(Phase::GatesBackward, || {
             let (c_prev, c) = (tape.c.index_axis(Axis(0), t), tape.c.index_axis(Axis(0), t + 1));
@@ -325,7 +339,8 @@ pub fn backward<R: Real>(
             watch.measure(Phase::InputBackward, || {
                 // F1: z = x·W_ih + h_prev·W_hh + b; dy of these steps has done its work.
                 let steps = s![t..unroll.min(t + at_once), .., ..];
-                let (dz, dx) = (flatten(tape.dz.slice(steps)), flatten_mut(dy.slice_mut(steps)));
+                let dx = flatten_mut(dy_to_dx.slice_mut(steps));
+                let dz = flatten(tape.dz.slice(steps));
                 multiply_together(team, Start::Zero, dz, w_ih, dx); // Eq. B20
             });
         }
@@ -371,21 +386,4 @@ fn cells_backward<R: Real>(
             },
         );
     });
-}
-
-/// [T, b, N] as the [T·b, N] matrix it is in memory.
-pub(crate) fn flatten<R>(x: ArrayView3<R>) -> ArrayView2<R> {
-    let (unroll, rows, width) = x.dim();
-    x.into_shape_with_order((unroll * rows, width)).expect("time-major arrays are contiguous")
-}
-
-/// [`flatten`] for writing.
-pub(crate) fn flatten_mut<R>(x: ArrayViewMut3<R>) -> ArrayViewMut2<R> {
-    let (unroll, rows, width) = x.dim();
-    x.into_shape_with_order((unroll * rows, width)).expect("time-major arrays are contiguous")
-}
-
-/// The slice of a row: rows of the engine's arrays always lie in one piece.
-pub(crate) fn contiguous<S>(row: Option<S>) -> S {
-    row.expect("rows are contiguous")
 }

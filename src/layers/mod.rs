@@ -1,4 +1,4 @@
-//! Layer 1 of the code (docs/design.md): each stage of the network, its backward beside its forward.
+//! Level 1 of the code (docs/design.md): each stage of the network, its backward beside its forward.
 //!
 //! Gradients carry a `d` prefix, and above each derivative stands the forward line that it
 //! differentiates. Equation labels (F1 …,

@@ -3,10 +3,10 @@
 
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 
-use crate::layers::lstm::contiguous;
 use crate::math::Real;
 use crate::math::matmul::Start;
 use crate::math::team::Team;
+use crate::math::views::contiguous;
 
 /// Weights of the projection, or their gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Layer 0: numbers only. Nothing here knows what a character or a network is.
+//! Level 0 of the code: numbers only. Nothing here knows what a character or a network is.
 
 pub mod activation;
 pub(crate) mod caches;
@@ -14,6 +14,7 @@ pub mod stopwatch;
 pub mod sums;
 #[doc(hidden)]
 pub mod team;
+pub(crate) mod views;
 
 #[doc(inline)]
 pub use matmul::Storage;

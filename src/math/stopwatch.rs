@@ -22,7 +22,7 @@ pub(crate) fn fastest_of_all(pool: &ThreadPool, runs: usize, work: impl Fn(usize
     (0..runs).map(run).fold(f64::INFINITY, f64::min)
 }
 
-/// The phases of a training step, in the order in which they run.
+/// The phases of a training step, in the order in which they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {

@@ -1,4 +1,4 @@
-//! Layer 0: how much memory there is, so that a command can refuse before it allocates.
+//! Level 0 of the code: how much memory there is, so that a command can refuse before it allocates.
 //!
 //! The one place that knows: the machine's memory, the limits of the containers (control groups) around
 //! the process, and its own `ulimit`s. Swap does not count, since a network that is swapped out trains a

@@ -1,10 +1,11 @@
-//! Layer 2: the stack of layers.
+//! Level 2 of the code: the stack of LSTM layers.
 //!
 //! [`Parameters`] are the weights (and, in the same type, their gradients and Adam's moments);
 //! [`State`] is what one batch hands to the next; [`Network`] owns the memory of a training step and
 //! computes loss and gradients in two phases, rows then parameters.
 
 mod characters;
+mod division;
 mod memory;
 mod network;
 mod packed;
@@ -15,7 +16,7 @@ mod sums;
 mod together;
 
 #[doc(hidden)]
-pub use network::Division;
+pub use division::Division;
 pub use network::{Network, Prepared};
 pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};

@@ -16,7 +16,8 @@ use crate::layers::dropout::Dropout;
 use crate::math::Real;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::sums::{Pieces, default_groups};
-use crate::math::team::{MOST_MEMBERS, Team};
+use crate::math::team::Team;
+use crate::model::division::Division;
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::model::shard::Shard;
@@ -48,8 +49,7 @@ pub struct Network<R: Real> {
     sizes: Sizes,
     /// B
     batch: usize,
-    /// The shape of all sums over positions: of one, or where other ranks have the other rows, of each run of the
-    /// groups that are here.
+    /// The shape of each sum held here: one run in a single process, several where ranks share the batch.
     runs: Vec<Pieces>,
     packed: PackedWeights<R>,
     /// None before the first gradient.
@@ -118,58 +118,6 @@ impl<R: Real> Network<R> {
         }
     }
 
-    /// The shards with all intermediate values of the last pass, for those who study them.
-    #[doc(hidden)]
-    pub fn shards(&self) -> &[Shard<R>] {
-        &self.shards
-    }
-
-    /// Seconds by phase, summed over the shards, since the network was made.
-    pub fn watch(&self) -> Stopwatch {
-        let mut sum = self.watch.clone();
-        for shard in &self.shards {
-            sum.add(&shard.watch);
-        }
-        sum
-    }
-
-    /// Runs `work` and adds its time to `phase`: for the parts of a step outside the network.
-    pub(crate) fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        self.watch.measure(phase, work)
-    }
-
-    /// Adds time in which `shards` shards waited for their threads to wake up.
-    pub(crate) fn add_waiting(&mut self, time: Duration, shards: usize) {
-        self.watch.add_time(Phase::Waiting, time * shards as u32);
-    }
-
-    /// Lays out `parameters` for the kernels, once for any number of batches. What is returned borrows
-    /// both, so the layout is never that of other parameters.
-    ///
-    /// # Panics
-    /// If the parameters are of other sizes.
-    pub fn prepare<'a>(&'a mut self, parameters: &'a Parameters<R>) -> Prepared<'a, R> {
-        assert_eq!(parameters.sizes(), self.sizes, "sizes of the parameters and of the network");
-        let packed = &mut self.packed;
-        self.watch.measure(Phase::Pack, || packed.pack(parameters));
-        Prepared { network: self, parameters }
-    }
-
-    /// [`Prepared::loss`] of a single batch.
-    ///
-    /// # Panics
-    /// As [`Network::prepare`] and [`Prepared::loss`].
-    pub fn loss(
-        &mut self,
-        parameters: &Parameters<R>,
-        inputs: ArrayView2<u32>,
-        targets: ArrayView2<u32>,
-        state: &mut State<R>,
-        dropout: Option<Dropout>,
-    ) -> f64 {
-        self.prepare(parameters).loss(inputs, targets, state, dropout)
-    }
-
     /// The mean loss in nats over a batch, and its gradient with respect to every parameter.
     ///
     /// * `gradients`: overwritten
@@ -204,7 +152,7 @@ impl<R: Real> Network<R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) {
-        self.prepare(parameters);
+        self.pack(parameters);
         self.check(inputs, targets, state);
         let scale = R::from_f64(1.0 / inputs.len() as f64);
         let Self { sizes, packed, transposed, shards, watch, .. } = self;
@@ -226,6 +174,62 @@ impl<R: Real> Network<R> {
         watch.measure(Phase::ParameterGradients, || {
             sum_over_positions(part, numbers, *sizes, shards, by_character, runs[run]);
         });
+    }
+
+    /// [`Prepared::loss`] of a single batch.
+    ///
+    /// # Panics
+    /// As [`Network::prepare`] and [`Prepared::loss`].
+    pub fn loss(
+        &mut self,
+        parameters: &Parameters<R>,
+        inputs: ArrayView2<u32>,
+        targets: ArrayView2<u32>,
+        state: &mut State<R>,
+        dropout: Option<Dropout>,
+    ) -> f64 {
+        self.prepare(parameters).loss(inputs, targets, state, dropout)
+    }
+
+    /// Lays out `parameters` for the kernels, once for any number of batches. What is returned borrows
+    /// both, so the layout is never that of other parameters.
+    ///
+    /// # Panics
+    /// If the parameters are of other sizes.
+    pub fn prepare<'a>(&'a mut self, parameters: &'a Parameters<R>) -> Prepared<'a, R> {
+        self.pack(parameters);
+        Prepared { network: self, parameters }
+    }
+
+    fn pack(&mut self, parameters: &Parameters<R>) {
+        assert_eq!(parameters.sizes(), self.sizes, "sizes of the parameters and of the network");
+        let packed = &mut self.packed;
+        self.watch.measure(Phase::Pack, || packed.pack(parameters));
+    }
+
+    /// The shards with all intermediate values of the last pass, for those who study them.
+    #[doc(hidden)]
+    pub fn shards(&self) -> &[Shard<R>] {
+        &self.shards
+    }
+
+    /// Seconds by phase, summed over the shards, since the network was made.
+    pub fn watch(&self) -> Stopwatch {
+        let mut sum = self.watch.clone();
+        for shard in &self.shards {
+            sum.add(&shard.watch);
+        }
+        sum
+    }
+
+    /// Runs `work` and adds its time to `phase`: for the parts of a step outside the network.
+    pub(crate) fn measure<T>(&mut self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        self.watch.measure(phase, work)
+    }
+
+    /// Adds time in which `shards` shards waited for their threads to wake up.
+    pub(crate) fn add_waiting(&mut self, time: Duration, shards: usize) {
+        self.watch.add_time(Phase::Waiting, time * shards as u32);
     }
 
     /// Panics unless a batch and a state have the shapes of this network.
@@ -283,47 +287,9 @@ impl<R: Real> Network<R> {
         self.runs[0].batch_and_unroll().1
     }
 
-    /// V, H and L.
+    /// The network's sizes.
     pub fn sizes(&self) -> Sizes {
         self.sizes
-    }
-}
-
-/// How threads share the rows of a batch: so many shards, a team of so many members for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Division {
-    /// Shards of equal height; the last may be lower.
-    pub shards: usize,
-    /// Threads of a shard, 1 to 16.
-    pub members: usize,
-}
-
-impl Division {
-    /// Cells up to which a core keeps W_hh, 16·H² bytes, in its own cache or nearly: up to there a few rows are
-    /// enough for each thread, and a time step is too short to share. A smaller limit where 512 KiB hold less was no
-    /// faster.
-    const SMALL: usize = 256;
-    /// Rows for each shard above that, while threads can be shared out otherwise, that is in teams that are not yet full:
-    /// with fewer, reading the weights takes longer than the arithmetic (24 rows reach 0.95 of what 50 do, 16 reach
-    /// 0.88, 8 reach 0.5).
-    const ROWS: usize = 24;
-
-    /// For `batch` rows of a network of `hidden` cells and `threads` threads: what leaves the least to do for each
-    /// thread. Of equals the one with more shards, whose members have less to wait for.
-    pub fn new(hidden: usize, batch: usize, threads: usize) -> Self {
-        if hidden <= Self::SMALL {
-            return Self { shards: threads.clamp(1, batch.max(1)), members: 1 };
-        }
-        let full_teams = threads.div_ceil(MOST_MEMBERS).min(batch);
-        let most = (batch / Self::ROWS).max(full_teams).clamp(1, threads.max(1));
-        let divided = |shards: usize| {
-            let members = (threads / shards).clamp(1, MOST_MEMBERS);
-            Self { shards, members }
-        };
-        let work =
-            |division: &Self| batch.div_ceil(division.shards) as f64 / division.members as f64;
-        let all = (1..=most).rev().map(divided);
-        all.min_by(|a, b| work(a).total_cmp(&work(b))).expect("at least one shard")
     }
 }
 
@@ -349,18 +315,18 @@ impl<R: Real> Prepared<'_, R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        let sum = self.losses_of_runs(inputs, targets, state, dropout).sum();
-        self.network.mean_of(sum)
+        self.forward(inputs, targets, state, dropout);
+        self.network.mean_of(self.network.losses_of_runs().sum())
     }
 
-    /// As [`Prepared::loss`], but the sums of the losses of each run that is here.
-    pub(crate) fn losses_of_runs(
+    /// Takes a batch forward to the loss of every position.
+    pub(crate) fn forward(
         &mut self,
         inputs: ArrayView2<u32>,
         targets: ArrayView2<u32>,
         state: &mut State<R>,
         dropout: Option<Dropout>,
-    ) -> impl Iterator<Item = f64> {
+    ) {
         self.network.check(inputs, targets, state);
         let Network { shards, packed, watch, .. } = &mut *self.network;
         side_by_side(shards, watch, |shard| {
@@ -368,7 +334,6 @@ impl<R: Real> Prepared<'_, R> {
             shard.forward(self.parameters, packed, dropout);
         });
         self.network.store_state(state);
-        self.network.losses_of_runs()
     }
 
     /// The network's shards.

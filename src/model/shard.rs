@@ -9,12 +9,13 @@ use std::ops::Range;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
 
 use crate::layers::dropout::Dropout;
-use crate::layers::lstm::{self, Carry, Input, LstmTape, contiguous, flatten, flatten_mut};
+use crate::layers::lstm::{self, Carry, Input, LstmTape};
 use crate::layers::{loss, projection};
 use crate::math::Real;
 use crate::math::simd::vectorised;
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::math::team::Team;
+use crate::math::views::{contiguous, flatten, flatten_mut};
 use crate::model::packed::PackedWeights;
 use crate::model::parameters::{Parameters, Sizes, State};
 
@@ -75,7 +76,7 @@ impl<R: Real> Shard<R> {
     ) -> Self {
         let (rows, hidden) = (range.len(), sizes.hidden);
         let layer = LayerTape {
-            lstm: LstmTape { cell_norm: sizes.cell_norm, ..LstmTape::zeros(unroll, rows, hidden) },
+            lstm: LstmTape::zeros(unroll, rows, hidden, sizes.cell_norm),
             dropped: Array3::zeros((0, 0, 0)),
             is_dropped: false,
             carry: Carry::zeros(rows, hidden),
@@ -146,6 +147,7 @@ impl<R: Real> Shard<R> {
         packed: &PackedWeights<R>,
         dropout: Option<Dropout>,
     ) {
+        let dropout = dropout.filter(Dropout::is_active);
         for l in 0..self.layers.len() {
             let (below, rest) = self.layers.split_at_mut(l);
             let layer = &mut rest[0];
@@ -156,8 +158,8 @@ impl<R: Real> Shard<R> {
             let (weights, packed) = (parameters.lstm(l), &packed.lstm[l]);
             let (team, watch) = (&mut self.team, &mut self.watch);
             lstm::forward(&mut layer.lstm, input, weights, packed, team, watch);
-            layer.is_dropped = dropout.is_some_and(|d| d.is_active());
-            if let (Some(dropout), true) = (dropout, layer.is_dropped) {
+            layer.is_dropped = dropout.is_some();
+            if let Some(dropout) = dropout {
                 let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
                 watch.measure(Phase::Dropout, || layer.drop_out(dropout, place, team));
             }
@@ -191,6 +193,7 @@ impl<R: Real> Shard<R> {
         dropout: Option<Dropout>,
         scale: R,
     ) {
+        let dropout = dropout.filter(Dropout::is_active);
         swap(&mut self.dlogits, &mut self.p);
         self.watch.measure(Phase::Softmax, || {
             let dlogits = flatten_mut(self.dlogits.view_mut());
@@ -201,7 +204,7 @@ impl<R: Real> Shard<R> {
             projection::backward(dlogits, &transposed.projection, dy, &mut self.team);
         });
         for (l, layer) in self.layers.iter_mut().enumerate().rev() {
-            if let (Some(dropout), true) = (dropout, layer.is_dropped) {
+            if let Some(dropout) = dropout {
                 let place = Place { layer: l, first_row: self.range.start, batch: self.batch };
                 self.watch.measure(Phase::DropoutBackward, || {
                     mask(dropout, place, &mut self.dy, |_, _, _| (), &mut self.team); // Eq. B5

@@ -4,12 +4,13 @@
 use ndarray::{ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
-use crate::layers::lstm::{LstmParametersMut, contiguous};
+use crate::layers::lstm::LstmParametersMut;
 use crate::layers::projection::ProjectionParametersMut;
 use crate::math::Real;
 use crate::math::matmul::{Kernel, Rows};
 use crate::math::simd::{ask_for, vectorised};
 use crate::math::sums::{Pieces, add_in_pairs, add_to, meeting_level};
+use crate::math::views::contiguous;
 use crate::model::parameters::Sizes;
 use crate::model::shard::Shard;
 
@@ -23,56 +24,74 @@ pub(super) fn sum_over_positions<R: Real>(
     by_character: &mut ByCharacter<R>,
     pieces: Pieces,
 ) {
-    let Sizes { vocabulary, hidden, layers, .. } = sizes;
-    let shape = (pieces, shards[0].range.len());
-    if part == layers {
-        // F9: logits = y·W + b
-        let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
-        let y = |shard: usize| contiguous(shards[shard].layers[layers - 1].y().to_slice());
-        let ProjectionParametersMut { w: dw, b: mut db } = sizes.projection_mut(numbers);
-        R::accumulate(
-            Kernel::best(),
-            [(rows(shape, hidden, &y), dw)], // Eq. B2: yᵀ·dlogits
-            rows(shape, vocabulary, &dlogits),
-            contiguous(db.as_slice_mut()), // Eq. B3: Σ dlogits
-            pieces,
-        );
-        return;
+    match part == sizes.layers {
+        true => projection_gradients(numbers, sizes, shards, pieces),
+        false => lstm_gradients(part, numbers, sizes, shards, by_character, pieces),
     }
-    let l = part;
+}
+
+/// dW and db of the projection.
+fn projection_gradients<R: Real>(
+    numbers: &mut [R],
+    sizes: Sizes,
+    shards: &[Shard<R>],
+    pieces: Pieces,
+) {
+    let shape = (pieces, shards[0].range.len());
+    let top = sizes.layers - 1;
+    // F9: logits = y·W + b
+    let dlogits = |shard: usize| contiguous(shards[shard].dlogits.as_slice());
+    let y = |shard: usize| contiguous(shards[shard].layers[top].y().to_slice());
+    let ProjectionParametersMut { w: dw, b: mut db } = sizes.projection_mut(numbers);
+    R::accumulate(
+        Kernel::best(),
+        [(rows(shape, sizes.hidden, &y), dw)], // Eq. B2: yᵀ·dlogits
+        rows(shape, sizes.vocabulary, &dlogits),
+        contiguous(db.as_slice_mut()), // Eq. B3: Σ dlogits
+        pieces,
+    );
+}
+
+/// dW_ih, dW_hh and db of layer `l`.
+fn lstm_gradients<R: Real>(
+    l: usize,
+    numbers: &mut [R],
+    sizes: Sizes,
+    shards: &[Shard<R>],
+    by_character: &mut ByCharacter<R>,
+    pieces: Pieces,
+) {
+    let (shape, hidden) = ((pieces, shards[0].range.len()), sizes.hidden);
     // F1: z_t = x_t·W_ih + h_{t−1}·W_hh + b
-    let dz = move |shard: usize| contiguous(shards[shard].layers[l].lstm.dz.as_slice());
+    let dz = |shard: usize| contiguous(shards[shard].layers[l].lstm.dz.as_slice());
     let dz = rows(shape, 4 * hidden, &dz);
     // The first T rows of h are h_0 … h_{T−1}: each step's h_prev.
-    let h_prev = move |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
+    let h_prev = |shard: usize| contiguous(shards[shard].layers[l].lstm.h.as_slice());
     let h_prev = rows(shape, hidden, &h_prev);
     let LstmParametersMut { w_ih: dw_ih, w_hh: dw_hh, b: mut db } = sizes.lstm_mut(l, numbers);
     let db = contiguous(db.as_slice_mut());
-    match l {
-        0 => {
-            R::accumulate(
-                Kernel::best(),
-                [(h_prev, dw_hh)], // Eq. B18: h_prevᵀ·dz
-                dz,
-                db, // Eq. B17: Σ dz
-                pieces,
-            );
-            by_character.sort(shards, pieces);
-            by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
-        }
-        _ => {
-            let x = move |s: usize| contiguous(shards[s].layers[l - 1].y().to_slice());
-            R::accumulate(
-                Kernel::best(),
-                [
-                    (h_prev, dw_hh),                  // Eq. B18: h_prevᵀ·dz
-                    (rows(shape, hidden, &x), dw_ih), // Eq. B19: xᵀ·dz
-                ],
-                dz,
-                db, // Eq. B17: Σ dz
-                pieces,
-            );
-        }
+    if l == 0 {
+        R::accumulate(
+            Kernel::best(),
+            [(h_prev, dw_hh)], // Eq. B18: h_prevᵀ·dz
+            dz,
+            db, // Eq. B17: Σ dz
+            pieces,
+        );
+        by_character.sort(shards, pieces);
+        by_character.sum_up(dz, dw_ih); // Eq. B19: xᵀ·dz, x one-hot
+    } else {
+        let x = |shard: usize| contiguous(shards[shard].layers[l - 1].y().to_slice());
+        R::accumulate(
+            Kernel::best(),
+            [
+                (h_prev, dw_hh),                  // Eq. B18: h_prevᵀ·dz
+                (rows(shape, hidden, &x), dw_ih), // Eq. B19: xᵀ·dz
+            ],
+            dz,
+            db, // Eq. B17: Σ dz
+            pieces,
+        );
     }
 }
 
@@ -112,7 +131,7 @@ pub(super) struct ByCharacter<R> {
     places: Vec<Place>,
     /// Where the places of each character end.
     ends: Vec<u32>,
-    /// Sums that wait, [levels + 1, 4H].
+    /// Sums that wait, [levels, 4H].
     waiting: Vec<R>,
     /// Sums that wait at once.
     levels: usize,

@@ -7,8 +7,8 @@ use std::thread;
 use ndarray::ArrayView2;
 
 use crate::layers::dropout::Dropout;
-use crate::layers::lstm::contiguous;
 use crate::math::stopwatch::Phase;
+use crate::math::views::contiguous;
 use crate::model::network::{Network, Prepared};
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::ranks::{Ranks, Shares};
@@ -87,7 +87,7 @@ impl Network<f32> {
         self.propagate(parameters, inputs, targets, state, dropout);
         let losses: Vec<_> = self.losses_of_runs().collect();
         let Part { ranks, shares, runs, room, .. } = part;
-        // Of each layer and of the projection the numbers of every run.
+        // For each layer and the projection: its numbers in every run.
         let mut parts: Vec<Vec<&mut [f32]>> =
             gradients.parts_mut().map(|part| vec![part]).collect();
         for run in runs {
@@ -125,7 +125,8 @@ impl Prepared<'_, f32> {
         if part.ranks.is_alone() {
             return self.loss(inputs, targets, state, None);
         }
-        let own: Vec<_> = self.losses_of_runs(inputs, targets, state, None).collect();
+        self.forward(inputs, targets, state, None);
+        let own: Vec<_> = self.network.losses_of_runs().collect();
         self.network.mean_of(part.ranks.sum_of_runs(&part.shares, &own))
     }
 }

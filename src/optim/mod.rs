@@ -1,4 +1,4 @@
-//! Layer 2: from gradients to a change of the parameters.
+//! Level 2 of the code: from gradients to a change of the parameters.
 
 pub mod adam;
 pub mod clip;

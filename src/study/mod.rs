@@ -1,4 +1,4 @@
-//! Layer 4: what looks at a network from outside.
+//! Level 4 of the code: planning a run, measuring it, and looking inside a network.
 
 pub mod choice;
 pub mod gradcheck;

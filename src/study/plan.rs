@@ -34,7 +34,7 @@ pub struct Plan {
     pub ranks: usize,
     /// What a step takes to exchange with the other ranks.
     pub exchange: Exchange,
-    /// V, H and L.
+    /// The network's sizes.
     pub sizes: Sizes,
     /// B.
     pub batch: usize,

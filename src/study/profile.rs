@@ -46,7 +46,7 @@ pub struct Profile {
     pub ranks: usize,
     /// What the fastest step took to exchange with the other ranks.
     pub exchange: Exchange,
-    /// V, H and L.
+    /// The network's sizes.
     pub sizes: Sizes,
     /// B.
     pub batch: usize,

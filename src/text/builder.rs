@@ -94,7 +94,7 @@ impl Builder {
 
     /// Makes room for a text of so many bytes at once, if there is so much. What is not needed goes back
     /// in the end.
-    pub fn expect(&mut self, bytes: u64) {
+    pub fn reserve(&mut self, bytes: u64) {
         // If there is less, it may still do: many a character takes several bytes.
         let _ = self.numbers.reserve(usize::try_from(bytes).unwrap_or(usize::MAX));
     }

@@ -69,7 +69,7 @@ impl Corpus {
         if let Some(unknown) = self.first_unknown(vocabulary) {
             return Err(vocabulary.unknown(unknown));
         }
-        self.known_to(vocabulary)
+        self.restricted_to(vocabulary)
     }
 
     /// [`Corpus::in_terms_of`] without the characters that `vocabulary` lacks. The hash stays that of the
@@ -77,7 +77,7 @@ impl Corpus {
     ///
     /// # Errors
     /// [`Error::NoMemory`](crate::error::Error::NoMemory) if there is no memory for a copy.
-    pub fn known_to(self, vocabulary: &Vocabulary) -> Result<Self> {
+    pub fn restricted_to(self, vocabulary: &Vocabulary) -> Result<Self> {
         if self.vocabulary == *vocabulary {
             return Ok(self);
         }

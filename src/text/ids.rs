@@ -14,7 +14,7 @@ use crate::memory;
 /// use karenina::text::ids::Ids;
 ///
 /// let ids: Ids = [2, 0, 255].into_iter().collect();
-/// assert_eq!((ids.len(), ids.bytes(), ids.get(2)), (3, 3, 255));
+/// assert_eq!((ids.len(), ids.bytes(), ids.at(2)), (3, 3, 255));
 /// let mut row = [9; 4];
 /// ids.read(1, &mut row);
 /// assert_eq!(row, [0, 255, 2, 0]);
@@ -61,13 +61,13 @@ impl Ids {
     ///
     /// # Panics
     /// If the text is not so long.
-    pub fn get(&self, place: usize) -> u32 {
+    pub fn at(&self, place: usize) -> u32 {
         with!(&*self.0, ids => ids[place] as _)
     }
 
     /// All ids from first to last.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = u32> + ExactSizeIterator {
-        (0..self.len()).map(|place| self.get(place))
+        (0..self.len()).map(|place| self.at(place))
     }
 
     /// Writes to `row` the ids from `place` on; after the text's last one comes its first again, as in

@@ -1,4 +1,4 @@
-//! Layer 1: from bytes to batches.
+//! Level 1 of the code: from bytes to batches.
 //!
 //! In order: a [`Builder`](builder::Builder) reads text as people wrote it, a
 //! [`Corpus`](corpus::Corpus) holds it as the [`Ids`](ids::Ids) of its characters, which its

@@ -77,6 +77,14 @@ impl Vocabulary {
             .collect()
     }
 
+    /// The text of these `ids`: what [`Vocabulary::encode`] made them of.
+    ///
+    /// # Panics
+    /// If an id is not below V.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        ids.iter().map(|&id| self.character(id)).collect()
+    }
+
     /// The error about a character that it lacks.
     pub(super) fn unknown(&self, character: char) -> Error {
         let known = self.characters.iter().copied();

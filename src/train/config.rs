@@ -25,7 +25,7 @@ pub struct TrainConfig {
     /// How the LSTM kernels start. Default Glorot uniform.
     pub initialisation: Initialisation,
     /// Standard deviation of the truncated normal from which the first layer's input weights start. Default none:
-    /// they start like the other kernels. See [`Parameters::set_input_weights`](crate::model::Parameters).
+    /// they start like the other kernels. See [`Parameters::set_input_weights`](crate::model::Parameters::set_input_weights).
     pub input_sd: Option<f64>,
     /// The forget gates' bias at the start: 1 lets the cell state pass. Default 1.
     pub forget_bias: f64,
@@ -75,7 +75,7 @@ impl TrainConfig {
     /// Most layers of a network, so that the size of a checkpoint bounds what it takes to read.
     pub const MAX_LAYERS: usize = 1024;
 
-    /// The article's network and schedule, exactly.
+    /// The article's network and recipe (`docs/design.md` names the two details that differ).
     pub fn article() -> Self {
         Self {
             hidden: 512,

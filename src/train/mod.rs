@@ -1,4 +1,4 @@
-//! Layer 3: the training loop and its files. Nothing here prints.
+//! Level 3 of the code: the training loop and its files. Nothing here prints.
 
 pub mod checkpoint;
 mod config;

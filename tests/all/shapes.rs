@@ -95,7 +95,7 @@ fn a_sequence_into_the_packing_of_a_first_layer_is_refused() {
     let parameters = parameters.lstm(1);
     let mut packed = PackedLstm::zeros(4, true, f32::packed);
     packed.pack(parameters);
-    let (mut tape, x) = (LstmTape::zeros(3, 2, 4), Array3::zeros((3, 2, 4)));
+    let (mut tape, x) = (LstmTape::zeros(3, 2, 4, false), Array3::zeros((3, 2, 4)));
     let watch = &mut Stopwatch::default();
     let team = &mut Team::new(1);
     lstm::forward(&mut tape, Input::Sequence(x.view()), parameters, &packed, team, watch);

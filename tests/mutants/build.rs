@@ -52,10 +52,10 @@ const MISTAKES: [(&str, &str, &str); 36] = [
     ),
     ("B22ForgetsThatEachCellIsInTheRoot", "(d - c_hat * along) / r", "d / r"),
     ("B22ForgetsTheRoot", "(d - c_hat * along) / r", "d - c_hat * along"),
-    ("U1AddsMagnitudesInsteadOfSquares", "map(|g| *g * *g)", "map(|g| g.abs())"),
+    ("U1AddsMagnitudesInsteadOfSquares", "map(|g| g * g)", "map(|g| g.abs())"),
     ("U2ClipsEachNumberAlone", "*g *= limit / norm", "*g *= limit / g.abs().max(limit)"),
-    ("U3ForgetsOneMinusBeta", "(1.0 - beta1) * *g", "*g"),
-    ("U4ForgetsTheSquare", "(1.0 - beta2) * *g * *g", "(1.0 - beta2) * g.abs()"),
+    ("U3ForgetsOneMinusBeta", "(1.0 - beta1) * g", "g"),
+    ("U4ForgetsTheSquare", "(1.0 - beta2) * g * g", "(1.0 - beta2) * g.abs()"),
     ("U5CorrectsNothing", "(1.0 - beta1.powf(t), 1.0 - beta2.powf(t))", "(1.0, 1.0)"),
     (
         "U6PutsEpsilonUnderTheRoot",

@@ -131,7 +131,7 @@ fn sum_up<const P: usize>(
     });
 }
 
-/// Where sums wait for some columns of dW, as wide as these columns: those on the highest level in dW.
+/// Room for the waiting sums of some columns of dW; those of the highest level wait in dW itself.
 struct Levels {
     start: *mut f32,
     /// The rows of all products together.

@@ -90,8 +90,6 @@ pub(super) fn multiply<W: Copy>(
     let kernel = b.kernel();
     let first_panel = first / kernel.panel * b.panel_stride();
     let c_stride = c.strides()[0] as usize;
-    let (a_start, a_stride) = (a.as_ptr(), a.strides()[0]);
-    let row = |row: usize| a_start.wrapping_offset(row as isize * a_stride);
     let c_start = c.as_mut_ptr();
     let copied = Blocks::of(kernel).rows;
     SCRATCH.with_borrow_mut(|[copy, ..]| {
@@ -101,7 +99,7 @@ pub(super) fn multiply<W: Copy>(
             // LOOP 2: parts of the sum, in order.
             for ks in even_parts(b.rows(), depth) {
                 let a_block = match one_row {
-                    true => a_start,
+                    true => a.as_ptr(),
                     false => copy_part(copy, a, rows.clone(), ks.clone()),
                 };
                 let c_block = c_start.wrapping_add(rows.start * c_stride);
@@ -124,15 +122,7 @@ pub(super) fn multiply<W: Copy>(
                     waiting: &[],
                     place: (0, 0),
                 };
-                let next = NextRows {
-                    start: match ks.end < b.rows() {
-                        true => row(rows.start).wrapping_add(ks.end),
-                        false => row(rows.end),
-                    },
-                    stride: a_stride,
-                    rows: rows.len(),
-                    columns: ks.len(),
-                };
+                let next = NextRows::after(&a, &rows, &ks);
                 // SAFETY: the block is a part of the operands, whose shapes agree.
                 unsafe { block.run(kernel, Some(next)) };
             }
@@ -232,6 +222,19 @@ pub(super) struct NextRows {
     stride: isize,
     rows: usize,
     columns: usize,
+}
+
+impl NextRows {
+    /// After the columns `ks` of some rows of `a`: the next columns of the same rows, or the next rows.
+    fn after(a: &ArrayView2<f32>, rows: &Range<usize>, ks: &Range<usize>) -> Self {
+        let (row, k) = match ks.end < a.ncols() {
+            true => (rows.start, ks.end),
+            false => (rows.end, 0),
+        };
+        let stride = a.strides()[0];
+        let start = a.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(k);
+        Self { start, stride, rows: rows.len(), columns: ks.len() }
+    }
 }
 
 impl NextRows {

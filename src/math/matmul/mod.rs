@@ -67,17 +67,11 @@
 //! 8. **dW** (`accumulate`) is the one product whose operands both come from memory. It goes piece by piece of
 //!    the sum, at most 1,024 positions each, and by up to 2,048 columns of dZ: a piece of these columns is copied
 //!    into panels once and used for all X. Columns of X lie k-major already, so here A is copied in that order,
-//!    by fixed-length copies, 8 tiles of X at a time, which stay in the second-level cache while dZ passes. A
-//!    tile starts from zero; at its end it adds the sums that wait for it and leaves the result to wait in
-//!    turn, beside dW or, for the largest run, in dW itself. Parts of rows are asked for ahead, since the
-//!    hardware follows whole rows only. These figures are older than the pieces and were not taken again,
-//!    for 512x10000x2048 on one core: chains of 256 terms 250, of 512 257, of 1024 259; with 8 tiles of X at a
-//!    time 266; with two X for one copy of dZ 269 (93 % of the peak); asking ahead, with dZ in halves,
-//!    239 -> 252. On an Intel Emerald Rapids, with the pieces, adding what waits in loops of fixed bounds: 54 -> 141
-//!    (85 % of the peak), since the tile had left its registers. What did not help then: panels of dZ copied just
-//!    before use (the rows are a power of two apart and fall on the same sets of the cache). For the same reason panels of dZ lie a cache line further apart
-//!    than they are long, and what is copied has a length that the compiler knows: 70 -> 76 with AVX2 for
-//!    512x2048x2048.
+//!    8 tiles of X at a time, which stay in the second-level cache while dZ passes. A tile starts from zero; at its
+//!    end it adds the sums that wait for it and leaves the result to wait in turn, beside dW or, for the largest run,
+//!    in dW itself. Parts of rows are asked for ahead, since the hardware follows whole rows only. Panels of dZ lie a
+//!    cache line further apart than they are long, so that they do not fall on the same sets of the cache, and what
+//!    is copied has a length that the compiler knows. docs/performance.md has what each of these gained.
 //! 9. **B in 16 or 8 bits** ([`Storage`]), for generation, where reading B is all that counts. A number is widened
 //!    as a kernel loads it, which is exact, so the contract holds for the rounded B. 1x512x2048 takes
 //!    16.5 µs in either type instead of 31.8, 127 GB/s. `bf16` lies in pairs of vectors, one load for two:

@@ -143,7 +143,7 @@ impl Walk {
         Ok(Self { parameters, vocabulary: vocabulary.to_vec(), ids, pass, back, gradients })
     }
 
-    /// V, H and L.
+    /// The network's sizes.
     pub fn sizes(&self) -> Sizes {
         self.pass.sizes
     }

@@ -49,7 +49,7 @@ const LAGS: usize = 64;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// V, H and L.
+    /// The network's sizes.
     pub sizes: Sizes,
     /// How it was trained.
     pub config: TrainConfig,

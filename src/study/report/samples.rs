@@ -55,8 +55,8 @@ pub fn sample(checkpoint: &Checkpoint, length: usize, seed: u64) -> Sample {
     let mut generator = Generator::new(parameters, 1);
     generator.read(&[vocabulary.id('\n').unwrap_or(0)]);
     let written = generator.write(length, Picker::default(), &mut Pcg64::seed_from_u64(seed));
-    let text = written.into_iter().map(|id| vocabulary.character(id)).collect();
-    Sample { step: *step, loss: history.last().map(|row| row.loss), text }
+    let (loss, text) = (history.last().map(|row| row.loss), vocabulary.decode(&written));
+    Sample { step: *step, loss, text }
 }
 
 /// At most `count` of `items`, the first and the last among them, the others spread evenly.

@@ -9,7 +9,7 @@ use crate::study::trace::numbers::Equation;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Trace {
-    /// V, H and L.
+    /// The network's sizes.
     pub sizes: Sizes,
     /// `"f32"` or `"f64"`: in which everything was computed.
     pub precision: &'static str,

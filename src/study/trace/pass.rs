@@ -10,6 +10,7 @@ use crate::layers::{cell, loss, projection};
 use crate::math::Real;
 use crate::math::matmul::Start;
 use crate::math::team::Team;
+use crate::math::views::contiguous;
 use crate::memory;
 use crate::model::{Network, PackedWeights, Parameters, Shard, Sizes, State};
 
@@ -130,7 +131,7 @@ impl<R: Real> Pass<R> {
     fn backward_from(&self, steps: usize, scale: impl Fn(usize) -> f64) -> Gradient<R> {
         let mut dlogits = self.p().slice_move(s![..steps, ..]).to_owned();
         for (t, mut row) in dlogits.rows_mut().into_iter().enumerate() {
-            let row = row.as_slice_mut().expect("row-major");
+            let row = contiguous(row.as_slice_mut());
             loss::backward(row, self.target(t), R::from_f64(scale(t))); // Eq. B1
         }
         let mut dy = Array2::zeros((steps, self.sizes.hidden));
@@ -159,14 +160,14 @@ impl<R: Real> Pass<R> {
         let mut dh_0 = Array2::zeros((1, hidden));
         let mut carry = Array1::zeros(hidden);
         for t in (0..unroll).rev() {
-            let (c_prev, c) = (states.row(t), states.row(t + 1).to_slice().expect("row-major"));
+            let (c_prev, c) = (states.row(t), contiguous(states.row(t + 1).to_slice()));
             let (carried, mut through_h) = (carry.clone(), dh.row(t).to_vec());
             cell::backward(
-                dz.row_mut(t).into_slice().expect("row-major"),
-                c_prev.to_slice().expect("row-major"),
+                contiguous(dz.row_mut(t).into_slice()),
+                contiguous(c_prev.to_slice()),
                 c,
                 &mut through_h,
-                carry.as_slice_mut().expect("row-major"),
+                contiguous(carry.as_slice_mut()),
                 self.sizes.cell_norm,
             );
             dc.row_mut(t).assign(&(carried + ArrayView1::from(&through_h))); // Eq. B8, B22

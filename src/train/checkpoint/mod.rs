@@ -120,7 +120,7 @@ impl Checkpoint {
             && state.fits(sizes, config.batch)
     }
 
-    /// V, H and L.
+    /// The network's sizes.
     pub fn sizes(&self) -> Sizes {
         self.parameters.sizes()
     }

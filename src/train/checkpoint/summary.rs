@@ -20,7 +20,7 @@ pub struct Summary {
     pub run: Option<RunId>,
     /// Hyper-parameters: batch, unroll and all others.
     pub config: TrainConfig,
-    /// V, H and L.
+    /// The network's sizes.
     pub sizes: Sizes,
     /// Steps made.
     pub step: u64,

@@ -102,7 +102,7 @@ fn layer_backward(problem: &Problem, first: bool) -> Layer {
     let mut packed = PackedLstm::zeros(19, first, |k, n| f64::packed(n, k));
     packed.pack(problem.parameters.lstm(1).transposed());
     let layer = &engine.layers[1];
-    let mut tape = LstmTape::zeros(4, 3, 19);
+    let mut tape = LstmTape::zeros(4, 3, 19, false);
     tape.gates.assign(&layer.gates.view().into_shape_with_order((4, 3, 76)).unwrap());
     tape.c.assign(&layer.c);
     tape.h.assign(&layer.h);
