@@ -146,8 +146,7 @@ fn has_end(config: &TrainConfig) -> bool {
 
 /// `config` with an end after `steps` in passes of so many batches, to which learning rate and saves keep.
 fn ending(config: TrainConfig, steps: u64, epoch: u64, validations: u64) -> TrainConfig {
-    let fall = (u128::from(steps) * 3 / 5) as u64;
-    let schedule = Schedule::new(steps / 50, Some((fall, steps)));
+    let schedule = Schedule::trapezoid(steps);
     let (epochs, save_every) = (steps.div_ceil(epoch), steps.div_ceil(validations));
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
 }
@@ -334,7 +333,7 @@ pub fn for_minutes(minutes: f64) -> String {
 fn rate(config: &TrainConfig) -> String {
     let height: f64 = significant(config.adam.learning_rate, 3).parse().expect("it was a number");
     let rises = match config.schedule.warm_up {
-        0 => "starts at",
+        0 | 1 => "starts at",
         warm_up if config.steps.is_some_and(|steps| warm_up > steps) => "rises towards",
         _ => "rises to",
     };

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use karenina::optim::schedule::Schedule;
 use karenina::text::batches::Validation;
 use karenina::train::run::load_any;
 use serde_json::Value;
@@ -82,15 +83,22 @@ fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
 }
 
 #[test]
-fn a_warm_up_that_is_named_is_not_scaled_and_a_resumed_run_keeps_it() {
+fn a_warm_up_that_is_named_stays_and_any_other_keeps_to_the_length_of_the_run() {
     let folder = with_novel();
-    let warm_up =
-        || load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.config.schedule.warm_up;
-    let train = "train text --preset quick --hidden 4 --warm-up 5 --no-samples";
-    succeed(folder.path(), &format!("{train} --steps 3"));
-    assert_eq!(warm_up(), 5);
+    let schedule = || {
+        let Schedule { warm_up, descent, .. } =
+            load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.config.schedule;
+        (warm_up, descent)
+    };
+    let train = "train text --preset quick --hidden 4 --no-samples";
+    succeed(folder.path(), &format!("{train} --warm-up 5 --steps 3"));
+    assert_eq!(schedule(), (5, Some((1, 3))));
     succeed(folder.path(), &format!("{train} --resume --steps 10"));
-    assert_eq!(warm_up(), 5);
+    assert_eq!(schedule(), (5, Some((6, 10))), "not named again");
+    succeed(folder.path(), &format!("{train} --overwrite --steps 1"));
+    assert_eq!(schedule(), (1, Some((0, 1))));
+    succeed(folder.path(), &format!("{train} --resume --steps 150"));
+    assert_eq!(schedule(), (3, Some((90, 150))), "as if the first run had been no shorter");
 }
 
 #[test]
