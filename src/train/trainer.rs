@@ -198,7 +198,8 @@ impl Trainer {
             let reason = "its configuration names another network or batch than it holds".into();
             return Err(Error::Mismatch { path: path(), reason });
         }
-        checkpoint.adam.config = checkpoint.config.adam;
+        let rate = checkpoint.adam.config.learning_rate; // of the last update, whatever the next one's is
+        checkpoint.adam.config = checkpoint.config.adam.with_learning_rate(rate);
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path() });
         }
@@ -279,7 +280,6 @@ impl Trainer {
         let Self { checkpoint, pool, network, part, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = checkpoint;
         let learning_rate = config.adam.learning_rate * config.schedule.factor(*step); // Eq. U7
-        adam.config.learning_rate = learning_rate;
         let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
         let batch = (self.inputs.view(), self.targets.view(), Some(dropout));
         let ((loss, norm, is_usable), waited) = install(pool, || {
@@ -287,6 +287,7 @@ impl Trainer {
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, config.clip));
             let is_usable = is_usable(loss, norm, config.clip);
             if is_usable {
+                adam.config.learning_rate = learning_rate;
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
             }
             (loss, norm, is_usable)
