@@ -347,7 +347,7 @@ impl Trainer {
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
-    /// if nothing was held back. The last log row records it.
+    /// if nothing was held back. The last log row records it, if it is finite.
     pub fn validate(&mut self) -> Option<f64> {
         let count = self.batches.validation_len();
         if count == 0 {
@@ -369,7 +369,7 @@ impl Trainer {
         });
         let validation = sum / count as f64;
         if let Some(row) = self.checkpoint.history.last_mut() {
-            row.validation = Some(validation);
+            row.validation = Some(validation).filter(|loss| loss.is_finite());
         }
         Some(validation)
     }

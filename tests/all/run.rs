@@ -403,10 +403,53 @@ fn a_validation_that_was_interrupted_is_made_when_the_run_goes_on() {
     assert_eq!(timeless_log(killed.path()), timeless_log(whole.path()));
 }
 
+/// A run whose loss is infinite where the character number `at` of its text is predicted, and only there: all other
+/// characters have the largest logit that there is.
+fn overflowing_at(at: usize, folder: &Path) -> Run {
+    let corpus = corpus();
+    let other = |(i, c)| if i == at { 'z' } else { c };
+    let corpus = Corpus::from_text(&corpus.characters().enumerate().map(other).collect::<String>());
+    let mut checkpoint = Trainer::new(&corpus, config(), 1).unwrap().checkpoint().clone();
+    let z = corpus.vocabulary().id('z').unwrap() as usize;
+    checkpoint.parameters.projection_mut().b.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().b[z] = f32::MIN;
+    let trainer = Trainer::from_checkpoint(checkpoint, &corpus, 1).unwrap();
+    Run::new(trainer, open(folder, Mode::New).folder).unwrap()
+}
+
 /// Steps whose rows hold a validation.
 fn validated(run: &Run) -> Vec<u64> {
     let rows = run.trainer().history().iter().filter(|row| row.validation.is_some());
     rows.map(|row| row.step).collect()
+}
+
+#[test]
+fn a_step_is_validated_though_its_batch_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = overflowing_at(18, folder.path()); // in the batch of steps 5 and 15
+    run.on_nan = Some(9);
+    finish(&mut run);
+    assert_eq!(
+        validated(&run),
+        [4, 10, 14, run.trainer().last_step()],
+        "steps 5 and 15 have no rows"
+    );
+    let saved = Checkpoint::load(&folder.path().join("i5_l4.ckpt")).unwrap();
+    assert_eq!(saved.history[3].validation, run.trainer().history()[3].validation);
+    let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
+    assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
+}
+
+#[test]
+fn a_validation_loss_that_is_not_finite_is_told_and_does_not_prevent_a_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = overflowing_at(90, folder.path()); // which is held back
+    let events = finish(&mut run);
+    let told =
+        |event: &&RunEvent| matches!(event, RunEvent::Warning(told) if told.contains("validation"));
+    assert_eq!(events.iter().filter(told).count(), 4);
+    assert!(validated(&run).is_empty());
+    assert_eq!(steps_in(folder.path()), [0, 5, 10, 15, run.trainer().last_step()]);
 }
 
 #[test]
