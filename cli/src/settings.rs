@@ -508,7 +508,7 @@ impl Settings {
                 (Some(_), _) => {}
                 (None, _) => {
                     let passes = |steps: u64| steps.div_ceil(batches.len() as u64);
-                    config.epochs = config.epochs.max(config.steps.map_or(0, passes));
+                    config.epochs = config.steps.map_or(config.epochs, passes);
                 }
             }
         }
@@ -551,6 +551,34 @@ mod tests {
             let recipe = recipe(&format!("text --minutes 0.001 --hidden 4 {end}"));
             let error = recipe.start(Corpus::from_text(&text), &Workers::from(1)).err().unwrap();
             assert!(error.to_string().starts_with("steps is all, but must be a number"), "{error}");
+        }
+    }
+
+    /// What is saved of a new run that is told what `words` say, if its network is given or not.
+    fn begun(words: &str, corpus: &Corpus, is_given: bool) -> Checkpoint {
+        let start = recipe(&format!("text --hidden 4 --batch 16 --unroll 32 {words}"));
+        let Start { config, reason, .. } = start.start(corpus.clone(), &Workers::from(1)).unwrap();
+        let given = starting_with(Path::new("; for 9 minutes and"), 5, &[';', 'f']);
+        let choice = match is_given {
+            true if reason.is_empty() => given,
+            true => format!("{given}; {reason}"),
+            false => reason,
+        };
+        Trainer::new(corpus, config, 1).unwrap().chosen_because(choice).checkpoint().clone()
+    }
+
+    #[test]
+    fn a_planned_run_that_was_shortened_is_lengthened_again() {
+        let corpus =
+            Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(400));
+        for is_given in [false, true] {
+            let mut run = begun("--minutes 20 --steps 200", &corpus, is_given);
+            let epoch = run.config.batches(corpus.ids().clone()).unwrap().len() as u64;
+            for steps in [60, 500] {
+                let words = recipe(&format!("text --steps {steps}"));
+                run.config = words.settings.going_on(&run, &corpus);
+                assert_eq!(run.config.last_step(epoch), steps);
+            }
         }
     }
 }
