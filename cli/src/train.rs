@@ -23,7 +23,7 @@ use super::lab::Beside;
 use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
-use super::settings::{Limit, Recipe, held_back, passes_follow_steps};
+use super::settings::{Limit, Recipe, held_back, passes_follow_steps, plan_of};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 
@@ -240,7 +240,7 @@ impl Train {
         match trainer.step() {
             _ if choice.is_empty() => {}
             0 => self.output.say(&in_lines(choice)),
-            _ => self.output.say(&format!("the run began with this plan: {}", in_lines(choice))),
+            _ => self.output.say(&format!("the run began like this: {}", in_lines(choice))),
         }
     }
 
@@ -265,7 +265,7 @@ impl Train {
             last_step: trainer.last_step(),
             threads,
             ranks: ranks.count(),
-            choice: Some(choice.as_str()).filter(|choice| !choice.is_empty()),
+            choice: plan_of(choice),
             validation,
             config: trainer.config(),
         });

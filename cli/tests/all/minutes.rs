@@ -201,7 +201,7 @@ fn a_planned_run_is_ended_at_any_other_step_that_is_named() {
     assert_eq!(end(), (50, 1, Some((30, 50))));
     let told = errors(&succeed(folder.path(), &format!("{train} --resume --steps 200")));
     assert_eq!(end(), (200, 5, Some((120, 200))), "{told}");
-    assert!(told.contains("the run began with this plan: for 20 minutes and"), "{told}");
+    assert!(told.contains("the run began like this: for 20 minutes and"), "{told}");
 }
 
 #[test]
@@ -256,9 +256,15 @@ fn programs_and_the_report_are_told_the_choice_too() {
     let kept = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.choice;
     assert_eq!(begun.as_deref(), Some(kept.as_str()));
     let page = told("report text --threads 1 --out -");
-    assert!(page.contains(&format!("The run began with this plan: {kept}")), "{kept}");
+    assert!(page.contains(&format!("The run began like this: {kept}")), "{kept}");
     let by_hand = "train text --preset quick --hidden 4 --steps 2 --overwrite --json";
     assert_eq!(choice(told(by_hand).lines().next().unwrap()), None);
+    let given = "text --from checkpoints --threads 1 --steps 2 --json";
+    let begun = |words: &str| choice(told(words).lines().next().unwrap());
+    assert_eq!(begun(&format!("train {given} --preset quick --run second")), None);
+    assert_eq!(choice(&told(&format!("plan {given} --preset quick"))), None);
+    let plan = begun(&format!("train {given} --minutes 1 --run third")).expect("a plan");
+    assert!(plan.starts_with("for 1 minute and 19200 characters: "), "{plan}");
     assert_eq!(choice(&told("plan text --preset quick --hidden 4 --json")), None);
 }
 
