@@ -123,8 +123,8 @@ pub struct Settings {
     /// [default: article 20, quick 15, otherwise chosen for text and time]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop at step N, counted from the start of the run. A falling learning rate reaches 0 at step N, unless
-    /// --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
+    /// Stop at step N, counted from the start of the run. The learning rate, where it falls, does so until then,
+    /// unless --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
     /// [default: all with a preset, otherwise chosen for text and time]
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
@@ -134,8 +134,8 @@ pub struct Settings {
     /// Steps over which the learning rate rises to its highest value [default: article 0, otherwise a fiftieth of the run]
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// From step D on, the learning rate falls linearly to 0 at step N, where the run ends if it has not ended before;
-    /// with `none` it does not fall [default: article none, otherwise the last two fifths of the run]
+    /// Learning-rate decay, or cooldown: from step D on, the rate falls linearly towards 0 until step N, where the run ends
+    /// if it has not ended before; with `none` it does not fall [default: article none, otherwise the last two fifths of the run]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times the learning rate

@@ -436,7 +436,7 @@ fn limit(trainer: &Trainer, file: &Path) -> String {
     };
     let rate = match config.schedule.descent {
         None => "",
-        Some(_) => ". The learning rate then rises again, and falls to 0 at the new end",
+        Some(_) => ". The learning rate then rises again, and falls towards 0 until the new end",
     };
     format!(
         "the run {is_at} ({}). To train it further, pass --resume with {more}{rate}",

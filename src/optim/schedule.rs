@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How the learning rate changes from step to step.
+/// How the learning rate changes from step to step: warm-up, level part, and decay or cooldown.
 ///
-/// Rising slowly spares the first updates, whose second moments are guesses (Goyal et al., arXiv 1706.02677);
+/// Rising slowly spares the first updates, whose second moments are guesses (Liu et al., arXiv 1908.03265);
 /// falling to nothing lets the weights settle, and doing so late leaves most of the run to the full rate (Hägele et
 /// al., arXiv 2405.18392).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -358,8 +358,8 @@ fn rate(config: &TrainConfig) -> String {
     };
     let then = match config.schedule.descent {
         None => "stays there".into(),
-        Some((_, end)) if config.steps == Some(end) => "falls to 0 at the last step".into(),
-        Some((_, end)) => format!("falls to 0 at step {end}"),
+        Some((_, end)) if config.steps == Some(end) => "falls towards 0 until the last step".into(),
+        Some((_, end)) => format!("falls towards 0 until step {end}"),
     };
     format!("the learning rate {rises} {height} and {then}")
 }

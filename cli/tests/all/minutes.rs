@@ -39,7 +39,7 @@ fn a_users_text_gets_what_its_length_and_the_time_call_for() {
     let told = errors(&succeed(folder.path(), &format!("{train} --resume")));
     let (_, told) =
         told.split_once("nothing to do: ").expect("a resumed run has its steps already");
-    let rises = "pass --resume with a larger --steps. The learning rate then rises again, and falls to 0 at the new end\n";
+    let rises = "pass --resume with a larger --steps. The learning rate then rises again, and falls towards 0 until the new end\n";
     assert!(told.contains(", as planned (") && told.contains(rises), "{told}");
 }
 
@@ -53,14 +53,14 @@ fn the_reason_says_what_the_rate_really_does() {
         rate.split_once(';').unwrap().0.to_string()
     };
     let height = "--learning-rate 0.00123";
-    assert_eq!(rate(height), "starts at 0.00123 and falls to 0 at the last step");
+    assert_eq!(rate(height), "starts at 0.00123 and falls towards 0 until the last step");
     assert_eq!(
         rate(&format!("{height} --warm-up 2 --descent none")),
         "rises to 0.00123 and stays there"
     );
     assert_eq!(
         rate(&format!("{height} --descent 2..6")),
-        "starts at 0.00123 and falls to 0 at step 6"
+        "starts at 0.00123 and falls towards 0 until step 6"
     );
 }
 
