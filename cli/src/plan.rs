@@ -14,7 +14,7 @@ use karenina::train::Workers;
 use serde::Serialize;
 
 use super::output::{in_lines, output_error, print_json, printable};
-use super::settings::{Recipe, Start, held_back};
+use super::settings::{Recipe, Start, held_back, plan_of};
 
 /// Arguments of `karenina plan`: those of `karenina train` that decide what is computed.
 #[derive(Args)]
@@ -42,8 +42,7 @@ impl Plan {
         found.checkpoint_bytes += reason.len() as u64; // it stands in each of them
         let held_back = held_back(&config, &corpus)?;
         if self.json {
-            let choice = Some(reason).filter(|reason| !reason.is_empty());
-            print_json(&Json { choice, held_back, found: &found })?;
+            print_json(&Json { choice: plan_of(&reason), held_back, found: &found })?;
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
@@ -61,7 +60,7 @@ impl Plan {
 #[derive(Serialize)]
 struct Json<'a> {
     /// Why these sizes, if they were chosen for a text and a number of minutes.
-    choice: Option<String>,
+    choice: Option<&'a str>,
     /// Characters at the end of the text that are held back for validation.
     held_back: usize,
     #[serde(flatten)]

@@ -123,8 +123,8 @@ pub struct Settings {
     /// [default: article 20, quick 15, otherwise chosen for text and time]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop at step N, counted from the start of the run. A falling learning rate reaches 0 at step N, unless
-    /// --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
+    /// Stop at step N, counted from the start of the run. The learning rate, where it falls, does so until then,
+    /// unless --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
     /// [default: all with a preset, otherwise chosen for text and time]
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
@@ -134,8 +134,8 @@ pub struct Settings {
     /// Steps over which the learning rate rises to its highest value [default: article 0, otherwise a fiftieth of the run]
     #[arg(long, value_name = "N")]
     warm_up: Option<u64>,
-    /// From step D on, the learning rate falls linearly to 0 at step N, where the run ends if it has not ended before;
-    /// with `none` it does not fall [default: article none, otherwise the last two fifths of the run]
+    /// Learning-rate decay, or cooldown: from step D on, the rate falls linearly towards 0 until step N, where the run ends
+    /// if it has not ended before; with `none` it does not fall [default: article none, otherwise the last two fifths of the run]
     #[arg(long, value_name = "D..N|none", value_parser = descent)]
     descent: Option<Limit<(u64, u64)>>,
     /// Weight decay: each step shrinks every parameter by the fraction X times the learning rate
@@ -292,8 +292,7 @@ impl Recipe {
     /// Refuses another start or other minutes than those for which a run was planned, of which its `choice` speaks:
     /// they would change nothing any more.
     pub fn require_planned_for(&self, choice: &str) -> std::result::Result<(), String> {
-        let start = choice.strip_prefix(STARTS_WITH).and_then(|rest| rest.rsplit_once(KNOWS));
-        let start = start.map(|(path, _)| path);
+        let start = start_of(choice).map(|(path, _)| path);
         if let Some(from) = self.from.as_ref().filter(|from| !start.is_some_and(|s| is_in(s, from)))
         {
             return Err(format!(
@@ -303,7 +302,8 @@ impl Recipe {
                 start.unwrap_or("a new network")
             ));
         }
-        let asked = self.minutes.filter(|&minutes| !choice.contains(&for_minutes(minutes)));
+        let plan = plan_of(choice).unwrap_or_default();
+        let asked = self.minutes.filter(|&minutes| !plan.starts_with(&for_minutes(minutes)));
         asked.map_or(Ok(()), |minutes| {
             Err(format!(
                 "--minutes {minutes} was asked for, but --minutes only plans a new run; leave it out, and use --steps to \
@@ -386,7 +386,7 @@ impl Recipe {
 pub fn passes_follow_steps(checkpoint: &Checkpoint, batches_per_epoch: u64) -> bool {
     let TrainConfig { epochs, steps, .. } = checkpoint.config;
     let passes = steps.map(|steps| steps.div_ceil(batches_per_epoch));
-    !checkpoint.choice.is_empty() && passes == Some(epochs)
+    plan_of(&checkpoint.choice).is_some() && passes == Some(epochs)
 }
 
 /// `config` for the network that `model` describes.
@@ -406,6 +406,20 @@ const NAMED: usize = 12;
 const STARTS_WITH: &str = "starts with the network of ";
 const KNOWS: &str = ", which knows ";
 const AS_THE_MEAN: &str = "with weights that start as the mean of the others";
+
+/// The network that a run started with, by its path, and all that its `choice` says after that.
+fn start_of(choice: &str) -> Option<(&str, &str)> {
+    choice.strip_prefix(STARTS_WITH)?.rsplit_once(KNOWS)
+}
+
+/// The plan in a run's `choice`, which may begin with another network.
+pub fn plan_of(choice: &str) -> Option<&str> {
+    match start_of(choice) {
+        None => Some(choice).filter(|plan| !plan.is_empty()),
+        // Characters are named in quotes, so that none looks like this.
+        Some((_, rest)) => rest.find("; for ").map(|end| &rest[end + 2..]),
+    }
+}
 
 /// Whether the file at `path` is `place`, or lies in that folder.
 fn is_in(path: &str, place: &Path) -> bool {
@@ -508,7 +522,7 @@ impl Settings {
                 (Some(_), _) => {}
                 (None, _) => {
                     let passes = |steps: u64| steps.div_ceil(batches.len() as u64);
-                    config.epochs = config.epochs.max(config.steps.map_or(0, passes));
+                    config.epochs = config.steps.map_or(config.epochs, passes);
                 }
             }
         }
@@ -551,6 +565,50 @@ mod tests {
             let recipe = recipe(&format!("text --minutes 0.001 --hidden 4 {end}"));
             let error = recipe.start(Corpus::from_text(&text), &Workers::from(1)).err().unwrap();
             assert!(error.to_string().starts_with("steps is all, but must be a number"), "{error}");
+        }
+    }
+
+    /// What is saved of a new run that is told what `words` say, if its network is given or not.
+    fn begun(words: &str, corpus: &Corpus, is_given: bool) -> Checkpoint {
+        let start = recipe(&format!("text --hidden 4 --batch 16 --unroll 32 {words}"));
+        let Start { config, reason, .. } = start.start(corpus.clone(), &Workers::from(1)).unwrap();
+        let given = starting_with(Path::new("; for 9 minutes and"), 5, &[';', 'f']);
+        let choice = match is_given {
+            true if reason.is_empty() => given,
+            true => format!("{given}; {reason}"),
+            false => reason,
+        };
+        Trainer::new(corpus, config, 1).unwrap().chosen_because(choice).checkpoint().clone()
+    }
+
+    #[test]
+    fn a_planned_run_that_was_shortened_is_lengthened_again() {
+        let corpus =
+            Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(400));
+        for is_given in [false, true] {
+            let mut run = begun("--minutes 20 --steps 200", &corpus, is_given);
+            let epoch = run.config.batches(corpus.ids().clone()).unwrap().len() as u64;
+            for steps in [60, 500] {
+                let words = recipe(&format!("text --steps {steps}"));
+                run.config = words.settings.going_on(&run, &corpus);
+                assert_eq!(run.config.last_step(epoch), steps);
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_with_a_preset_is_not_planned_whatever_network_it_starts_with() {
+        let corpus =
+            Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(400));
+        for is_given in [false, true] {
+            let run = begun("--preset quick --epochs 1 --steps 10", &corpus, is_given);
+            let goes_on = |words| {
+                let TrainConfig { epochs, steps, .. } =
+                    recipe(words).settings.going_on(&run, &corpus);
+                (epochs, steps)
+            };
+            assert_eq!(goes_on("text --steps 100"), (1, Some(100)), "{}", run.choice);
+            assert_eq!(goes_on("text --epochs 2"), (2, Some(10)), "{}", run.choice);
         }
     }
 }

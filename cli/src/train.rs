@@ -23,7 +23,7 @@ use super::lab::Beside;
 use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
 use super::sample::short_sample;
-use super::settings::{Limit, Recipe, held_back, passes_follow_steps};
+use super::settings::{Limit, Recipe, held_back, passes_follow_steps, plan_of};
 use super::shell::{command, path_word, resuming};
 use super::signals::Signals;
 
@@ -240,7 +240,7 @@ impl Train {
         match trainer.step() {
             _ if choice.is_empty() => {}
             0 => self.output.say(&in_lines(choice)),
-            _ => self.output.say(&format!("the run began with this plan: {}", in_lines(choice))),
+            _ => self.output.say(&format!("the run began like this: {}", in_lines(choice))),
         }
     }
 
@@ -265,7 +265,7 @@ impl Train {
             last_step: trainer.last_step(),
             threads,
             ranks: ranks.count(),
-            choice: Some(choice.as_str()).filter(|choice| !choice.is_empty()),
+            choice: plan_of(choice),
             validation,
             config: trainer.config(),
         });
@@ -436,7 +436,7 @@ fn limit(trainer: &Trainer, file: &Path) -> String {
     };
     let rate = match config.schedule.descent {
         None => "",
-        Some(_) => ". The learning rate then rises again, and falls to 0 at the new end",
+        Some(_) => ". The learning rate then rises again, and falls towards 0 until the new end",
     };
     format!(
         "the run {is_at} ({}). To train it further, pass --resume with {more}{rate}",

@@ -23,8 +23,9 @@ pub struct AdamConfig {
     pub beta2: f64,
     /// ε, keeps the division finite. Default 1e-8.
     pub epsilon: f64,
-    /// λ, decoupled weight decay: each step takes the part αλ off every parameter (Loshchilov and Hutter, "Decoupled
-    /// Weight Decay Regularization", ICLR 2019, Algorithm 2). Default 0.
+    /// λ, decoupled weight decay (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019). Each step
+    /// takes the part αλ off every parameter, as in PyTorch's `AdamW`; their Algorithm 2 leaves the height of α out.
+    /// Default 0.
     pub weight_decay: f64,
 }
 

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How the learning rate changes from step to step.
+/// How the learning rate changes from step to step: warm-up, level part, and decay or cooldown.
 ///
-/// Rising slowly spares the first updates, whose second moments are guesses (Goyal et al., arXiv 1706.02677);
+/// Rising slowly spares the first updates, whose second moments are guesses (Liu et al., arXiv 1908.03265);
 /// falling to nothing lets the weights settle, and doing so late leaves most of the run to the full rate (Hägele et
 /// al., arXiv 2405.18392).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,12 +35,21 @@ impl Schedule {
         Error::require(end > start, "descent", format!("{start}..{end}"), expected)
     }
 
-    /// The same shape for a run that ends after `end` steps.
+    /// What suits a run of so many steps: the rate rises over the first fiftieth and falls over the last two fifths.
+    pub fn trapezoid(steps: u64) -> Self {
+        Self::new(steps.div_ceil(50), Some((steps.saturating_mul(3) / 5, steps)))
+    }
+
+    /// The schedule of a run whose end was moved to `end`. Where it is not [`Schedule::trapezoid`]'s, somebody has chosen
+    /// it: a warm-up keeps its length, and a descent its share of the run.
     pub fn ending_at(self, end: u64) -> Self {
         let Some((start, old)) = self.descent else { return self };
-        let scaled =
-            |step: u64| (u128::from(step) * u128::from(end) / u128::from(old.max(1))) as u64;
-        Self { warm_up: scaled(self.warm_up), descent: Some((scaled(start), end)) }
+        let (was, is) = (Self::trapezoid(old), Self::trapezoid(end));
+        let share = u128::from(start) * u128::from(end) / u128::from(old.max(1));
+        let warm_up = if self.warm_up == was.warm_up { is.warm_up } else { self.warm_up };
+        let descent =
+            if self.descent == was.descent { is.descent } else { Some((share as u64, end)) };
+        Self { warm_up, descent }
     }
 
     /// The rate of the step after `step` others, as a factor of its height between 0 and 1.
@@ -72,10 +81,22 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_is_scaled_to_another_length() {
-        let schedule = Schedule::new(20, Some((600, 1000)));
-        assert_eq!(schedule.ending_at(500), Schedule::new(10, Some((300, 500))));
-        assert_eq!(schedule.ending_at(1), Schedule::new(0, Some((0, 1))));
+    fn a_run_has_a_short_rise_and_a_long_fall() {
+        let quick = Schedule::new(56, Some((1674, 2790))); // docs/recipes.md
+        assert_eq!(Schedule::trapezoid(2790), quick);
+    }
+
+    #[test]
+    fn whoever_moves_the_end_moves_what_nobody_chose_with_it() {
+        for end in [1, 2, 10, 2790] {
+            let shape = Schedule::trapezoid(end);
+            shape.validate().unwrap();
+            for other in [1, 2, 10, 2790] {
+                assert_eq!(shape.ending_at(other), Schedule::trapezoid(other), "{end}, {other}");
+            }
+        }
+        let chosen = Schedule::new(5, Some((900, 1_000)));
+        assert_eq!(chosen.ending_at(500), Schedule::new(5, Some((450, 500))));
         assert_eq!(Schedule::new(20, None).ending_at(10), Schedule::new(20, None));
     }
 

@@ -34,6 +34,8 @@ const CHOSEN_VALIDATION_TIME: f64 = 0.2;
 const HELD_BACK: f64 = 0.05;
 /// The part of the time that validation may take.
 const VALIDATION_TIME: f64 = 0.05;
+/// Seconds of a validation that nobody minds, however short the run.
+const MOMENT: f64 = 5.0;
 /// A step without its backward pass takes this part of it.
 const FORWARD: f64 = 1.0 / 3.0;
 
@@ -81,7 +83,7 @@ impl Choice {
             Ok(config)
         };
         let mut config = suited_to(seconds * GUESS * 1e9 * peak_gflops(&workers)?)?;
-        let (mut affordable, mut measured) = (None, String::new());
+        let (mut time, mut measured) = (None, String::new());
         if !has_end(&config) {
             let trial = Duration::from_secs_f64(CALIBRATION.as_secs_f64().min(seconds / 20.0));
             let measure = |config: &TrainConfig| {
@@ -98,15 +100,15 @@ impl Choice {
             }
             let speed = significant(speed / 1e9, 3);
             measured = format!("; in a trial this machine computed {speed} GFLOP/s");
-            affordable = Some((seconds - start.elapsed().as_secs_f64()) / step); // the trials took some
+            time = Some(Time { seconds: seconds - start.elapsed().as_secs_f64(), step }); // the trials took some
         }
         let batches = config.batches(corpus.ids().clone())?;
         let (epoch, most) = (batches.len() as u64, text.most_passes(&config));
-        let config = text.ended(config, &batches, affordable, &on_top)?;
+        let config = text.ended(config, &batches, time, &on_top)?;
         config.validate()?;
         require_memory(&config)?; // dropout may have come in
         let mut reason = text.reason(&config, minutes, config.last_step(epoch), epoch) + &measured;
-        if affordable.is_some_and(|affordable| affordable > 1.1 * most * epoch as f64) {
+        if time.is_some_and(|time| time.steps() > 1.1 * most * epoch as f64) {
             reason += &format!(
                 "; reading this text more than {most:.0} times would not help a network of this size"
             );
@@ -115,14 +117,31 @@ impl Choice {
     }
 }
 
-/// For how many of so many `affordable` steps there is time beside validations of a `tail` of so many batches, and for
-/// how many validations, where their number is open. An error if a single one would take more than half of the time.
-fn beside_validation(config: &TrainConfig, tail: usize, affordable: f64) -> Result<(f64, u64)> {
-    let validation = tail as f64 * FORWARD;
-    let is_run = affordable > VALIDATIONS as f64; // and no moment
-    if is_run && tail > 1 && validation > affordable / 2.0 {
-        let part = 100.0 * validation / affordable;
-        let expected = format!("less: to validate once would take {part:.0} % of the time");
+/// How long a run may take.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    /// What there is.
+    seconds: f64,
+    /// What a step takes of it.
+    step: f64,
+}
+
+impl Time {
+    /// Steps that there is time for.
+    fn steps(self) -> f64 {
+        self.seconds / self.step
+    }
+}
+
+/// For how many steps there is `time` beside validations of a `tail` of so many batches, and for how many validations,
+/// where their number is open. An error if a single one would take more than half of the time.
+fn beside_validation(config: &TrainConfig, tail: usize, time: Time) -> Result<(f64, u64)> {
+    let (validation, affordable) = (tail as f64 * FORWARD, time.steps());
+    let seconds = validation * time.step;
+    if tail > 1 && seconds > MOMENT.max(time.seconds / 2.0) {
+        let expected = format!(
+            "less: to validate once would take {seconds:.0} seconds, more than half of the time"
+        );
         return Err(Error::setting("validation", config.validation, expected));
     }
     Ok(match config.save_every {
@@ -146,8 +165,7 @@ fn has_end(config: &TrainConfig) -> bool {
 
 /// `config` with an end after `steps` in passes of so many batches, to which learning rate and saves keep.
 fn ending(config: TrainConfig, steps: u64, epoch: u64, validations: u64) -> TrainConfig {
-    let fall = (u128::from(steps) * 3 / 5) as u64;
-    let schedule = Schedule::new(steps / 50, Some((fall, steps)));
+    let schedule = Schedule::trapezoid(steps);
     let (epochs, save_every) = (steps.div_ceil(epoch), steps.div_ceil(validations));
     TrainConfig { steps: Some(steps), epochs, schedule, save_every, ..config }
 }
@@ -232,19 +250,19 @@ impl Text {
         on_top(TrainConfig { validation, ..config })
     }
 
-    /// `config` with the end that it has or, where so many steps are `affordable`, with one that leaves time for
-    /// validation; and with what suits a run of that length.
+    /// `config` with the end that it has or, where there is a `time`, with one that leaves some of it for validation; and
+    /// with what suits a run of that length.
     fn ended(
         self,
         config: TrainConfig,
         batches: &Batches,
-        affordable: Option<f64>,
+        time: Option<Time>,
         on_top: &impl Fn(TrainConfig) -> TrainConfig,
     ) -> Result<TrainConfig> {
         let (epoch, tail) = (batches.len() as u64, batches.validation_len());
-        let (steps, validations) = match affordable {
-            Some(affordable) => {
-                let (steps, validations) = beside_validation(&config, tail, affordable)?;
+        let (steps, validations) = match time {
+            Some(time) => {
+                let (steps, validations) = beside_validation(&config, tail, time)?;
                 let most = self.most_passes(&config) * epoch as f64;
                 (steps.max(1.0).min(most) as u64, validations)
             }
@@ -253,7 +271,7 @@ impl Text {
         let (passes, weights) = (steps as f64 / epoch as f64, self.weights(&config));
         let config = suited_to_passes(config, passes, weights);
         let mut config = on_top(ending(config, steps, epoch, validations));
-        if affordable.is_some() && config.last_step(epoch) > steps {
+        if time.is_some() && config.last_step(epoch) > steps {
             config.steps = Some(steps); // without a descent, and all steps asked for: the time still counts
         }
         Ok(config)
@@ -334,14 +352,14 @@ pub fn for_minutes(minutes: f64) -> String {
 fn rate(config: &TrainConfig) -> String {
     let height: f64 = significant(config.adam.learning_rate, 3).parse().expect("it was a number");
     let rises = match config.schedule.warm_up {
-        0 => "starts at",
+        0 | 1 => "starts at",
         warm_up if config.steps.is_some_and(|steps| warm_up > steps) => "rises towards",
         _ => "rises to",
     };
     let then = match config.schedule.descent {
         None => "stays there".into(),
-        Some((_, end)) if config.steps == Some(end) => "falls to 0 at the last step".into(),
-        Some((_, end)) => format!("falls to 0 at step {end}"),
+        Some((_, end)) if config.steps == Some(end) => "falls towards 0 until the last step".into(),
+        Some((_, end)) => format!("falls towards 0 until step {end}"),
     };
     format!("the learning rate {rises} {height} and {then}")
 }
@@ -483,7 +501,8 @@ mod tests {
     #[test]
     fn a_tail_that_the_user_has_chosen_leaves_time_to_learn() {
         let config = undecided();
-        let beside = |tail, affordable| beside_validation(&config, tail, affordable);
+        let minute = |step| Time { seconds: 60.0, step };
+        let beside = |tail, steps| beside_validation(&config, tail, minute(60.0 / steps));
         assert_eq!(beside(3, 4_000.0).unwrap(), (3_988.0, VALIDATIONS));
         for tail in [100, 1_000, 2_000, 5_000] {
             let (steps, validations) = beside(tail, 4_000.0).unwrap();
@@ -493,9 +512,15 @@ mod tests {
             );
         }
         let error = beside(9_000, 4_000.0).unwrap_err().to_string();
-        assert!(error.ends_with("to validate once would take 75 % of the time"), "{error}");
+        assert!(
+            error.contains("to validate once would take 45 seconds, more than half"),
+            "{error}"
+        );
+        assert!(beside(160, 12.0).is_err(), "few steps, and long ones");
+        let moment = Time { seconds: 0.1, step: 0.01 };
+        assert!(beside_validation(&config, 160, moment).is_ok(), "it takes half a second");
         let seldom = TrainConfig { save_every: 100_000, ..config };
-        let (steps, _) = beside_validation(&seldom, 3_000, 4_000.0).unwrap();
+        let (steps, _) = beside_validation(&seldom, 3_000, minute(60.0 / 4_000.0)).unwrap();
         assert!(steps <= 3_000.0, "there is one after the last step: {steps}");
     }
 
@@ -510,7 +535,8 @@ mod tests {
             let config = text.table(MINUTE, &|config| config, |_| true);
             let batches = config.batches(corpus.ids().clone()).unwrap();
             let (epoch, tail) = (batches.len() as u64, batches.validation_len() as f64);
-            let plan = text.ended(config, &batches, Some(affordable), &|config| config).unwrap();
+            let time = Some(Time { seconds: affordable, step: 1.0 });
+            let plan = text.ended(config, &batches, time, &|config| config).unwrap();
             let steps = plan.last_step(epoch);
             assert!(epoch > 0 && steps < 12 * epoch, "the time decides: {plan:?}");
             let time = steps as f64 + steps.div_ceil(plan.save_every) as f64 * tail * FORWARD;

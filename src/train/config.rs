@@ -112,7 +112,7 @@ impl TrainConfig {
             unroll: 48,
             epochs: 15,
             adam: AdamConfig { learning_rate: 16e-3, weight_decay: 0.1, ..AdamConfig::default() },
-            schedule: Schedule::new(56, Some((1674, 2790))),
+            schedule: Schedule::trapezoid(2790),
             keep: 0.8,
             save_every: 480,
             ..Self::article()

@@ -1,7 +1,7 @@
 //! The training loop, as an iterator of step reports.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -30,6 +30,16 @@ const LARGEST_NORM: f64 = 1e19;
 /// Whether an update with gradients of this norm, clipped at `clip`, leaves every number finite.
 fn is_usable(loss: f64, norm: f64, clip: f64) -> bool {
     loss.is_finite() && norm.is_finite() && norm.min(clip) <= LARGEST_NORM
+}
+
+/// What `work` gives in `pool`, and how long the pool took to begin it and to hand it back.
+fn install<T: Send>(pool: &ThreadPool, work: impl FnOnce() -> T + Send) -> (T, Duration) {
+    let start = Instant::now();
+    let (result, busy) = pool.install(|| {
+        let start = Instant::now();
+        (work(), start.elapsed())
+    });
+    (result, start.elapsed().saturating_sub(busy))
 }
 
 /// What [`Trainer`] yields for each step.
@@ -68,7 +78,7 @@ const ROWS_AHEAD: u64 = 1 << 14;
 #[derive(Debug)]
 pub struct Trainer {
     /// Where the run stands: all that is saved, and nothing else here is needed to go on.
-    run: Checkpoint,
+    checkpoint: Checkpoint,
     /// The run's characters, ready to look up.
     batches: Batches,
     workers: Workers,
@@ -188,7 +198,8 @@ impl Trainer {
             let reason = "its configuration names another network or batch than it holds".into();
             return Err(Error::Mismatch { path: path(), reason });
         }
-        checkpoint.adam.config = checkpoint.config.adam;
+        let rate = checkpoint.adam.config.learning_rate; // of the last update, whatever the next one's is
+        checkpoint.adam.config = checkpoint.config.adam.with_learning_rate(rate);
         if checkpoint.text_sha256 != corpus.sha256() {
             return Err(Error::OtherText { path: path() });
         }
@@ -218,42 +229,42 @@ impl Trainer {
             state_before: checkpoint.state.clone(),
             inputs: Array2::zeros(shape),
             targets: Array2::zeros(shape),
-            run: checkpoint,
+            checkpoint,
             batches,
             workers,
             pool,
         };
         let steps_left = trainer.last_step().saturating_sub(step);
-        trainer.run.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
+        trainer.checkpoint.history.reserve(steps_left.min(ROWS_AHEAD) as usize);
         Ok(trainer)
     }
 
     /// Notes in every checkpoint why the configuration is what it is.
     pub fn chosen_because(mut self, choice: String) -> Self {
-        self.run.choice = choice;
+        self.checkpoint.choice = choice;
         self
     }
 
     /// Everything that [`Trainer::from_checkpoint`] needs to go on from here; where other ranks have some of the rows,
     /// after [`Trainer::gather_state`].
     pub fn checkpoint(&self) -> &Checkpoint {
-        &self.run
+        &self.checkpoint
     }
 
     /// Makes this the trainer of `run`: every checkpoint says so from now on.
     pub(crate) fn belong_to(&mut self, run: RunId) {
-        self.run.run = Some(run);
+        self.checkpoint.run = Some(run);
     }
 
     /// The step after which training ends.
     pub fn last_step(&self) -> u64 {
-        self.run.config.last_step(self.batches.len() as u64)
+        self.checkpoint.config.last_step(self.batches.len() as u64)
     }
 
     /// Collects the state of all rows in rank 0.
     pub fn gather_state(&mut self) {
         self.workers.lead(Order::Gather);
-        let Checkpoint { state, .. } = &mut self.run;
+        let Checkpoint { state, .. } = &mut self.checkpoint;
         self.part.gather(state);
     }
 
@@ -261,45 +272,44 @@ impl Trainer {
     /// [`Error::NotFinite`] if the loss or a gradient is not a number.
     pub(super) fn update(&mut self) -> Result<StepReport> {
         let start = Instant::now();
-        if self.run.batch == 0 {
-            self.run.state.set_zero();
+        if self.checkpoint.batch == 0 {
+            self.checkpoint.state.set_zero();
         }
-        self.batches.fill(self.run.batch, &mut self.inputs, &mut self.targets);
-        self.state_before.clone_from(&self.run.state);
-        let Self { run, pool, network, part, gradients, .. } = self;
-        let Checkpoint { config, parameters, adam, state, step, .. } = run;
-        adam.config.learning_rate = config.adam.learning_rate * config.schedule.factor(*step);
+        self.batches.fill(self.checkpoint.batch, &mut self.inputs, &mut self.targets);
+        self.state_before.clone_from(&self.checkpoint.state);
+        let Self { checkpoint, pool, network, part, gradients, .. } = self;
+        let Checkpoint { config, parameters, adam, state, step, .. } = checkpoint;
+        let learning_rate = config.adam.learning_rate * config.schedule.factor(*step); // Eq. U7
         let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
-        let (inputs, targets, clip) = (self.inputs.view(), self.targets.view(), config.clip);
-        let handed_over = Instant::now();
-        let (loss, norm, busy) = pool.install(|| {
-            let start = Instant::now();
-            let batch = (inputs, targets, Some(dropout));
+        let batch = (self.inputs.view(), self.targets.view(), Some(dropout));
+        let ((loss, norm, is_usable), waited) = install(pool, || {
             let loss = network.gradients_together(part, gradients, parameters, batch, state);
-            let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, clip));
-            if is_usable(loss, norm, clip) {
+            let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, config.clip));
+            let is_usable = is_usable(loss, norm, config.clip);
+            if is_usable {
+                adam.config.learning_rate = learning_rate;
                 network.measure(Phase::Adam, || adam.update(parameters, gradients));
             }
-            (loss, norm, start.elapsed())
+            (loss, norm, is_usable)
         });
-        let waited = handed_over.elapsed().saturating_sub(busy);
         self.network.add_waiting(waited, self.shards_at_once());
-        if !is_usable(loss, norm, clip) {
-            self.run.state.clone_from(&self.state_before);
+        if !is_usable {
+            self.checkpoint.state.clone_from(&self.state_before);
             return Err(self.not_finite(loss));
         }
         self.count_step();
+        let Checkpoint { step, epoch, batch, .. } = self.checkpoint;
         let seconds = start.elapsed().as_secs_f64();
         let row = LogRow {
-            step: self.run.step,
-            epoch: self.run.epoch + u64::from(self.run.batch != 0),
+            step,
+            epoch: epoch + u64::from(batch != 0), // counted from 1; after a pass's last batch it is counted already
             loss,
             validation: None,
             norm,
-            learning_rate: self.run.adam.config.learning_rate,
+            learning_rate,
             seconds,
         };
-        self.run.history.push(row);
+        self.checkpoint.history.push(row);
         Ok(StepReport { row, characters_per_second: self.inputs.len() as f64 / seconds })
     }
 
@@ -312,7 +322,7 @@ impl Trainer {
 
     /// Moves on to the next batch, after the last one to the next epoch.
     fn count_step(&mut self) {
-        let Checkpoint { step, epoch, batch, .. } = &mut self.run;
+        let Checkpoint { step, epoch, batch, .. } = &mut self.checkpoint;
         *step += 1;
         *batch += 1;
         if *batch == self.batches.len() {
@@ -331,21 +341,21 @@ impl Trainer {
             Some(tensor) => format!("the gradient of {}", tensor.name),
             None => "the square of a gradient".into(),
         };
-        let &Checkpoint { ref config, step, batch, .. } = &self.run;
+        let &Checkpoint { ref config, step, batch, .. } = &self.checkpoint;
         let text = (0..config.batch).map(|row| self.batches.position(batch, row)).collect();
         Error::NotFinite { step: step + 1, what, text }
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
-    /// if nothing was held back. The last log row records it.
+    /// if nothing was held back. The last log row records it, if it is finite.
     pub fn validate(&mut self) -> Option<f64> {
         let count = self.batches.validation_len();
         if count == 0 {
             return None;
         }
         self.workers.lead(Order::Validate);
-        let Self { run, pool, network, part, batches, inputs, targets, .. } = self;
-        let parameters = &run.parameters;
+        let Self { checkpoint, pool, network, part, batches, inputs, targets, .. } = self;
+        let parameters = &checkpoint.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
         let sum: f64 = pool.install(|| {
             let mut prepared = network.prepare(parameters);
@@ -358,15 +368,15 @@ impl Trainer {
             sum
         });
         let validation = sum / count as f64;
-        if let Some(row) = self.run.history.last_mut() {
-            row.validation = Some(validation);
+        if let Some(row) = self.checkpoint.history.last_mut() {
+            row.validation = Some(validation).filter(|loss| loss.is_finite());
         }
         Some(validation)
     }
 
     /// The run's hyper-parameters.
     pub fn config(&self) -> &TrainConfig {
-        &self.run.config
+        &self.checkpoint.config
     }
 
     /// V, H and L.
@@ -376,17 +386,17 @@ impl Trainer {
 
     /// The characters it predicts.
     pub fn vocabulary(&self) -> &Vocabulary {
-        &self.run.vocabulary
+        &self.checkpoint.vocabulary
     }
 
     /// The parameters as they stand.
     pub fn parameters(&self) -> &Parameters<f32> {
-        &self.run.parameters
+        &self.checkpoint.parameters
     }
 
     /// Steps made, skipped batches included.
     pub fn step(&self) -> u64 {
-        self.run.step
+        self.checkpoint.step
     }
 
     /// Batches of one pass through the text.
@@ -396,7 +406,7 @@ impl Trainer {
 
     /// All log rows since the run began.
     pub fn history(&self) -> &[LogRow] {
-        &self.run.history
+        &self.checkpoint.history
     }
 
     /// Rows of the batch that this rank has.
@@ -424,7 +434,7 @@ impl Iterator for Trainer {
     type Item = Result<StepReport>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        (self.run.step < self.last_step()).then(|| {
+        (self.checkpoint.step < self.last_step()).then(|| {
             self.workers.lead(Order::Step);
             self.update()
         })

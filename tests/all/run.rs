@@ -30,7 +30,8 @@ fn corpus() -> Corpus {
 
 fn config() -> TrainConfig {
     let config = TrainConfig::builder().hidden(4).layers(1).batch(2).unroll(4).epochs(2);
-    config.save_every(5).validation(Validation::Batches(2)).build().unwrap()
+    let config = config.save_every(5).validation(Validation::Batches(2));
+    config.warm_up(3).descent(Some((2, 100))).build().unwrap()
 }
 
 /// A run in `path`, fresh or going on, and where it stands.
@@ -54,12 +55,16 @@ fn timeless_log(folder: &Path) -> Vec<String> {
     log.lines().map(|line| line.rsplitn(3, ',').last().unwrap().to_string()).collect()
 }
 
-/// The newest checkpoint with its seconds and its run left out.
+/// `checkpoint` with its seconds and its run left out.
+fn timeless(mut checkpoint: Checkpoint) -> Checkpoint {
+    checkpoint.history.iter_mut().for_each(|row| row.seconds = 0.0);
+    checkpoint.run = None;
+    checkpoint
+}
+
+/// The newest checkpoint, timeless.
 fn timeless_end(folder: &Path) -> Checkpoint {
-    let mut end = load_any(folder).unwrap().checkpoint;
-    end.history.iter_mut().for_each(|row| row.seconds = 0.0);
-    end.run = None;
-    end
+    timeless(load_any(folder).unwrap().checkpoint)
 }
 
 #[test]
@@ -70,15 +75,8 @@ fn a_run_validates_and_saves_every_so_often_and_at_its_end() {
     let last = run.trainer().last_step();
     let saved = events.iter().filter(|event| matches!(event, RunEvent::Saved(_))).count() as u64;
     assert_eq!(saved, last.div_ceil(5));
-    let validated: Vec<u64> = run
-        .trainer()
-        .history()
-        .iter()
-        .filter(|row| row.validation.is_some())
-        .map(|row| row.step)
-        .collect();
     assert_eq!(
-        validated,
+        validated(&run),
         steps_in(folder.path())[1..],
         "one for each checkpoint but that of step 0"
     );
@@ -298,8 +296,7 @@ fn minutes_save_in_between_without_a_validation() {
     finish(&mut run);
     let last = run.trainer().last_step();
     assert_eq!(steps_in(folder.path()), [0, last - 2, last - 1, last], "of the clock's, two");
-    let validated = run.trainer().history().iter().filter(|row| row.validation.is_some()).count();
-    assert_eq!(validated, 1, "the last step alone is due");
+    assert_eq!(validated(&run), [last], "the last step alone is due");
     let kept = load_any(folder.path()).unwrap().checkpoint.config.save_minutes;
     assert_eq!(kept, Some(1e-9), "the run remembers it");
 }
@@ -399,10 +396,60 @@ fn a_validation_that_was_interrupted_is_made_when_the_run_goes_on() {
     let mut run = start(killed.path(), Mode::Resume);
     assert!(run.trainer().history()[4].validation.is_some());
     assert!(matches!(run.next(), Some(Ok(RunEvent::Saved(_)))));
-    assert_eq!(Checkpoint::load(&path).unwrap().history.len(), 5);
+    let undisturbed = Checkpoint::load(&whole.path().join("i5_l4.ckpt")).unwrap();
+    assert_eq!(timeless(Checkpoint::load(&path).unwrap()), timeless(undisturbed));
     finish(&mut run);
     assert_eq!(timeless_end(killed.path()), timeless_end(whole.path()));
     assert_eq!(timeless_log(killed.path()), timeless_log(whole.path()));
+}
+
+/// A run whose loss is infinite where the character number `at` of its text is predicted, and only there: all other
+/// characters have the largest logit that there is.
+fn overflowing_at(at: usize, folder: &Path) -> Run {
+    let corpus = corpus();
+    let other = |(i, c)| if i == at { 'z' } else { c };
+    let corpus = Corpus::from_text(&corpus.characters().enumerate().map(other).collect::<String>());
+    let mut checkpoint = Trainer::new(&corpus, config(), 1).unwrap().checkpoint().clone();
+    let z = corpus.vocabulary().id('z').unwrap() as usize;
+    checkpoint.parameters.projection_mut().b.fill(f32::MAX);
+    checkpoint.parameters.projection_mut().b[z] = f32::MIN;
+    let trainer = Trainer::from_checkpoint(checkpoint, &corpus, 1).unwrap();
+    Run::new(trainer, open(folder, Mode::New).folder).unwrap()
+}
+
+/// Steps whose rows hold a validation.
+fn validated(run: &Run) -> Vec<u64> {
+    let rows = run.trainer().history().iter().filter(|row| row.validation.is_some());
+    rows.map(|row| row.step).collect()
+}
+
+#[test]
+fn a_step_is_validated_though_its_batch_is_left_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = overflowing_at(18, folder.path()); // in the batch of steps 5 and 15
+    run.on_nan = Some(9);
+    finish(&mut run);
+    assert_eq!(
+        validated(&run),
+        [4, 10, 14, run.trainer().last_step()],
+        "steps 5 and 15 have no rows"
+    );
+    let saved = Checkpoint::load(&folder.path().join("i5_l4.ckpt")).unwrap();
+    assert_eq!(saved.history[3].validation, run.trainer().history()[3].validation);
+    let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
+    assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
+}
+
+#[test]
+fn a_validation_loss_that_is_not_finite_is_told_and_does_not_prevent_a_save() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = overflowing_at(90, folder.path()); // which is held back
+    let events = finish(&mut run);
+    let told =
+        |event: &&RunEvent| matches!(event, RunEvent::Warning(told) if told.contains("validation"));
+    assert_eq!(events.iter().filter(told).count(), 4);
+    assert!(validated(&run).is_empty());
+    assert_eq!(steps_in(folder.path()), [0, 5, 10, 15, run.trainer().last_step()]);
 }
 
 #[test]

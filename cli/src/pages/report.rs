@@ -34,7 +34,7 @@ pub fn report(report: &Report, name: &str, text: &str) -> String {
         sections.iter().map(|(id, title, _)| format!("<a href=\"#{id}\">{title}</a> ")).collect();
     let plan = match report.choice.as_str() {
         "" => String::new(),
-        choice => format!("<p>The run began with this plan: {}</p>\n", escape(choice)),
+        choice => format!("<p>The run began like this: {}</p>\n", escape(choice)),
     };
     let header = format!(
         "<h1>{name}</h1>\n<p>{} This page reads the end of {}.</p>\n{plan}<nav aria-label=\"Sections\">{links}</nav>\n",

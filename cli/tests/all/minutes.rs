@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use karenina::optim::schedule::Schedule;
 use karenina::text::batches::Validation;
 use karenina::train::run::load_any;
 use serde_json::Value;
@@ -38,7 +39,7 @@ fn a_users_text_gets_what_its_length_and_the_time_call_for() {
     let told = errors(&succeed(folder.path(), &format!("{train} --resume")));
     let (_, told) =
         told.split_once("nothing to do: ").expect("a resumed run has its steps already");
-    let rises = "pass --resume with a larger --steps. The learning rate then rises again, and falls to 0 at the new end\n";
+    let rises = "pass --resume with a larger --steps. The learning rate then rises again, and falls towards 0 until the new end\n";
     assert!(told.contains(", as planned (") && told.contains(rises), "{told}");
 }
 
@@ -52,14 +53,14 @@ fn the_reason_says_what_the_rate_really_does() {
         rate.split_once(';').unwrap().0.to_string()
     };
     let height = "--learning-rate 0.00123";
-    assert_eq!(rate(height), "starts at 0.00123 and falls to 0 at the last step");
+    assert_eq!(rate(height), "starts at 0.00123 and falls towards 0 until the last step");
     assert_eq!(
         rate(&format!("{height} --warm-up 2 --descent none")),
         "rises to 0.00123 and stays there"
     );
     assert_eq!(
         rate(&format!("{height} --descent 2..6")),
-        "starts at 0.00123 and falls to 0 at step 6"
+        "starts at 0.00123 and falls towards 0 until step 6"
     );
 }
 
@@ -82,15 +83,22 @@ fn who_moves_the_end_of_a_run_moves_the_descent_of_its_rate() {
 }
 
 #[test]
-fn a_warm_up_that_is_named_is_not_scaled_and_a_resumed_run_keeps_it() {
+fn a_warm_up_that_is_named_stays_and_any_other_keeps_to_the_length_of_the_run() {
     let folder = with_novel();
-    let warm_up =
-        || load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.config.schedule.warm_up;
-    let train = "train text --preset quick --hidden 4 --warm-up 5 --no-samples";
-    succeed(folder.path(), &format!("{train} --steps 3"));
-    assert_eq!(warm_up(), 5);
+    let schedule = || {
+        let Schedule { warm_up, descent, .. } =
+            load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.config.schedule;
+        (warm_up, descent)
+    };
+    let train = "train text --preset quick --hidden 4 --no-samples";
+    succeed(folder.path(), &format!("{train} --warm-up 5 --steps 3"));
+    assert_eq!(schedule(), (5, Some((1, 3))));
     succeed(folder.path(), &format!("{train} --resume --steps 10"));
-    assert_eq!(warm_up(), 5);
+    assert_eq!(schedule(), (5, Some((6, 10))), "not named again");
+    succeed(folder.path(), &format!("{train} --overwrite --steps 1"));
+    assert_eq!(schedule(), (1, Some((0, 1))));
+    succeed(folder.path(), &format!("{train} --resume --steps 150"));
+    assert_eq!(schedule(), (3, Some((90, 150))), "as if the first run had been no shorter");
 }
 
 #[test]
@@ -193,7 +201,7 @@ fn a_planned_run_is_ended_at_any_other_step_that_is_named() {
     assert_eq!(end(), (50, 1, Some((30, 50))));
     let told = errors(&succeed(folder.path(), &format!("{train} --resume --steps 200")));
     assert_eq!(end(), (200, 5, Some((120, 200))), "{told}");
-    assert!(told.contains("the run began with this plan: for 20 minutes and"), "{told}");
+    assert!(told.contains("the run began like this: for 20 minutes and"), "{told}");
 }
 
 #[test]
@@ -248,9 +256,15 @@ fn programs_and_the_report_are_told_the_choice_too() {
     let kept = load_any(&folder.path().join("checkpoints")).unwrap().checkpoint.choice;
     assert_eq!(begun.as_deref(), Some(kept.as_str()));
     let page = told("report text --threads 1 --out -");
-    assert!(page.contains(&format!("The run began with this plan: {kept}")), "{kept}");
+    assert!(page.contains(&format!("The run began like this: {kept}")), "{kept}");
     let by_hand = "train text --preset quick --hidden 4 --steps 2 --overwrite --json";
     assert_eq!(choice(told(by_hand).lines().next().unwrap()), None);
+    let given = "text --from checkpoints --threads 1 --steps 2 --json";
+    let begun = |words: &str| choice(told(words).lines().next().unwrap());
+    assert_eq!(begun(&format!("train {given} --preset quick --run second")), None);
+    assert_eq!(choice(&told(&format!("plan {given} --preset quick"))), None);
+    let plan = begun(&format!("train {given} --minutes 1 --run third")).expect("a plan");
+    assert!(plan.starts_with("for 1 minute and 19200 characters: "), "{plan}");
     assert_eq!(choice(&told("plan text --preset quick --hidden 4 --json")), None);
 }
 

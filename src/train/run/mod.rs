@@ -47,6 +47,7 @@ pub use saving::OnSaveError;
 use saving::{Attempts, LAST_PAUSES, Saving};
 
 use crate::error::{Error, Result};
+use crate::train::LogRow;
 use crate::train::trainer::{StepReport, Trainer};
 
 /// What [`Run`] yields.
@@ -67,8 +68,8 @@ pub enum RunEvent {
 ///
 /// As an iterator it trains to the end: one step at a time, each in the log; every
 /// [`save_every`](crate::train::TrainConfig::save_every) steps and after the last it validates and
-/// saves, and after [`save_minutes`](crate::train::TrainConfig::save_minutes) it saves. Nothing follows an
-/// error.
+/// saves, and after [`save_minutes`](crate::train::TrainConfig::save_minutes) it saves. Where the batch of such a step is
+/// left out, the row of the update before it holds the validation. Nothing follows an error.
 #[derive(Debug)]
 pub struct Run {
     trainer: Trainer,
@@ -97,28 +98,19 @@ impl Run {
         trainer.belong_to(folder.run());
         let warnings = folder.begin(trainer.checkpoint())?.into();
         let now = Instant::now();
-        let mut saving = Saving::new(now);
-        // A run that was killed while it validated has saved the step without its validation.
-        let is_owed = trainer.history().last().is_some_and(|row| {
-            let is_due = row.step.is_multiple_of(trainer.config().save_every)
-                || row.step == trainer.last_step();
-            row.step == trainer.step() && row.validation.is_none() && is_due
-        });
-        if is_owed && trainer.validate().is_some() {
-            folder.rewrite_log(trainer.history())?;
-            saving.ask(true, None, now);
-        }
-        Ok(Self {
+        let mut run = Self {
             trainer,
             folder,
             on_nan: None,
             on_save_error: OnSaveError::default(),
-            saving,
+            saving: Saving::new(now),
             logging: Attempts::new(now),
             warnings,
             failure: None,
             ended: false,
-        })
+        };
+        run.catch_up()?; // one that was killed while it validated has saved the step without its validation
+        Ok(run)
     }
 
     /// What is being trained.
@@ -160,19 +152,39 @@ impl Run {
             if self.saving.is_old(Instant::now()) {
                 let _ = self.attempt(); // it is tried again after the validation, and a failure told then
             }
-            report.row.validation = self.trainer.validate();
+            report.row.validation = self.validate();
             self.saving.ask(true, None, Instant::now());
         }
         if is_due || self.logging.is_time(Instant::now()) {
-            self.write_log()?;
+            self.write_log(RunFolder::log)?;
         }
         Ok(RunEvent::Step(report))
     }
 
-    /// One attempt to write what the log lacks.
-    fn write_log(&mut self) -> Result<()> {
+    /// Validates. A loss that is not finite has no place in a file, and is only told.
+    fn validate(&mut self) -> Option<f64> {
+        let validation = self.trainer.validate();
+        if validation.is_some_and(|loss| !loss.is_finite()) {
+            let step = self.trainer.step();
+            self.warnings.push_back(format!("step {step}: the validation loss is not finite"));
+        }
+        validation.filter(|loss| loss.is_finite())
+    }
+
+    /// Validates after the last update, if this step calls for it and that is still to be done.
+    fn catch_up(&mut self) -> Result<()> {
+        let is_lacking = self.trainer.history().last().is_some_and(|row| row.validation.is_none());
+        if self.due() && is_lacking && self.validate().is_some() {
+            self.saving.ask(true, None, Instant::now());
+            self.write_log(RunFolder::rewrite_log)?;
+        }
+        Ok(())
+    }
+
+    /// One attempt to write what the log lacks, or all of it anew.
+    fn write_log(&mut self, write: fn(&mut RunFolder, &[LogRow]) -> Result<()>) -> Result<()> {
         let now = Instant::now();
-        match self.folder.log(self.trainer.history()) {
+        match write(&mut self.folder, self.trainer.history()) {
             Ok(()) => self.logging = Attempts::new(now),
             Err(error @ Error::OtherRun { .. }) => return Err(error),
             Err(error) if self.logging.failed(now) => self.warnings.push_back(format!(
@@ -196,6 +208,7 @@ impl Run {
             (Error::NotFinite { .. }, Some(most)) if self.skipped() < most => {
                 self.trainer.skip_batch();
                 self.ask_for_save();
+                self.catch_up()?;
                 Ok(RunEvent::Skipped(error))
             }
             _ if self.is_saved() => Err(error),
@@ -278,7 +291,7 @@ impl Run {
     /// was deleted is made again.
     fn with_log(&mut self, path: PathBuf) -> Result<PathBuf> {
         if self.logging.are_failing() || !self.folder.has_log() {
-            self.write_log()?;
+            self.write_log(RunFolder::log)?;
         }
         Ok(path)
     }
