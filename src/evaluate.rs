@@ -57,6 +57,7 @@ pub fn dynamic_evaluation_bytes<R: Real>(sizes: Sizes, rows: usize) -> u64 {
 /// counts once).
 ///
 /// * `ids`: the text, in the network's own vocabulary; see [`Corpus::in_terms_of`](crate::text::corpus::Corpus::in_terms_of)
+/// * `threads`: as for [`Network::new`]
 ///
 /// # Panics
 /// If the text has fewer than `rows` + 1 characters or has one that the network lacks, or `rows` is 0.
@@ -80,10 +81,10 @@ pub fn evaluate<R: Real>(
     threads: usize,
 ) -> Evaluation {
     let sizes = parameters.sizes();
-    over_rows(sizes, ids, rows, |part, state| {
-        let mut network = Network::new(sizes, part.starts.len(), part.unroll, threads);
+    over_rows(sizes, ids, rows, |stretch, state| {
+        let mut network = Network::new(sizes, stretch.starts.len(), stretch.unroll, threads);
         let mut network = network.prepare(parameters);
-        part.sum(ids, |x, y| network.loss(x, y, state, None))
+        stretch.sum(ids, |x, y| network.loss(x, y, state, None))
     })
 }
 
@@ -113,9 +114,9 @@ pub fn evaluate_dynamically<R: Real>(
     let mut gradients = Parameters::zeros(sizes);
     let mut adam =
         Adam::new(AdamConfig { learning_rate, beta1: 0.0, ..AdamConfig::default() }, sizes);
-    over_rows(sizes, ids, rows, |part, state| {
-        let mut network = Network::new(sizes, part.starts.len(), part.unroll, threads);
-        part.sum(ids, |x, y| {
+    over_rows(sizes, ids, rows, |stretch, state| {
+        let mut network = Network::new(sizes, stretch.starts.len(), stretch.unroll, threads);
+        stretch.sum(ids, |x, y| {
             let loss = network.gradients(&mut gradients, &parameters, x, y, state, None);
             clip_by_global_norm(&mut gradients, 1.0);
             adam.update(&mut parameters, &gradients);
@@ -125,7 +126,7 @@ pub fn evaluate_dynamically<R: Real>(
 }
 
 /// A stretch of the text that is read in batches of one shape.
-struct Part {
+struct Stretch {
     /// Where in the text each row begins.
     starts: Vec<usize>,
     /// Characters to read in each row, a multiple of `unroll`.
@@ -134,7 +135,7 @@ struct Part {
     unroll: usize,
 }
 
-impl Part {
+impl Stretch {
     /// The sum of the losses over all characters; `loss(inputs, targets)` gives a batch's mean.
     fn sum(&self, ids: &Ids, mut loss: impl FnMut(ArrayView2<u32>, ArrayView2<u32>) -> f64) -> f64 {
         let shape = (self.unroll, self.starts.len());
@@ -157,7 +158,7 @@ fn over_rows<R: Real>(
     sizes: Sizes,
     ids: &Ids,
     rows: usize,
-    mut read: impl FnMut(Part, &mut State<R>) -> f64,
+    mut read: impl FnMut(Stretch, &mut State<R>) -> f64,
 ) -> Evaluation {
     assert!(rows > 0 && ids.len() > rows, "{} characters for {rows} rows", ids.len());
     let predictions = ids.len() - 1;
@@ -165,11 +166,11 @@ fn over_rows<R: Real>(
     let mut read = |starts: Vec<usize>, length: usize, state: &mut State<R>| -> f64 {
         let rest = length % UNROLL;
         let after = starts.iter().map(|start| start + length - rest).collect();
-        let parts = [
-            Part { starts, length: length - rest, unroll: UNROLL },
-            Part { starts: after, length: rest, unroll: rest },
+        let stretches = [
+            Stretch { starts, length: length - rest, unroll: UNROLL },
+            Stretch { starts: after, length: rest, unroll: rest },
         ];
-        parts.into_iter().filter(|part| part.length > 0).map(|part| read(part, state)).sum()
+        stretches.into_iter().filter(|s| s.length > 0).map(|s| read(s, state)).sum()
     };
     let mut state = State::zeros(sizes, rows);
     let mut nats = read((0..rows).map(|row| row * length).collect(), length, &mut state);

@@ -22,4 +22,4 @@ pub(crate) use packed::PackedWeights;
 pub use parameters::{Initialisation, Parameters, Sizes, State, Tensor};
 #[doc(hidden)]
 pub use shard::{LayerTape, Shard};
-pub(crate) use together::Part;
+pub(crate) use together::Together;

@@ -61,9 +61,11 @@ pub struct Network<R: Real> {
 }
 
 impl<R: Real> Network<R> {
-    /// Memory for batches of B = `batch` rows and T = `unroll` steps, and work for `threads` threads, of which
-    /// those of the current pool are some. Sums over rows have as many groups as
+    /// Memory for batches of B = `batch` rows and T = `unroll` steps. Sums over rows have as many groups as
     /// [`TrainConfig::groups`](crate::train::TrainConfig::groups) has by default.
+    ///
+    /// * `threads`: among how many a batch is divided. Calls run in the current rayon pool, which should have as many,
+    ///   and teams add threads of their own.
     ///
     /// # Panics
     /// Without rows, steps or layers.

@@ -13,9 +13,9 @@ use crate::model::network::{Network, Prepared};
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::ranks::{Ranks, Shares};
 
-/// What a rank needs to take part, beside its [`Network`].
+/// What a rank needs beside its [`Network`] to train with others: who they are, and room for what they send.
 #[derive(Clone, Debug)]
-pub(crate) struct Part {
+pub(crate) struct Together {
     ranks: Ranks,
     /// What each of them has.
     shares: Shares,
@@ -26,8 +26,8 @@ pub(crate) struct Part {
     room: Vec<f32>,
 }
 
-impl Part {
-    /// The part of this one of `ranks` in batches of B = `batch` rows.
+impl Together {
+    /// For this one of `ranks` and batches of B = `batch` rows.
     pub fn new(ranks: Ranks, shares: Shares, sizes: Sizes, batch: usize) -> Self {
         let others = shares.runs(ranks.rank()).len() - 1;
         Self {
@@ -75,18 +75,18 @@ impl Network<f32> {
     /// the layers from the top down.
     pub(crate) fn gradients_together(
         &mut self,
-        part: &mut Part,
+        together: &mut Together,
         gradients: &mut Parameters<f32>,
         parameters: &Parameters<f32>,
         (inputs, targets, dropout): Batch,
         state: &mut State<f32>,
     ) -> f64 {
-        if part.ranks.is_alone() {
+        if together.ranks.is_alone() {
             return self.gradients(gradients, parameters, inputs, targets, state, dropout);
         }
         self.propagate(parameters, inputs, targets, state, dropout);
         let losses: Vec<_> = self.losses_of_runs().collect();
-        let Part { ranks, shares, runs, room, .. } = part;
+        let Together { ranks, shares, runs, room, .. } = together;
         // For each layer and the projection: its numbers in every run.
         let mut parts: Vec<Vec<&mut [f32]>> =
             gradients.parts_mut().map(|part| vec![part]).collect();
@@ -117,16 +117,16 @@ impl Prepared<'_, f32> {
     /// [`Prepared::loss`] of the whole batch, of whose rows this rank has some; nothing drops out.
     pub(crate) fn loss_together(
         &mut self,
-        part: &Part,
+        together: &Together,
         inputs: ArrayView2<u32>,
         targets: ArrayView2<u32>,
         state: &mut State<f32>,
     ) -> f64 {
-        if part.ranks.is_alone() {
+        if together.ranks.is_alone() {
             return self.loss(inputs, targets, state, None);
         }
         self.forward(inputs, targets, state, None);
         let own: Vec<_> = self.network.losses_of_runs().collect();
-        self.network.mean_of(part.ranks.sum_of_runs(&part.shares, &own))
+        self.network.mean_of(together.ranks.sum_of_runs(&together.shares, &own))
     }
 }

@@ -52,7 +52,7 @@ impl Schedule {
         Self { warm_up, descent }
     }
 
-    /// The rate of the step after `step` others, as a factor of its height between 0 and 1.
+    /// The rate of the step after `step` others, as a fraction of its highest value.
     pub fn factor(self, step: u64) -> f64 {
         let rise = (step + 1) as f64 / self.warm_up as f64; // no warm-up: infinite
         let left = self.descent.map_or(1.0, |(start, end)| {

@@ -91,13 +91,8 @@ impl Choice {
                 let (step, _) = calibrate(corpus, config, sizes, &workers, trial)?;
                 Ok::<_, Error>((step, sizes.flop(config.batch * config.unroll) / step))
             };
-            // The first network was chosen by a guess. What it really computes in a second may suit another.
-            let (mut step, mut speed) = measure(&config)?;
-            let better = suited_to(seconds * speed)?;
-            if better != config {
-                (step, speed) = measure(&better)?;
-                config = better;
-            }
+            let (step, speed);
+            (config, step, speed) = tried(config, seconds, suited_to, measure)?;
             let speed = significant(speed / 1e9, 3);
             measured = format!("; in a trial this machine computed {speed} GFLOP/s");
             time = Some(Time { seconds: seconds - start.elapsed().as_secs_f64(), step }); // the trials took some
@@ -115,6 +110,23 @@ impl Choice {
         }
         Ok(Self { config, reason })
     }
+}
+
+/// A network for so many `seconds` that was chosen by a guess, or the one that suits what the first really computed; the
+/// seconds of a step and the operations in a second, as `measure` finds them.
+fn tried(
+    guess: TrainConfig,
+    seconds: f64,
+    suited_to: impl Fn(f64) -> Result<TrainConfig>,
+    measure: impl Fn(&TrainConfig) -> Result<(f64, f64)>,
+) -> Result<(TrainConfig, f64, f64)> {
+    let (step, speed) = measure(&guess)?;
+    let better = suited_to(seconds * speed)?;
+    if better == guess {
+        return Ok((guess, step, speed));
+    }
+    let (step, speed) = measure(&better)?;
+    Ok((better, step, speed))
 }
 
 /// How long a run may take.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::memory;
-use crate::model::{Network, Parameters, Part};
+use crate::model::{Network, Parameters, Together};
 use crate::ranks::{Ranks, Shares};
 use crate::text::corpus::Corpus;
 use crate::train::TrainConfig;
@@ -58,7 +58,7 @@ impl Memory {
             moments: parameters.saturating_mul(2),
             packed,
             tapes: Network::<f32>::tape_bytes(sizes, rows, config.unroll, drops_out),
-            ranks: Part::bytes(sizes, &shares, ranks),
+            ranks: Together::bytes(sizes, &shares, ranks),
             text: corpus.ids().bytes(),
             sampling: packed / 2,
             processes: ranks.on_this_machine() as u64,

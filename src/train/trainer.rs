@@ -11,7 +11,7 @@ use rayon::ThreadPool;
 use crate::error::{Error, Result};
 use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::{Phase, Stopwatch};
-use crate::model::{Division, Network, Parameters, Part, Sizes, State, Tensor};
+use crate::model::{Division, Network, Parameters, Sizes, State, Tensor, Together};
 use crate::optim::clip::clip_by_global_norm;
 use crate::ranks::Shares;
 use crate::text::batches::Batches;
@@ -85,7 +85,7 @@ pub struct Trainer {
     pool: ThreadPool,
     network: Network<f32>,
     /// What this rank has of the batch's rows, and what it needs to sum up gradients with the others.
-    part: Part,
+    together: Together,
     gradients: Parameters<f32>,
     /// The state before the step in work, to fall back to.
     state_before: State<f32>,
@@ -168,8 +168,8 @@ impl Trainer {
     /// # Errors
     /// [`Error::OtherText`] if `corpus` is not the text that the checkpoint was trained on, [`Error::Mismatch`] if its
     /// place in it does not exist or its configuration names another network or batch than it holds,
-    /// [`Error::UnknownCharacter`] if its vocabulary lacks a character of it; else as
-    /// [`Trainer::new`], though all the memory that is asked for is that of a copy of the ids where one must be made.
+    /// [`Error::UnknownCharacter`] if its vocabulary lacks a character of it; otherwise as [`Trainer::new`], but memory is
+    /// only checked for a copy of the ids, where one is made.
     pub fn from_checkpoint(
         checkpoint: Checkpoint,
         corpus: &Corpus,
@@ -224,7 +224,7 @@ impl Trainer {
         let division = Division::new(sizes.hidden, rows, threads);
         let mut trainer = Self {
             network: Network::on_rank(sizes, (config.batch, config.unroll), share, division),
-            part: Part::new(ranks.clone(), shares, sizes, config.batch),
+            together: Together::new(ranks.clone(), shares, sizes, config.batch),
             gradients: Parameters::zeros(sizes),
             state_before: checkpoint.state.clone(),
             inputs: Array2::zeros(shape),
@@ -265,7 +265,7 @@ impl Trainer {
     pub fn gather_state(&mut self) {
         self.workers.lead(Order::Gather);
         let Checkpoint { state, .. } = &mut self.checkpoint;
-        self.part.gather(state);
+        self.together.gather(state);
     }
 
     /// One update. All ranks take part. Parameters and state stay as they were if it fails, with
@@ -277,13 +277,13 @@ impl Trainer {
         }
         self.batches.fill(self.checkpoint.batch, &mut self.inputs, &mut self.targets);
         self.state_before.clone_from(&self.checkpoint.state);
-        let Self { checkpoint, pool, network, part, gradients, .. } = self;
+        let Self { checkpoint, pool, network, together, gradients, .. } = self;
         let Checkpoint { config, parameters, adam, state, step, .. } = checkpoint;
         let learning_rate = config.adam.learning_rate * config.schedule.factor(*step); // Eq. U7
         let dropout = Dropout { keep: config.keep, seed: config.seed, step: *step };
         let batch = (self.inputs.view(), self.targets.view(), Some(dropout));
         let ((loss, norm, is_usable), waited) = install(pool, || {
-            let loss = network.gradients_together(part, gradients, parameters, batch, state);
+            let loss = network.gradients_together(together, gradients, parameters, batch, state);
             let norm = network.measure(Phase::Clip, || clip_by_global_norm(gradients, config.clip));
             let is_usable = is_usable(loss, norm, config.clip);
             if is_usable {
@@ -354,7 +354,7 @@ impl Trainer {
             return None;
         }
         self.workers.lead(Order::Validate);
-        let Self { checkpoint, pool, network, part, batches, inputs, targets, .. } = self;
+        let Self { checkpoint, pool, network, together, batches, inputs, targets, .. } = self;
         let parameters = &checkpoint.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
         let sum: f64 = pool.install(|| {
@@ -363,7 +363,7 @@ impl Trainer {
             for k in 0..count {
                 batches.fill_validation(k, inputs, targets);
                 let (x, y) = (inputs.view(), targets.view());
-                sum += prepared.loss_together(part, x, y, &mut state);
+                sum += prepared.loss_together(together, x, y, &mut state);
             }
             sum
         });
@@ -379,7 +379,7 @@ impl Trainer {
         &self.checkpoint.config
     }
 
-    /// V, H and L.
+    /// The network's sizes.
     pub fn sizes(&self) -> Sizes {
         self.network.sizes()
     }
