@@ -13,7 +13,7 @@ use karenina::train::run::{Entry, RunFolder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::{Cache, version};
+use super::cache::{Cache, Key};
 use super::networks::{Network, Networks, Source};
 use super::refusal::{Answer, Refusal};
 
@@ -21,6 +21,8 @@ use super::refusal::{Answer, Refusal};
 const POINTS: usize = 400;
 /// Checkpoints that are listed, the newest.
 const LISTED: usize = 200;
+/// Glances at a run's checkpoints that are kept.
+const GLANCES: usize = 50;
 /// Characters of a checkpoint's sample.
 const SAMPLE: usize = 300;
 /// Characters of the text on which gradients are measured.
@@ -52,9 +54,10 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn new(last_step: Option<u64>) -> Self {
-        let (logs, summaries, glances) = (Cache::new(4), Cache::new(2 * LISTED), Cache::new(100));
-        Self { logs, summaries, glances, last_step }
+    /// With room for what is looked at of so many `runs`.
+    pub fn new(runs: usize, last_step: Option<u64>) -> Self {
+        let (logs, summaries) = (Cache::new(runs), Cache::new(runs * LISTED));
+        Self { logs, summaries, glances: Cache::new(runs * GLANCES), last_step }
     }
 
     fn log(&self, folder: &Path) -> Result<Arc<Vec<LogRow>>, Refusal> {
@@ -62,12 +65,11 @@ impl Watched {
         if !path.exists() {
             return Ok(Arc::default());
         }
-        let key = version(&path)?;
-        self.logs.get(&key, || Ok(LogRow::read_table(&path)?))
+        self.logs.get(&Key::of(&path)?, || Ok(LogRow::read_table(&path)?))
     }
 
     fn summary(&self, path: &Path) -> Result<Arc<Summary>, Refusal> {
-        self.summaries.get(&version(path)?, || Ok(Summary::read(path)?))
+        self.summaries.get(&Key::of(path)?, || Ok(Summary::read(path)?))
     }
 }
 
@@ -172,7 +174,8 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
     let entry = entries.iter().rev().find(|entry| entry.step == asked.step).ok_or_else(|| {
         Refusal::new(404, format!("run {} has no checkpoint of step {}", asked.run, asked.step))
     })?;
-    let key = format!("{} {}", version(&entry.path)?, asked.text);
+    let mut key = Key::of(&entry.path)?;
+    key.name += &format!(" {}", asked.text);
     let value = watched.glances.get(&key, || look(Checkpoint::load(&entry.path)?, &asked.text))?;
     Ok(Value::clone(&value))
 }

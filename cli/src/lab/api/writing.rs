@@ -7,7 +7,7 @@ use karenina::study::lab::{Candidate, Draw, Reader};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::Cache;
+use super::cache::{Cache, Key};
 use super::networks::{Network, Networks};
 use super::refusal::{Answer, Refusal};
 
@@ -61,8 +61,8 @@ impl Readers {
 /// Of a reader that only reads.
 const IDLE: Draw = Draw { picker: Picker::ARTICLE, seed: 0, drawn: 0 };
 
-fn key(network: &Network, ids: &[u32]) -> String {
-    format!("{} {ids:?}", network.key)
+fn key(network: &Network, ids: &[u32]) -> Key {
+    format!("{} {ids:?}", network.key).into()
 }
 
 /// Reads the text, writes on, and tells what may come after that.
