@@ -6,7 +6,7 @@ import { el, get, put, say, setOptions } from "./dom.js";
 import { networkOptions } from "./networks.js";
 import { createNudge } from "./nudge.js";
 import { createReach } from "./reach.js";
-import { set, state, watch } from "./state.js";
+import { set, startWith, state, watch } from "./state.js";
 import { createStep } from "./step.js";
 import { createWatch } from "./watch.js";
 import { createWrite } from "./write.js";
@@ -43,8 +43,7 @@ async function start() {
   };
   watch(show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  if (state.text === "") state.text = [...(lab.excerpts[1] ?? lab.excerpts[0] ?? "to be")].slice(0, START).join("");
-  show();
+  startWith([...(lab.excerpts[1] ?? lab.excerpts[0] ?? "to be")].slice(0, START).join(""));
 }
 
 function setUpPart(name, title, create) {

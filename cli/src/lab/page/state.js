@@ -30,9 +30,15 @@ function read() {
   return Object.fromEntries(Object.entries(defaults).map(([key, usual]) => [key, value(key, usual)]));
 }
 
-/** The address of the spot that is shown. */
+/** The text where the address has none. */
+export function startWith(text) {
+  defaults.text = text;
+  set(read());
+}
+
+/** The address of the spot that is shown. The text is always part of it: another lab may start with another. */
 function address() {
-  const changed = Object.entries(state).filter(([key, value]) => key === "tab" || value !== defaults[key]);
+  const changed = Object.entries(state).filter(([key, value]) => key === "tab" || key === "text" || value !== defaults[key]);
   return `#${new URLSearchParams(changed)}`;
 }
 

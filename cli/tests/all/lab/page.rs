@@ -1,0 +1,75 @@
+//! The page where answers come late or not at all, where addresses lead back, and where numbers lie close together.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::browser::{Page, page};
+use super::support::Server;
+use crate::command::{left_out, succeed, with_text};
+use crate::webdriver::Browser;
+
+const RIGHT: &str = "\u{e014}";
+const DOWN: &str = "\u{e015}";
+const ENTER: &str = "\u{e007}";
+
+/// Keeps the requests whose body contains `window.late` until `release` is called; `asked` is what was asked.
+const WAY: &str = "
+    const send = window.fetch;
+    [window.asked, window.held] = [[], []];
+    window.fetch = async (path, init) => {
+        window.asked.push({ path, body: init?.body, signal: init?.signal });
+        if (window.late && init?.body?.includes(window.late)) await new Promise((go) => window.held.push(go));
+        return send(path, init);
+    };
+    window.release = () => { window.late = null; window.held.forEach((go) => go()); };";
+
+impl Page {
+    /// Keeps back all that is asked about texts with these words.
+    fn keep_back(&self, words: &str) {
+        self.browser.run(&format!("{WAY} window.late = {words:?}"));
+    }
+
+    fn is_message_hidden(&self) -> bool {
+        self.browser.run("return document.getElementById('message').hidden") == true
+    }
+
+    fn value(&self, id: &str) -> String {
+        let value = self.browser.run(&format!("return document.getElementById({id:?}).value"));
+        value.as_str().unwrap().into()
+    }
+
+    /// The numbers at the y axis of a chart of these points.
+    fn labels(&self, points: &str, options: &str) -> Vec<String> {
+        let labels = self.browser.run_async(&format!(
+            "const done = arguments[0];
+             import(new URL('chart.js', document.baseURI)).then(({{ chart }}) => {{
+                 const drawn = chart([{{ name: 'a', class: 'line-1', points: {points} }}], {{ title: 't', x: 'x', {options} }});
+                 done([...drawn.querySelectorAll('text.end')].map((text) => text.textContent));
+             }}).catch((error) => done([String(error)]));"
+        ));
+        serde_json::from_value(labels).unwrap()
+    }
+}
+
+#[test]
+fn the_way_back_leads_to_the_text_of_the_start() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("");
+    let text = page.value("input");
+    assert!(text.len() > 10, "{text:?}");
+    page.click("#tab-reach");
+    page.browser.run("history.back()");
+    page.until(
+        "return document.getElementById('tab-step').getAttribute('aria-selected') === 'true'",
+    );
+    page.settle();
+    assert_eq!(page.value("input"), text);
+    // An address that says nothing of a text.
+    page.browser.run("location.hash = 'tab=cells'");
+    page.until(
+        "return document.getElementById('tab-cells').getAttribute('aria-selected') === 'true'",
+    );
+    page.settle();
+    assert_eq!(page.value("input"), text);
+}
