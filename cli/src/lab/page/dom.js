@@ -94,13 +94,18 @@ export function remembered(make, most = 200) {
   };
 }
 
-/** Of several overlapping calls only the last may go on: the others get `false`. */
+/** Of several overlapping calls only the last may go on or fail: the others get `false`. */
 export function latest() {
   let newest = 0;
   return async (promise) => {
     const own = ++newest;
-    const value = await promise;
-    return own === newest ? value : false;
+    try {
+      const value = await promise;
+      return own === newest && value;
+    } catch (error) {
+      if (own === newest) throw error;
+      return false;
+    }
   };
 }
 

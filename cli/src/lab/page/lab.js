@@ -19,8 +19,8 @@ const PARTS = [
 const START = 64;
 
 const at = (id) => document.getElementById(id);
-/** Answers that are waited for. */
-let pending = 0;
+/** Answers that are waited for, and the number of the last question. */
+let [pending, newest] = [0, 0];
 
 start().catch(say);
 
@@ -39,7 +39,11 @@ async function start() {
     at("source").hidden = name === "watch";
     showSource();
     document.body.classList.toggle("busy", ++pending > 0);
-    parts.get(name).update().then(clear, say).finally(() => document.body.classList.toggle("busy", --pending > 0));
+    const own = ++newest;
+    // What comes late has nothing to say of what is shown now.
+    const unlessLate = (tell) => (outcome) => own === newest && tell(outcome);
+    parts.get(name).update().then(unlessLate(clear), unlessLate(say))
+      .finally(() => document.body.classList.toggle("busy", --pending > 0));
   };
   watch(show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);

@@ -73,3 +73,18 @@ fn the_way_back_leads_to_the_text_of_the_start() {
     page.settle();
     assert_eq!(page.value("input"), text);
 }
+
+#[test]
+fn an_answer_that_comes_late_hides_no_newer_mistake() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("text=The+said");
+    page.keep_back("dog");
+    page.browser.fill("#input", "The dog");
+    page.until("return window.held.length > 0");
+    page.browser.fill("#input", "Ж");
+    page.until("return !document.getElementById('message').hidden");
+    page.browser.run("release()");
+    page.settle();
+    assert!(!page.is_message_hidden(), "the text has a character that the network does not know");
+    assert!(page.text("#message").contains('Ж'), "{}", page.text("#message"));
+}
