@@ -104,7 +104,7 @@ async function nudge(parts, at) {
   const found = await onlyNudge(ask("nudge", { ...at, epsilons: [state.epsilon] }));
   if (!found) return;
   const { slope, points: [point] } = found;
-  parts.point = [point.epsilon, point.loss];
+  parts.point = [point.epsilon, point.loss - slope.loss];
   const rows = [
     ["weight θ", slope.weight, "weight"], ["gradient dL/dθ", slope.gradient, "gradient"], ["loss L", slope.loss, "loss"],
     ["ε", point.epsilon, "epsilon"], ["loss at θ + ε", point.loss, "moved"],
@@ -133,7 +133,7 @@ async function curves({ parts, walk: seen }, at) {
   ]));
   if (!found) return;
   const [around, differences] = found;
-  Object.assign(parts, { key, around: around.points });
+  Object.assign(parts, { key, around });
   drawCurve(parts);
   parts.errors.replaceChildren(
     chart([{ name: "|D(ε) − dL/dθ|", class: "line-2", dots: true, points: differences.points.map((p) => [p.epsilon, p.error]) }],
@@ -151,9 +151,11 @@ function best({ points, slope }) {
 
 function drawCurve(parts) {
   if (!parts.around) return;
+  const { points, slope } = parts.around;
+  const beyond = (name) => points.map((point) => [point.epsilon, point[name] - slope.loss]);
   parts.curve.replaceChildren(chart([
-    { name: "loss", class: "line-1", points: parts.around.map((p) => [p.epsilon, p.loss]) },
-    { name: "what the gradient predicts", class: "limit", points: parts.around.map((p) => [p.epsilon, p.line]) },
+    { name: "loss − L", class: "line-1", points: beyond("loss") },
+    { name: "what the gradient predicts", class: "limit", points: beyond("line") },
   ], { title: "Loss around the weight", x: "ε", ahead: parts.point }));
 }
 

@@ -88,3 +88,30 @@ fn an_answer_that_comes_late_hides_no_newer_mistake() {
     assert!(!page.is_message_hidden(), "the text has a character that the network does not know");
     assert!(page.text("#message").contains('Ж'), "{}", page.text("#message"));
 }
+
+#[test]
+fn every_axis_has_numbers_that_differ() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("text=The+said");
+    for (points, options) in [
+        ("[[0, 2.1], [1, 4.9]]", "logY: true"), // no 1, 2 or 5 between
+        ("[[0, 2.51], [1, 2.54]]", "logY: true"),
+        ("[[0, -1e-9], [1, 3e-9]]", ""),
+        ("[[0, 1.02e-9], [1, 1.06e-9]]", ""),
+        ("[[0, 0], [1, 1e9]]", ""),
+    ] {
+        let labels = page.labels(points, options);
+        let mut distinct = labels.clone();
+        distinct.dedup();
+        assert!(labels.len() > 1 && labels == distinct, "{points}: {labels:?}");
+        assert!(labels.iter().all(|label| label.chars().count() < 9), "{labels:?}");
+    }
+    page.open("tab=nudge&text=The+said&range=0.001&tensor=b_l0");
+    let cut = "return [...document.querySelectorAll('#panel-nudge svg.chart text.end')].filter((text) => text.getBBox().x < 0).length";
+    assert_eq!(page.browser.run(cut), 0);
+    let labels = "return [...document.querySelector('#panel-nudge svg.chart').querySelectorAll('text.end')].map((text) => text.textContent)";
+    let labels: Vec<String> = serde_json::from_value(page.browser.run(labels)).unwrap();
+    let mut distinct = labels.clone();
+    distinct.dedup();
+    assert!(labels.len() > 1 && labels == distinct, "{labels:?}");
+}
