@@ -100,7 +100,9 @@ impl Lab {
             }
             named => named,
         };
-        let sources: Vec<Source> = paths.iter().map(|path| source(path)).collect::<Result<_>>()?;
+        let mut sources: Vec<Source> =
+            paths.iter().map(|path| source(path)).collect::<Result<_>>()?;
+        tell_apart(&mut sources, paths);
         Ok((sources, texts::excerpts(&self.texts, &paths[0], self.beside)?))
     }
 
@@ -123,6 +125,18 @@ fn source(path: &Path) -> Result<Source> {
         return Err(Error::NoCheckpoint { path });
     }
     Ok(Source::Run { name, path })
+}
+
+/// Runs whose folders have one name are called by their paths, as the user gave them.
+fn tell_apart(sources: &mut [Source], paths: &[PathBuf]) {
+    let names: Vec<String> = sources.iter().map(|source| source.name().to_string()).collect();
+    for (source, path) in sources.iter_mut().zip(paths) {
+        if let Source::Run { name, .. } = source
+            && names.iter().filter(|other| *other == name).count() > 1
+        {
+            *name = path.to_string_lossy().into_owned();
+        }
+    }
 }
 
 /// 128 random bits in hexadecimal.

@@ -4,6 +4,9 @@ import { el, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BELOW] = [480, 250, 58, 12, 10, 36];
 
+/** The style of line `n`: three colours, then the same again, dashed. */
+export const line = (n) => `line-${(n % 3) + 1}${n % 6 < 3 ? "" : " dashed"}`;
+
 /**
  * @param series of { name, class, points, dots }
  * @param options title, x, y (names of the axes), logX, logY, at (an x to mark), ahead ([x, y] to mark)

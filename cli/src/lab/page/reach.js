@@ -75,9 +75,11 @@ function colourText(text, seen, answer, layer, at) {
 }
 
 function curves(answer, at, title) {
+  // Here dashes tell c from h, so the layers above the third have thin lines.
+  const style = (l) => `line-${(l % 3) + 1}${l % 6 < 3 ? "" : " thin"}`;
   const lines = answer.layers.flatMap(({ dh, dc }, l) => [
-    { name: `h, layer ${l}`, class: `line-${(l % 3) + 1}`, points: dh.map((norm, n) => [at - n, norm]) },
-    { name: `c, layer ${l}`, class: `line-${(l % 3) + 1} dashed`, points: dc.map((norm, n) => [at - n, norm]) },
+    { name: `h, layer ${l}`, class: style(l), points: dh.map((norm, n) => [at - n, norm]) },
+    { name: `c, layer ${l}`, class: `${style(l)} dashed`, points: dc.map((norm, n) => [at - n, norm]) },
   ]);
   return chart(lines, { title: `${title}: norm of the gradient`, x: "characters back", logY: true, at: at - answer.first + 0.5 });
 }

@@ -1,6 +1,6 @@
 // Watch: runs as they come along, from what training writes into their folders.
 
-import { chart } from "./chart.js";
+import { chart, line } from "./chart.js";
 import { ask, el, latest, printable, remembered, shown } from "./dom.js";
 import { set, state } from "./state.js";
 
@@ -59,7 +59,6 @@ function show(context, runs, answers) {
   const { parts } = context;
   parts.state.textContent = "";
   showProgress(parts.table, answers);
-  const line = (n) => `line-${(n % 3) + 1}`;
   const curves = (series, options) => chart(series, { x: "step", ...options });
   parts.charts.replaceChildren(
     curves(answers.flatMap(({ name, curves: { stretches, validation } }, n) => [
@@ -134,7 +133,7 @@ function drawGlances(parts, seen) {
     const own = seen.filter((glance) => glance.run === run);
     const [{ name }] = own;
     const lines = own[0].norms.map(({ name: layer }, n) => ({
-      name: layer, class: `line-${(n % 3) + 1}`, dots: true, points: own.map(({ step, norms }) => [step, norms[n].norm]),
+      name: layer, class: line(n), dots: true, points: own.map(({ step, norms }) => [step, norms[n].norm]),
     }));
     return chart(lines, { title: `${name}: norm of the gradient on the text, by layer`, x: "step", logY: true });
   }));

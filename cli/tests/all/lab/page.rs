@@ -115,3 +115,25 @@ fn every_axis_has_numbers_that_differ() {
     distinct.dedup();
     assert!(labels.len() > 1 && labels == distinct, "{labels:?}");
 }
+
+#[test]
+fn runs_and_layers_can_be_told_apart() {
+    let folder = with_text();
+    let train = "train text --preset quick --hidden 4 --layers 3 --batch 2 --unroll 8 --steps 2 --no-samples --run";
+    for run in ["a/checkpoints", "b/checkpoints", "c"] {
+        succeed(folder.path(), &format!("{train} {run}"));
+    }
+    let lab = Server::start(folder.path(), "text --run a/checkpoints --run b/checkpoints --run c");
+    let runs = lab.ask("watch", &json!({"runs": [0, 1, 2]}));
+    let names: Vec<_> = runs.as_array().unwrap().iter().map(|run| run["name"].as_str()).collect();
+    assert_eq!(names, [Some("a/checkpoints"), Some("b/checkpoints"), Some("c")]);
+    let Some(browser) = Browser::start(folder.path()) else {
+        left_out("no chromium and chromedriver here");
+        return;
+    };
+    let page = Page { browser, lab, run: folder.path().join("c") };
+    page.open("tab=watch&runs=0");
+    page.until("return document.querySelector('#panel-watch section figure') !== null");
+    let classes = "return new Set([...document.querySelectorAll('#panel-watch section figure path:not(.grid)')].map((path) => path.getAttribute('class'))).size";
+    assert_eq!(page.browser.run(classes), 4, "three layers and the projection");
+}
