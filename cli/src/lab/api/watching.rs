@@ -183,8 +183,8 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
 fn look(checkpoint: Checkpoint, text: &str) -> Answer {
     let written = sample(&checkpoint, SAMPLE, 0);
     let network = Network::new(String::new(), String::new(), checkpoint);
-    let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
-    let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
+    let ids: Vec<u32> =
+        text.chars().filter_map(|c| network.vocabulary.id(c)).take(MEASURED).collect();
     let characters = network.vocabulary.characters();
     // A text of characters that it does not know says nothing of its gradient.
     let norms = match ids.len() {

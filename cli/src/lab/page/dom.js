@@ -81,13 +81,18 @@ export function say(error) {
   message.hidden = false;
 }
 
-/** `get` that remembers its last answers. */
-export function remembered(make, most = 200) {
+/** `make` that remembers its last answers, and for so many milliseconds that it failed. */
+export function remembered(make, most = 200, pause = 0) {
   const known = new Map();
   return (question) => {
     const key = JSON.stringify(question);
     if (!known.has(key)) {
-      known.set(key, make(question).catch((error) => { known.delete(key); throw error; }));
+      const forget = () => known.delete(key);
+      known.set(key, make(question).catch((error) => {
+        if (pause) setTimeout(forget, pause);
+        else forget();
+        throw error;
+      }));
       if (known.size > most) known.delete(known.keys().next().value);
     }
     return known.get(key);

@@ -8,8 +8,8 @@ import { set, state } from "./state.js";
 const PAUSE = 2000;
 /** Checkpoints of each run that write a sample. */
 const GLANCES = 6;
-/** A question that is asked too early or too late fails; it is asked again at the next look. */
-const glance = remembered((question) => ask("glance", question), 100);
+/** A question that fails may cost as much as one that does not; it is asked again after a minute. */
+const glance = remembered((question) => ask("glance", question), 1000, 60000);
 
 export function createWatch(root, _, lab) {
   const boxes = lab.runs.map(({ name, is_folder }, run) => {

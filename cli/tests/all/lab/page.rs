@@ -137,3 +137,18 @@ fn runs_and_layers_can_be_told_apart() {
     let classes = "return new Set([...document.querySelectorAll('#panel-watch section figure path:not(.grid)')].map((path) => path.getAttribute('class'))).size";
     assert_eq!(page.browser.run(classes), 4, "three layers and the projection");
 }
+
+#[test]
+fn a_sample_that_cannot_be_had_is_asked_for_once() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("text=The+said");
+    page.browser.run(&format!(
+        "{WAY} const rest = window.fetch;
+         window.fetch = (path, init) => rest(path, init).then((answer) =>
+             path === 'api/glance' ? Response.json({{ error: 'no' }}, {{ status: 503 }}) : answer)"
+    ));
+    page.click("#tab-watch");
+    page.until("return asked.filter(({ path }) => path === 'api/watch').length > 3");
+    let glances = "return asked.filter(({ path }) => path === 'api/glance').length";
+    assert_eq!(page.browser.run(glances), 5);
+}
