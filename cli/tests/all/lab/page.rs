@@ -90,6 +90,21 @@ fn an_answer_that_comes_late_hides_no_newer_mistake() {
 }
 
 #[test]
+fn a_browser_that_refuses_an_address_shows_the_spot_all_the_same() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("text=The+said");
+    page.browser.run(
+        "history.replaceState = () => { throw new DOMException('too often', 'SecurityError'); };
+         document.getElementById('network-picture').focus()",
+    );
+    let before = page.text("#where");
+    page.press(RIGHT);
+    assert_ne!(page.text("#where"), before);
+    page.browser.run("delete history.replaceState");
+    page.until("return location.hash.includes('eq=1')");
+}
+
+#[test]
 fn every_axis_has_numbers_that_differ() {
     let Some((_folder, page)) = page() else { return };
     page.open("text=The+said");
