@@ -26,7 +26,8 @@ export function createStep(root, derivation) {
     readout: el("table", { id: "unit-values" }),
     loss: el("p", { class: "note", id: "loss" }),
   };
-  const context = { walk: null, list: [], parts };
+  // The text that is shown; the one in the state may be on its way still.
+  const context = { walk: null, text: "", list: [], parts };
   const actions = {
     first: () => go({ phase: "forward", step: 0, place: 0, eq: 0 }),
     back: () => previous(context),
@@ -64,9 +65,10 @@ export function createStep(root, derivation) {
   new ResizeObserver(() => context.walk && draw(context, derivation)).observe(root);
   const only = latest();
   return async () => {
-    const found = await only(walk({ network: state.net, text: state.text }));
+    const { net: network, text } = state;
+    const found = await only(walk({ network, text }));
     if (!found) return;
-    context.walk = found;
+    Object.assign(context, { walk: found, text });
     await draw(context, derivation);
   };
 }
@@ -127,10 +129,10 @@ function turn() {
 const only = latest();
 
 async function draw(context, derivation) {
-  const { walk: seen, parts } = context;
+  const { walk: seen, text, parts } = context;
   const { step, unit, layer, isOutput, layers, place } = spot(context);
   const range = windowAround(step, seen.steps.length, parts.picture.clientWidth || 900);
-  const on = { network: seen.network, text: state.text };
+  const on = { network: seen.network, text };
   const answers = await only(Promise.all([
     equationsAt({ ...on, step, layer, unit }),
     stripsOf({ ...on, unit, from: range[0], to: range[1] }),

@@ -90,6 +90,24 @@ fn an_answer_that_comes_late_hides_no_newer_mistake() {
 }
 
 #[test]
+fn a_text_that_has_not_come_is_not_drawn_with_the_numbers_of_another() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("text=The+said");
+    page.keep_back("dog\"}"); // as the question about the whole text ends
+    page.browser.fill("#input", "The dog");
+    page.until("return window.held.length > 0");
+    let before = page.browser.run("return window.asked.length").as_u64();
+    page.browser.show(500, "light");
+    page.until(&format!("return window.asked.length > {}", before.unwrap()));
+    let asked =
+        "return window.asked.filter(({ body }) => body?.includes('dog')).map(({ path }) => path)";
+    assert_eq!(page.browser.run(asked), json!(["api/walk"]));
+    page.browser.run("release()");
+    page.settle();
+    assert!(page.is_message_hidden());
+}
+
+#[test]
 fn a_browser_that_refuses_an_address_shows_the_spot_all_the_same() {
     let Some((_folder, page)) = page() else { return };
     page.open("text=The+said");
