@@ -96,7 +96,6 @@ fn nothing(source: &Source, why: &str) -> Value {
         "state": why,
         "progress": null,
         "curves": curves(&[], f64::INFINITY, POINTS),
-        "clip": null,
         "checkpoints": [],
         "events": [],
     })
@@ -118,7 +117,6 @@ fn one(source: &Source, watched: &Watched) -> Answer {
         "state": state(folder, &history, progress.as_ref()),
         "progress": progress,
         "curves": curves(&history, clip, POINTS),
-        "clip": config.map(|config| config.clip),
         "checkpoints": listed.iter().map(|(entry, _)| entry.step).collect::<Vec<u64>>(),
         "events": events(&listed, &history),
     }))
@@ -191,5 +189,5 @@ fn look(checkpoint: Checkpoint, text: &str) -> Answer {
         0 | 1 => Vec::new(),
         _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
     };
-    Ok(json!({ "step": written.step, "loss": written.loss, "text": written.text, "norms": norms }))
+    Ok(json!({ "step": written.step, "text": written.text, "norms": norms }))
 }
