@@ -59,8 +59,18 @@ export function put(control, value) {
   if (document.activeElement !== control && control.value !== String(value)) control.value = value;
 }
 
-export function ask(name, question) {
-  return answer(fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question) }));
+export function ask(name, question, signal) {
+  return answer(fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question), signal }));
+}
+
+/** `ask` that calls off its question before: the lab does not begin with what nobody waits for any more. */
+export function asking(name) {
+  let before;
+  return (question) => {
+    before?.abort();
+    before = new AbortController();
+    return ask(name, question, before.signal);
+  };
 }
 
 export function get(name) {
@@ -114,7 +124,8 @@ export function latest() {
   };
 }
 
-const walks = remembered(({ network, text }) => ask("walk", { network, text }), 8);
+const askWalk = asking("walk");
+const walks = remembered(({ network, text }) => askWalk({ network, text }), 8);
 
 /** The best network of a run that is being trained may soon be another, so that answer is remembered for a while only. */
 export const walk = (question) =>

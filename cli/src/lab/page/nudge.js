@@ -1,7 +1,7 @@
 // Nudge: one weight is moved, and the loss follows the line that the gradient predicts, until it bends away.
 
 import { chart } from "./chart.js";
-import { ask, brief, button, colour, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, put, remembered, select, setOptions, shown, visible, walk } from "./dom.js";
 import { set, state } from "./state.js";
 
 const GATES = ["i", "f", "g", "o"];
@@ -70,6 +70,8 @@ function byName({ parts, walk: seen }) {
 }
 
 const [onlyNudge, onlyCurve, onlyMatrix] = [latest(), latest(), latest()];
+const nudgeOf = asking("nudge");
+const [curveOf, differencesOf, matrixOf] = ["nudge", "differences", "matrix"].map((name) => remembered(asking(name), 20));
 
 async function draw(context) {
   const { parts, walk: seen } = context;
@@ -101,7 +103,7 @@ function meaning({ vocabulary, sizes }, tensor, row, column) {
 }
 
 async function nudge(parts, at) {
-  const found = await onlyNudge(ask("nudge", { ...at, epsilons: [state.epsilon] }));
+  const found = await onlyNudge(nudgeOf({ ...at, epsilons: [state.epsilon] }));
   if (!found) return;
   const { slope, points: [point] } = found;
   parts.point = [point.epsilon, point.loss - slope.loss];
@@ -129,7 +131,7 @@ async function curves({ parts, walk: seen }, at) {
   const epsilons = Array.from({ length: points }, (_, n) => state.range * ((2 * n) / (points - 1) - 1));
   const steps = isLarge(seen) ? STEPS.filter((_, n) => n % 2 === 0) : STEPS;
   const found = await onlyCurve(Promise.all([
-    ask("nudge", { ...at, epsilons }), ask("differences", { ...at, epsilons: steps }),
+    curveOf({ ...at, epsilons }), differencesOf({ ...at, epsilons: steps }),
   ]));
   if (!found) return;
   const [around, differences] = found;
@@ -169,7 +171,7 @@ async function matrix(context) {
   const { parts } = context;
   const at = weight(context);
   const part = partOf(at);
-  const found = await onlyMatrix(ask("matrix", { network: context.walk.network, text: state.text, tensor: at.tensor, ...part }));
+  const found = await onlyMatrix(matrixOf({ network: context.walk.network, text: state.text, tensor: at.tensor, ...part }));
   if (!found) return;
   const values = found[state.show];
   const { matrix: canvas } = parts;

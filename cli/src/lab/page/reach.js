@@ -1,7 +1,7 @@
 // Reach: how strongly one character's loss depends on every earlier step, and what truncation cuts off.
 
 import { chart } from "./chart.js";
-import { ask, brief, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
+import { asking, brief, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
 import { networkOptions } from "./networks.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
@@ -37,14 +37,14 @@ export function createReach(root, _, lab) {
   };
 }
 
-const only = latest();
+const [only, reachOf] = [latest(), asking("reach")];
 
 async function draw(parts, seen) {
   const last = seen.steps.length - 1;
   const at = state.at < 0 || state.at > last ? last : state.at;
   const window = state.window > 0 ? state.window : seen.unroll;
   const networks = [seen.network, state.net2].filter((name) => name !== "");
-  const answers = await only(ask("reach", { networks, text: state.text, at, window }));
+  const answers = await only(reachOf({ networks, text: state.text, at, window }));
   if (!answers) return;
   put(parts.window, window);
   parts.through.value = state.through;

@@ -1,10 +1,10 @@
 // Step: forward and then backward through time, equation by equation.
 
-import { ask, brief, button, colour, el, field, latest, number, put, remembered, select, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, put, remembered, select, shown, visible, walk } from "./dom.js";
 import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
-const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered((question) => ask(name, question), 60));
+const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered(asking(name), 60));
 const FORWARD = /^F([1-8]|13)$/;
 const OUTPUT = { forward: /^F(9|1[01])$/, backward: /^B[1-4]$/ };
 const BACKWARD = /^B([5-9]|1\d|2[0-2])$/;

@@ -83,6 +83,9 @@ fn an_answer_that_comes_late_hides_no_newer_mistake() {
     page.until("return window.held.length > 0");
     page.browser.fill("#input", "Ж");
     page.until("return !document.getElementById('message').hidden");
+    let called_off =
+        "return window.asked.find(({ body }) => body?.includes('dog')).signal?.aborted ?? false";
+    assert_eq!(page.browser.run(called_off), true, "nobody waits for the first text any more");
     page.browser.run("release()");
     page.settle();
     assert!(!page.is_message_hidden(), "the text has a character that the network does not know");
