@@ -61,6 +61,7 @@ fn port(text: &str) -> std::result::Result<u16, &'static str> {
 impl Lab {
     /// Serves until it is stopped.
     pub fn run(self) -> Result<ExitCode> {
+        be_ended_first();
         if self.beside {
             give_way();
             end_with_standard_input();
@@ -165,12 +166,16 @@ fn open(address: &str) {
     }
 }
 
-/// Lets the training go first: the lowest priority, and the first to be ended where memory runs out.
+/// Where memory runs out the lab is ended, and no training.
+fn be_ended_first() {
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// Lets the training go first.
 fn give_way() {
     #[cfg(unix)]
     let _ = rustix::process::nice(19);
-    #[cfg(target_os = "linux")]
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// How long a page may still see the end of the training.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use karenina::memory;
 use karenina::model::{Parameters, Sizes};
 use karenina::study::lab::Walk;
 use karenina::text::vocabulary::Vocabulary;
@@ -66,9 +67,13 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(name: String, key: String, checkpoint: Checkpoint) -> Self {
-        let Checkpoint { step, vocabulary, parameters, config, .. } = checkpoint;
-        Self { name, key, step, vocabulary, parameters: Arc::new(parameters.cast()), config }
+    /// That of a checkpoint, whose moments are given up before the weights are there twice.
+    pub fn new(name: String, key: String, checkpoint: Checkpoint) -> Result<Self, Refusal> {
+        let Checkpoint { step, vocabulary, parameters, adam, config, .. } = checkpoint;
+        drop(adam);
+        memory::require(Parameters::<f64>::bytes(parameters.sizes()), "a network in f64")?;
+        let parameters = Arc::new(parameters.cast());
+        Ok(Self { name, key, step, vocabulary, parameters, config })
     }
 
     pub fn sizes(&self) -> Sizes {
@@ -137,12 +142,12 @@ impl Networks {
     /// The network called `name` in a file, which is read again once it has changed.
     fn load(&self, name: String, path: &Path) -> Result<Arc<Network>, Refusal> {
         let key = Key::of(path)?;
-        let load = || Ok(Network::new(name.clone(), key.to_string(), Checkpoint::load(path)?));
+        let load = || Network::new(name.clone(), key.to_string(), Checkpoint::load(path)?);
         self.with_room(|| self.networks.get(&key, load))
     }
 
     /// What `get` gives; where there is too little memory, once more when that of what was asked for before is free.
-    fn with_room<T>(&self, get: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    pub fn with_room<T>(&self, get: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
         get().or_else(|refusal| {
             if refusal.status != NO_ROOM {
                 return Err(refusal);

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use karenina::memory;
+use karenina::sample::Generator;
 use karenina::study::lab::{Progress, Walk};
 use karenina::study::report::{curves, sample};
 use karenina::train::LogRow;
@@ -179,8 +181,9 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
 }
 
 fn look(checkpoint: Checkpoint, text: &str) -> Answer {
+    memory::require(Generator::<f32>::bytes(checkpoint.sizes(), 1), "writing a sample")?;
     let written = sample(&checkpoint, SAMPLE, 0);
-    let network = Network::new(String::new(), String::new(), checkpoint);
+    let network = Network::new(String::new(), String::new(), checkpoint)?;
     let ids: Vec<u32> =
         text.chars().filter_map(|c| network.vocabulary.id(c)).take(MEASURED).collect();
     let characters = network.vocabulary.characters();

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use karenina::sample::Picker;
+use karenina::memory;
+use karenina::sample::{Generator, Picker};
 use karenina::study::lab::{Candidate, Draw, Reader};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -80,6 +81,8 @@ pub fn write(networks: &Networks, readers: &Readers, asked: &Write) -> Answer {
             "the text is empty; the network must read a character before it writes",
         ));
     }
+    let bytes = Generator::<f64>::bytes(network.sizes(), 1);
+    networks.with_room(|| Ok(memory::require(bytes, "writing a text")?))?;
     let read = readers.read(&network, &ids)?;
     let mut reader = Reader::clone(&read);
     let draw = Draw { picker, seed: asked.seed, drawn: asked.drawn };
