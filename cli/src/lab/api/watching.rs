@@ -29,7 +29,7 @@ const GLANCES: usize = 50;
 const SAMPLE: usize = 300;
 /// Characters of the text on which gradients are measured.
 const MEASURED: usize = 64;
-/// A log that nobody has written to for so long, and for ten steps, is that of a run that has stopped.
+/// A run that has written nothing to its log for so long, and for ten steps, may have ended.
 const QUIET: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
@@ -116,7 +116,7 @@ fn one(source: &Source, watched: &Watched) -> Answer {
     let clip = config.map_or(f64::INFINITY, |config| config.clip);
     Ok(json!({
         "name": source.name(),
-        "state": state(folder, &history, progress.as_ref()),
+        "state": state(folder, &history, progress.as_ref(), watched.last_step.is_some()),
         "progress": progress,
         "curves": curves(&history, clip, POINTS),
         "checkpoints": listed.iter().map(|(entry, _)| entry.step).collect::<Vec<u64>>(),
@@ -124,16 +124,28 @@ fn one(source: &Source, watched: &Watched) -> Answer {
     }))
 }
 
-/// Whether a run goes on, as far as its log shows.
-fn state(folder: &Path, history: &[LogRow], progress: Option<&Progress>) -> &'static str {
+/// Whether a run goes on, as far as its log shows: a long validation writes nothing into it.
+///
+/// * `is_beside`: it does, for this lab would end with it
+fn state(
+    folder: &Path,
+    history: &[LogRow],
+    progress: Option<&Progress>,
+    is_beside: bool,
+) -> String {
     if progress.is_some_and(|p| p.last_step.is_some_and(|last| p.step >= last)) {
-        return "finished";
+        return "finished".into();
     }
-    let Some(newest) = history.last() else { return "no steps yet" };
+    let Some(newest) = history.last() else { return "no steps yet".into() };
     let log = fs::metadata(folder.join(RunFolder::LOG)).and_then(|metadata| metadata.modified());
     let age = log.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
     let ten_steps = Duration::from_secs_f64(10.0 * newest.seconds.clamp(0.0, 1e6));
-    if age < QUIET.max(ten_steps) { "running" } else { "stopped" }
+    match age.as_secs() {
+        _ if is_beside || age < QUIET.max(ten_steps) => "running".into(),
+        seconds @ ..120 => format!("quiet for {seconds} s"),
+        seconds @ ..7200 => format!("quiet for {} min", seconds / 60),
+        seconds => format!("quiet for {} h", seconds / 3600),
+    }
 }
 
 /// What happened, newest first: saves with what validation found, new passes, files that are no good.
@@ -193,4 +205,31 @@ fn look(checkpoint: Checkpoint, text: &str) -> Answer {
         _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
     };
     Ok(json!({ "step": written.step, "text": written.text, "norms": norms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_quiet_may_be_validating() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = fs::File::create(folder.path().join(RunFolder::LOG)).unwrap();
+        let row = LogRow {
+            step: 1,
+            epoch: 1,
+            loss: 2.0,
+            validation: None,
+            norm: 1.0,
+            learning_rate: 1e-3,
+            seconds: 0.1,
+        };
+        let state_after = |seconds: u64, is_beside| {
+            log.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+            state(folder.path(), &[row], None, is_beside)
+        };
+        assert_eq!(state_after(5, false), "running");
+        assert_eq!(state_after(200, false), "quiet for 3 min");
+        assert_eq!(state_after(200, true), "running", "the lab of a training ends with it");
+    }
 }
