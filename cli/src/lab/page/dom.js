@@ -40,6 +40,8 @@ export function select(options, onchange, attributes = {}) {
 
 /** Replaces the options, pairs of value and label, and keeps the choice. */
 export function setOptions(control, options) {
+  const isThere = ([value, label], n) => control.options[n].value === String(value) && control.options[n].label === label;
+  if (control.options.length === options.length && options.every(isThere)) return; // somebody may be choosing
   const chosen = control.value;
   control.replaceChildren(...options.map(([value, label]) => el("option", { value }, label)));
   if (options.some(([value]) => String(value) === chosen)) control.value = chosen;

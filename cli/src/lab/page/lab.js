@@ -3,7 +3,7 @@
 import { createCells } from "./cells.js";
 import { createDerivation } from "./derivation.js";
 import { el, get, put, say, setOptions } from "./dom.js";
-import { networkOptions } from "./networks.js";
+import { listNetworks } from "./networks.js";
 import { createNudge } from "./nudge.js";
 import { createReach } from "./reach.js";
 import { set, startWith, state, watch } from "./state.js";
@@ -72,7 +72,7 @@ function moveBetweenTabs(event) {
 
 function setUpSource({ runs, excerpts }) {
   const network = at("network");
-  setOptions(network, networkOptions(runs));
+  listNetworks(network, runs);
   network.addEventListener("change", () => set({ net: network.value }));
   const excerpt = at("excerpt");
   const titles = excerpts.map((text, n) => [n, text.slice(0, 40).replace(/\s+/g, " ") + "…"]);

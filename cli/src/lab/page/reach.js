@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.js";
 import { asking, brief, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
-import { networkOptions } from "./networks.js";
+import { listNetworks } from "./networks.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
 
@@ -13,7 +13,7 @@ export function createReach(root, _, lab) {
   const chosen = (at) => set({ at });
   const parts = {
     text: [passage("The text", chosen), passage("The text in the other network", chosen)],
-    other: select([["", "none"], ...networkOptions(lab.runs)], (net2) => set({ net2 }), { id: "net2" }),
+    other: select([], (net2) => set({ net2 }), { id: "net2" }),
     window: number((window) => set({ window }), { id: "window", min: 1 }),
     through: select([["dh", "h"], ["dc", "c"]], (through) => set({ through }), { id: "through" }),
     layer: select([], (layer) => set({ layer: Number(layer) }), { id: "reach-layer" }),
@@ -22,6 +22,7 @@ export function createReach(root, _, lab) {
     cut: el("table", { id: "cut" }),
     second: el("div", { class: "second" }),
   };
+  listNetworks(parts.other, lab.runs, [["", "none"]]);
   parts.second.append(el("h3", {}, "The other network"), parts.text[1].root);
   root.append(
     el("p", { class: "note" }, "Choose a character with a click or the arrow keys. The stronger an earlier character’s background, " +

@@ -188,3 +188,21 @@ fn a_sample_that_cannot_be_had_is_asked_for_once() {
     let glances = "return asked.filter(({ path }) => path === 'api/glance').length";
     assert_eq!(page.browser.run(glances), 5);
 }
+
+#[test]
+fn the_lists_of_networks_follow_a_run() {
+    let Some((folder, page)) = page() else { return };
+    page.open("text=The+said");
+    let run = folder.path().join("checkpoints");
+    let saved = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name());
+    let saved = saved.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("i4_"));
+    fs::copy(run.join(saved.clone().unwrap()), run.join(saved.unwrap().replace("i4_", "i5_")))
+        .unwrap();
+    for list in ["network", "net2"] {
+        page.click("#tab-reach");
+        page.browser.run(&format!("document.getElementById({list:?}).focus()"));
+        page.until(&format!(
+            "return document.querySelector(\"#{list} option[value='0:5']\") !== null"
+        ));
+    }
+}
