@@ -215,18 +215,9 @@ mod tests {
     fn a_run_that_is_quiet_may_be_validating() {
         let folder = tempfile::tempdir().unwrap();
         let log = fs::File::create(folder.path().join(RunFolder::LOG)).unwrap();
-        let row = LogRow {
-            step: 1,
-            epoch: 1,
-            loss: 2.0,
-            validation: None,
-            norm: 1.0,
-            learning_rate: 1e-3,
-            seconds: 0.1,
-        };
         let state_after = |seconds: u64, is_beside| {
             log.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
-            state(folder.path(), &[row], None, is_beside)
+            state(folder.path(), &[LogRow::default()], None, is_beside)
         };
         assert_eq!(state_after(5, false), "running");
         assert_eq!(state_after(200, false), "quiet for 3 min");
