@@ -2,7 +2,7 @@
 
 import { createCells } from "./cells.js";
 import { createDerivation } from "./derivation.js";
-import { el, get, put, say, setOptions } from "./dom.js";
+import { el, get, printable, put, say, setOptions } from "./dom.js";
 import { listNetworks } from "./networks.js";
 import { createNudge } from "./nudge.js";
 import { createReach } from "./reach.js";
@@ -75,7 +75,7 @@ function setUpSource({ runs, excerpts }) {
   listNetworks(network, runs);
   network.addEventListener("change", () => set({ net: network.value }));
   const excerpt = at("excerpt");
-  const titles = excerpts.map((text, n) => [n, text.slice(0, 40).replace(/\s+/g, " ") + "…"]);
+  const titles = excerpts.map((text, n) => [n, [...printable(text.replace(/\s+/g, " "))].slice(0, 40).join("") + "…"]);
   setOptions(excerpt, [["", "choose …"], ...titles]);
   at("excerpt-field").hidden = excerpts.length === 0;
   excerpt.addEventListener("change", () => {

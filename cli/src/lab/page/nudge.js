@@ -62,10 +62,12 @@ function weight({ walk: seen }) {
 /** `w_hh_l0[3,17]`, or `b_l0[5]`. */
 function byName({ parts, walk: seen }) {
   const [, tensor, first, second] = parts.name.value.trim().match(/^([\w.]+)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]$/) ?? [];
-  const known = seen.tensors.find(([name]) => name === tensor);
-  parts.name.setCustomValidity(known ? "" : `a weight is named as in ${seen.tensors[1][0]}[3,17]`);
-  if (!parts.name.reportValidity()) return;
   const [row, column] = second === undefined ? [0, Number(first)] : [Number(first), Number(second)];
+  const [, [rows, columns]] = seen.tensors.find(([name]) => name === tensor) ?? [null, [0, 0]];
+  const wrong = rows === 0 ? `a weight is named as in ${seen.tensors[1][0]}[3,17]`
+    : row < rows && column < columns ? "" : `${tensor} has ${rows} rows and ${columns} columns, counted from 0`;
+  parts.name.setCustomValidity(wrong);
+  if (!parts.name.reportValidity()) return;
   set({ tensor, row, column, epsilon: 0 });
 }
 

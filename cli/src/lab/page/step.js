@@ -73,9 +73,9 @@ export function createStep(root, derivation) {
   };
 }
 
-/** The keys of the drawing; where text is typed they mean what they always do. */
+/** The keys of the drawing; where text is typed or the derivation is read they mean what they always do. */
 function onKey(event, actions) {
-  if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea, #derivation") || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = (event.shiftKey ? "Shift+" : "") + event.key;
   const action = {
     ArrowRight: actions.ahead, ArrowLeft: actions.back, "Shift+ArrowRight": actions.later,
@@ -256,6 +256,12 @@ function showMap({ walk: seen, parts }, rows, step) {
   if (unit >= first && unit < last) pen.strokeRect(0.5, (unit - first) * CELL - 0.5, (to - from) * CELL - 1, CELL);
   parts.mapNote.textContent = `Units ${first} to ${last - 1} downwards, steps ${from} to ${to - 1} to the right; ` +
     `the largest magnitude is ${brief(largest)}. Click a unit and a step to go there.`;
+  keepInView(map.parentElement, (step - from) * CELL);
+}
+
+/** The arrow keys go from step to step, so the map follows them where it is wider than the page. */
+function keepInView(box, x) {
+  if (x < box.scrollLeft || x + CELL > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
 }
 
 function pick(event, { walk: seen, parts }) {

@@ -206,3 +206,54 @@ fn the_lists_of_networks_follow_a_run() {
         ));
     }
 }
+
+#[test]
+fn keys_scroll_what_they_are_pressed_in() {
+    let Some((_folder, page)) = page() else { return };
+    page.open(&format!("text={}", "The+said+".repeat(15)));
+    page.click("#now .label");
+    page.until("return !document.getElementById('derivation').hidden");
+    page.press(DOWN);
+    page.press(RIGHT);
+    assert_eq!((page.count("place"), page.count("eq")), (0, 0), "the derivation has the focus");
+    page.browser.show(400, "light");
+    page.browser.run("document.getElementById('map').focus()");
+    page.click("#turn");
+    page.click("[aria-label='Last equation']");
+    page.browser.fill("#step-number", &format!("130{ENTER}"));
+    page.settle();
+    let is_seen =
+        "const { scrollLeft, clientWidth } = document.getElementById('map').parentElement;
+                   return scrollLeft <= 130 * 9 && 131 * 9 <= scrollLeft + clientWidth";
+    assert_eq!(page.browser.run(is_seen), true, "the map shows the step");
+}
+
+#[test]
+fn a_weight_that_is_not_there_is_not_taken_for_another() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("tab=nudge&text=The+said");
+    let is_valid =
+        || page.browser.run("return document.getElementById('weight-name').validity.valid");
+    page.browser.fill("#weight-name", &format!("w_hh_l0[999,999]{ENTER}"));
+    page.settle();
+    assert_eq!((is_valid(), page.state("row")), (false.into(), None));
+    page.browser.fill("#weight-name", &format!("w_hh_l0[1,47]{ENTER}"));
+    page.settle();
+    assert_eq!((is_valid(), page.count("column")), (true.into(), 47));
+}
+
+#[test]
+fn a_passage_is_named_by_whole_characters() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), format!("a{}", "🜁🜂🜃\u{202e}".repeat(200))).unwrap();
+    let Some(browser) = Browser::start(folder.path()) else {
+        left_out("no chromium and chromedriver here");
+        return;
+    };
+    let page =
+        Page { browser, lab: Server::start(folder.path(), "text"), run: folder.path().into() };
+    page.open("");
+    let titles = "return [...document.querySelectorAll('#excerpt option')].every(
+                      ({ textContent }) => textContent.isWellFormed() && !textContent.includes('\\u202e'))";
+    assert_eq!(page.browser.run(titles), true);
+}
