@@ -116,6 +116,7 @@ fn one(source: &Source, watched: &Watched) -> Answer {
     let clip = config.map_or(f64::INFINITY, |config| config.clip);
     Ok(json!({
         "name": source.name(),
+        "run": newest.and_then(|summary| summary.run).map(|run| run.to_string()),
         "state": state(folder, &history, progress.as_ref(), watched.last_step.is_some()),
         "progress": progress,
         "curves": curves(&history, clip, POINTS),

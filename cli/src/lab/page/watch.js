@@ -112,13 +112,14 @@ function evenly(steps, count) {
 /** Asks each checkpoint in turn what it writes; what is known already comes at once. */
 async function showGlances(context, runs, answers) {
   const { parts } = context;
-  const wanted = runs.flatMap((run, n) => evenly(answers[n].checkpoints ?? [], GLANCES).map((step) => ({ run, step, name: answers[n].name })));
-  const key = JSON.stringify([state.text, wanted.map(({ run, step }) => [run, step])]);
+  // A run that is overwritten is another, whose checkpoints have the same steps.
+  const wanted = runs.flatMap((run, n) => evenly(answers[n].checkpoints, GLANCES).map((step) => ({ run, step, of: answers[n].run, name: answers[n].name })));
+  const key = JSON.stringify([state.text, wanted]);
   if (context.glances === key) return;
   context.glances = key;
   const seen = [];
-  for (const { run, step, name } of wanted) {
-    const found = await glance({ run, step, text: state.text }).catch(() => null);
+  for (const { run, step, of, name } of wanted) {
+    const found = await glance({ run, step, of, text: state.text }).catch(() => null);
     if (context.glances !== key) return;
     if (found) seen.push({ run, name, ...found });
     if (state.tab !== "watch") { context.glances = ""; return; }
