@@ -129,9 +129,11 @@ export function latest() {
 const askWalk = asking("walk");
 const walks = remembered(({ network, text }) => askWalk({ network, text }), 8);
 
-/** The best network of a run that is being trained may soon be another, so that answer is remembered for a while only. */
-export const walk = (question) =>
-  walks({ ...question, until: question.network.includes(":") ? 0 : Math.floor(Date.now() / 30000) });
+/** A run may be trained or overwritten meanwhile, so an answer is remembered for a while only. */
+export const walk = (question) => walks({ ...question, until: Math.floor(Date.now() / 30000) });
+
+/** What a question about a walk begins with. Another network of the same name has another loss. */
+export const onWalk = ({ network, loss }, text) => ({ network, text, of: loss });
 
 /** A number with all its digits. */
 export function whole(x) {

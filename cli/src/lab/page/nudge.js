@@ -1,7 +1,7 @@
 // Nudge: one weight is moved, and the loss follows the line that the gradient predicts, until it bends away.
 
 import { chart } from "./chart.js";
-import { asking, brief, button, colour, el, field, latest, number, put, remembered, select, setOptions, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, select, setOptions, shown, visible, walk } from "./dom.js";
 import { set, state } from "./state.js";
 
 const GATES = ["i", "f", "g", "o"];
@@ -59,13 +59,15 @@ function weight({ walk: seen }) {
   return { tensor, row, column, rows, columns };
 }
 
+const nameOf = (tensor, rows, row, column) => `${tensor}[${rows > 1 ? `${row},` : ""}${column}]`;
+
 /** `w_hh_l0[3,17]`, or `b_l0[5]`. */
 function byName({ parts, walk: seen }) {
   const [, tensor, first, second] = parts.name.value.trim().match(/^([\w.]+)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]$/) ?? [];
   const [row, column] = second === undefined ? [0, Number(first)] : [Number(first), Number(second)];
   const [, [rows, columns]] = seen.tensors.find(([name]) => name === tensor) ?? [null, [0, 0]];
   const wrong = rows === 0 ? `a weight is named as in ${seen.tensors[1][0]}[3,17]`
-    : row < rows && column < columns ? "" : `${tensor} has ${rows} rows and ${columns} columns, counted from 0`;
+    : row < rows && column < columns ? "" : `the last weight there is ${nameOf(tensor, rows, rows - 1, columns - 1)}`;
   parts.name.setCustomValidity(wrong);
   if (!parts.name.reportValidity()) return;
   set({ tensor, row, column, epsilon: 0 });
@@ -84,13 +86,13 @@ async function draw(context) {
   [parts.row.max, parts.column.max] = [rows - 1, columns - 1];
   put(parts.row, row);
   put(parts.column, column);
-  put(parts.name, rows > 1 ? `${tensor}[${row},${column}]` : `${tensor}[${column}]`);
+  put(parts.name, nameOf(tensor, rows, row, column));
   parts.show.value = state.show;
   parts.range.value = state.range;
   Object.assign(parts.slider, { min: -state.range, max: state.range, step: state.range / 100 });
   parts.slider.value = state.epsilon;
   parts.what.textContent = meaning(seen, tensor, row, column);
-  const at = { network: seen.network, text: state.text, tensor, row, column };
+  const at = { ...onWalk(seen, state.text), tensor, row, column };
   await Promise.all([nudge(parts, at), curves(context, at), matrix(context)]);
 }
 
@@ -173,7 +175,7 @@ async function matrix(context) {
   const { parts } = context;
   const at = weight(context);
   const part = partOf(at);
-  const found = await onlyMatrix(matrixOf({ network: context.walk.network, text: state.text, tensor: at.tensor, ...part }));
+  const found = await onlyMatrix(matrixOf({ ...onWalk(context.walk, state.text), tensor: at.tensor, ...part }));
   if (!found) return;
   const values = found[state.show];
   const { matrix: canvas } = parts;

@@ -1,6 +1,6 @@
 // Step: forward and then backward through time, equation by equation.
 
-import { asking, brief, button, colour, el, field, latest, number, put, remembered, select, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, select, shown, visible, walk } from "./dom.js";
 import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
@@ -132,7 +132,7 @@ async function draw(context, derivation) {
   const { walk: seen, text, parts } = context;
   const { step, unit, layer, isOutput, layers, place } = spot(context);
   const range = windowAround(step, seen.steps.length, parts.picture.clientWidth || 900);
-  const on = { network: seen.network, text };
+  const on = onWalk(seen, text);
   const answers = await only(Promise.all([
     equationsAt({ ...on, step, layer, unit }),
     stripsOf({ ...on, unit, from: range[0], to: range[1] }),

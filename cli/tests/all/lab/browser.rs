@@ -82,7 +82,7 @@ impl Page {
     }
 
     /// A number as it stands on the page, in the element that `selector` finds.
-    fn number(&self, selector: &str) -> f64 {
+    pub fn number(&self, selector: &str) -> f64 {
         let text = self.text(selector);
         text.replace('−', "-").parse().unwrap_or_else(|_| panic!("{selector}: {text:?}"))
     }

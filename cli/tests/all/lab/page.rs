@@ -153,6 +153,29 @@ fn every_axis_has_numbers_that_differ() {
 }
 
 #[test]
+fn the_page_forgets_a_run_that_was_overwritten() {
+    let folder = with_text();
+    let train = |seed: &str| {
+        let words = "train text --preset quick --hidden 4 --batch 2 --unroll 8 --steps 2 --no-samples --seed";
+        succeed(folder.path(), &format!("{words} {seed}"));
+    };
+    train("1");
+    let Some(browser) = Browser::start(folder.path()) else {
+        left_out("no chromium and chromedriver here");
+        return;
+    };
+    let lab = Server::start(folder.path(), "text --run checkpoints");
+    let page = Page { browser, lab, run: folder.path().join("checkpoints") };
+    page.open("net=0:2&text=abc");
+    let before = page.number("#now .number");
+    train("2 --overwrite");
+    page.browser.run("const now = Date.now; Date.now = () => now() + 60000");
+    page.click("#ahead");
+    page.click("#back");
+    assert_ne!(page.number("#now .number"), before);
+}
+
+#[test]
 fn runs_and_layers_can_be_told_apart() {
     let folder = with_text();
     let train = "train text --preset quick --hidden 4 --layers 3 --batch 2 --unroll 8 --steps 2 --no-samples --run";
