@@ -37,7 +37,7 @@ fn a_walk_shows_what_a_trace_shows() {
     assert_eq!(walk.loss(), trace.nats);
     for (t, (found, step)) in walk.text().iter().zip(&trace.steps).enumerate() {
         assert_eq!((found.character, found.next), (step.character, step.next));
-        assert_eq!((found.bits, &found.top), (step.bits, &step.top));
+        assert_eq!(found.bits, step.bits);
         for (l, layer) in step.layers.iter().enumerate() {
             let unit = layer.unit.unwrap();
             let [i, f, g, o] = unit.dz;

@@ -61,6 +61,7 @@ fn port(text: &str) -> std::result::Result<u16, &'static str> {
 impl Lab {
     /// Serves until it is stopped.
     pub fn run(self) -> Result<ExitCode> {
+        be_ended_first();
         if self.beside {
             give_way();
             end_with_standard_input();
@@ -100,7 +101,9 @@ impl Lab {
             }
             named => named,
         };
-        let sources: Vec<Source> = paths.iter().map(|path| source(path)).collect::<Result<_>>()?;
+        let mut sources: Vec<Source> =
+            paths.iter().map(|path| source(path)).collect::<Result<_>>()?;
+        tell_apart(&mut sources, paths);
         Ok((sources, texts::excerpts(&self.texts, &paths[0], self.beside)?))
     }
 
@@ -123,6 +126,18 @@ fn source(path: &Path) -> Result<Source> {
         return Err(Error::NoCheckpoint { path });
     }
     Ok(Source::Run { name, path })
+}
+
+/// Runs whose folders have one name are called by their paths, as the user gave them.
+fn tell_apart(sources: &mut [Source], paths: &[PathBuf]) {
+    let names: Vec<String> = sources.iter().map(|source| source.name().to_string()).collect();
+    for (source, path) in sources.iter_mut().zip(paths) {
+        if let Source::Run { name, .. } = source
+            && names.iter().filter(|other| *other == name).count() > 1
+        {
+            *name = path.to_string_lossy().into_owned();
+        }
+    }
 }
 
 /// 128 random bits in hexadecimal.
@@ -151,12 +166,16 @@ fn open(address: &str) {
     }
 }
 
-/// Lets the training go first: the lowest priority, and the first to be ended where memory runs out.
+/// Where memory runs out the lab is ended, and no training.
+fn be_ended_first() {
+    #[cfg(target_os = "linux")]
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
+}
+
+/// Lets the training go first.
 fn give_way() {
     #[cfg(unix)]
     let _ = rustix::process::nice(19);
-    #[cfg(target_os = "linux")]
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
 }
 
 /// How long a page may still see the end of the training.

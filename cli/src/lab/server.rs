@@ -188,32 +188,63 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_question_that_panics_fails_alone() {
+    /// The port of a server that answers so.
+    fn serve_here(answer: impl Fn(&str) -> Result<Value, Refusal> + Send + Sync + 'static) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answer = |name: &str, _: Option<&[u8]>| match name {
+        let answer = Box::new(move |name: &str, _: Option<&[u8]>| answer(name));
+        let service = Service { door: Door::new("token".into(), port), answer };
+        std::thread::spawn(move || serve(listener, Arc::new(service)));
+        port
+    }
+
+    fn send(port: u16, name: &str) -> std::net::TcpStream {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let head = format!("GET /token/api/{name} HTTP/1.1\r\nHost: localhost:{port}\r\n");
+        stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        stream
+    }
+
+    fn ask(port: u16, name: &str) -> String {
+        let mut answer = String::new();
+        send(port, name).read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_question_that_panics_fails_alone() {
+        let port = serve_here(|name| match name {
             "bad" => panic!("this panic belongs to the test"),
             _ => Ok(json!(name)),
-        };
-        let door = Door::new("token".into(), port);
-        let service = Arc::new(Service { door, answer: Box::new(answer) });
-        std::thread::spawn(move || serve(listener, service));
-        let ask = |name: &str| {
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
-            let head = format!("GET /token/api/{name} HTTP/1.1\r\nHost: localhost:{port}\r\n");
-            stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer
-        };
+        });
         for _ in 0..2 * AT_ONCE {
-            let answer = ask("bad");
+            let answer = ask(port, "bad");
             assert!(
                 answer.starts_with("HTTP/1.1 500 ") && answer.contains("made the lab fail"),
                 "{answer}"
             );
-            assert!(ask("good").ends_with("\"good\""));
+            assert!(ask(port, "good").ends_with("\"good\""));
         }
+    }
+
+    #[test]
+    fn a_question_that_nobody_waits_for_any_more_is_not_computed() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let (tell, wait) = (std::sync::Mutex::new(tell), std::sync::Mutex::new(wait));
+        let port = serve_here(move |name| {
+            tell.lock().unwrap().send(name.to_string()).unwrap();
+            if name == "slow" {
+                let _ = wait.lock().unwrap().recv();
+            }
+            Ok(json!(name))
+        });
+        let slow: Vec<_> = (0..AT_ONCE).map(|_| send(port, "slow")).collect();
+        let started: Vec<_> = slow.iter().map(|_| told.recv().unwrap()).collect();
+        drop(send(port, "abandoned")); // before it has its turn
+        std::thread::sleep(Duration::from_millis(200));
+        drop(end);
+        ask(port, "wanted");
+        assert_eq!((started.len(), told.recv().unwrap()), (AT_ONCE, "wanted".into()));
     }
 }

@@ -16,7 +16,7 @@ const RIGHT: f64 = 12.0;
 pub struct Series {
     /// Its name in the legend.
     pub name: String,
-    /// `line-1` to `line-3`, `faint`, or `limit`.
+    /// `line-1` to `line-3`, also `dashed`, `faint`, or `limit`.
     pub class: &'static str,
     /// Its points, x ascending.
     pub points: Vec<(f64, f64)>,

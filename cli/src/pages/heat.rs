@@ -2,9 +2,11 @@
 
 use karenina::study::trace::visible;
 use ndarray::Array2;
+use unicode_width::UnicodeWidthStr;
 
 use super::html::escape;
 use super::image;
+use crate::output::printable;
 
 /// A heat map with a label for each row or column.
 pub struct Heat {
@@ -23,14 +25,14 @@ pub struct Heat {
 }
 
 impl Heat {
-    /// Width of one letter of a row's label.
+    /// Width of one letter of a row's label; wide ones take two.
     const LETTER: f64 = 6.7;
 
     /// The SVG.
     pub fn to_svg(&self) -> String {
         let (rows, columns) = self.values.dim();
         let (width, height) = (columns as f64 * self.cell.0, rows as f64 * self.cell.1);
-        let letters = self.left.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+        let letters = self.left.iter().map(|text| printable(text).width()).max().unwrap_or(0);
         let left = letters as f64 * Self::LETTER + if letters > 0 { 8.0 } else { 0.0 };
         let (all, below) = (left + width + 8.0, height + 18.0);
         let mut svg = format!(
@@ -68,4 +70,28 @@ pub fn scale(dark: &str, bright: &str) -> String {
          linear-gradient(to right,{})\"></span><span>{bright}</span></p>\n",
         stops.join(",")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_have_room_on_the_left() {
+        let image_at = |text: &str| {
+            let heat = Heat {
+                label: String::new(),
+                values: Array2::zeros((1, 1)),
+                cell: (10.0, 10.0),
+                below: vec![],
+                left: vec![text.into()],
+                count_by: None,
+            };
+            let svg = heat.to_svg();
+            let at = svg.split("<image x=\"").nth(1).and_then(|rest| rest.split('"').next());
+            at.and_then(|at| at.parse::<f64>().ok()).unwrap()
+        };
+        assert_eq!(image_at("カレーニナ"), image_at("karenina's"));
+        assert_eq!(image_at("\u{202e}"), image_at("\\u{202e}"), "it is written out");
+    }
 }

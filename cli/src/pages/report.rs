@@ -12,6 +12,9 @@ use super::text::{cells, surprise};
 
 const SCRIPT: &str = include_str!("script.js");
 
+/// Lines that can be told apart.
+const LINES: [&str; 6] =
+    ["line-1", "line-2", "line-3", "line-1 dashed", "line-2 dashed", "line-3 dashed"];
 /// Decades of a gradient's norm that its heat map spans.
 const DECADES: f64 = 6.0;
 
@@ -195,7 +198,7 @@ fn flow(report: &Report) -> String {
         .clone()
         .map(|l| Series {
             name: format!("layer {l}"),
-            class: ["line-1", "line-2", "line-3"][l % 3],
+            class: LINES[l % LINES.len()],
             points: (0..).map(f64::from).zip(flow.medians(l)).collect(),
         })
         .collect();

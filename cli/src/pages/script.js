@@ -9,7 +9,8 @@ let current = 0;
 
 function name(id) {
   const c = String.fromCodePoint(data.vocabulary[id]);
-  return { " ": "␣", "\n": "⏎", "\t": "⇥" }[c] ?? c;
+  // What is nothing to see, or would turn the direction of the rest.
+  return { " ": "␣", "\n": "⏎", "\t": "⇥" }[c] ?? (/[\p{C}\p{M}]/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c);
 }
 
 function element(kind, content, style) {

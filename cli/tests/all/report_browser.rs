@@ -80,6 +80,13 @@ fn pointing_shows_a_character(browser: &Browser) {
                   return marks[39].classList.contains('at')
                       && document.querySelectorAll('#readout .guess').length === 5";
     assert_eq!(browser.run(agrees), true);
+    // The text has characters that would turn the direction of the others, or are nothing to see.
+    let read = browser.run(
+        "const marks = [...document.getElementById('text').children];
+         marks.find((mark) => mark.textContent.includes('202e')).dispatchEvent(new PointerEvent('pointerover', { bubbles: true }));
+         return document.querySelector('#readout .read').textContent",
+    );
+    assert_eq!(read, "\\u{202e}");
 }
 
 fn nothing_is_cut_off_in_either_scheme(browser: &Browser) {

@@ -13,8 +13,6 @@ const WINDOW: usize = 20;
 pub struct Progress {
     /// Steps made.
     pub step: u64,
-    /// The pass through the text, from 1.
-    pub epoch: u64,
     /// The step that ends the run; none where that cannot be told yet.
     pub last_step: Option<u64>,
     /// Mean training loss of the last 20 steps, in nats per character.
@@ -43,7 +41,6 @@ impl Progress {
         let validated = history.iter().filter_map(|row| Some((row.step, row.validation?)));
         Some(Self {
             step: newest.step,
-            epoch: newest.epoch,
             last_step,
             loss: mean(|row| row.loss),
             best: validated.min_by(|a, b| a.1.total_cmp(&b.1)),
@@ -89,7 +86,7 @@ mod tests {
     #[test]
     fn speed_and_time_left_are_those_of_the_last_steps() {
         let progress = Progress::of(&history(40, 30), &config(), None).unwrap();
-        assert_eq!((progress.step, progress.epoch), (40, 2));
+        assert_eq!(progress.step, 40);
         assert_eq!(progress.last_step, Some(90), "three passes of 30 steps");
         assert_eq!(progress.characters_per_second, 80.0);
         assert_eq!(progress.seconds_left, Some(25.0));

@@ -10,12 +10,7 @@ use crate::error::Result;
 use crate::memory;
 use crate::model::{Parameters, Sizes};
 use crate::study::trace::pass::{self, Gradient, Pass};
-use crate::study::trace::{
-    Equation, Guess, Spot, guesses, numbers, require_below, require_two, tensors,
-};
-
-/// Characters that are kept of each step's predictions.
-const TOP: usize = 5;
+use crate::study::trace::{Equation, Spot, numbers, require_below, require_two, tensors};
 
 /// A text of T + 1 characters, read from an empty memory: T steps, each of which reads one character and predicts the
 /// next. The gradient is that of the mean loss.
@@ -102,8 +97,6 @@ pub struct WalkStep {
     pub next: char,
     /// −log₂ of the probability that `next` was given.
     pub bits: f64,
-    /// The most probable next characters, the likeliest first.
-    pub top: Vec<Guess>,
 }
 
 /// The gradient's norm over all parameters of a layer.
@@ -160,14 +153,12 @@ impl Walk {
 
     /// What was read and predicted, step by step.
     pub fn text(&self) -> Vec<WalkStep> {
-        let p = self.pass.p();
         let steps = self.pass.losses().enumerate();
         steps
             .map(|(t, loss)| WalkStep {
                 character: self.vocabulary[self.pass.input(t)],
                 next: self.vocabulary[self.pass.target(t)],
                 bits: loss / std::f64::consts::LN_2,
-                top: guesses(p.row(t), &self.vocabulary, TOP),
             })
             .collect()
     }

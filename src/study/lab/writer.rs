@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::model::{Parameters, State};
 use crate::sample::{Generator, Picker};
 
-/// How a text is drawn: the same characters as `karenina sample` draws with this seed, wherever one begins.
+/// How a text is drawn: with the random numbers of `karenina sample` for this seed, wherever one begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
     /// What may be drawn.

@@ -139,7 +139,7 @@ fn step<R: Real>(
 }
 
 /// The `count` most probable characters by `p` [V], the likeliest first.
-pub(super) fn guesses<R: Real>(p: ArrayView1<R>, vocabulary: &[char], count: usize) -> Vec<Guess> {
+fn guesses<R: Real>(p: ArrayView1<R>, vocabulary: &[char], count: usize) -> Vec<Guess> {
     let mut ranked: Vec<usize> = (0..p.len()).collect();
     // A stable sort: among equals the smaller id comes first.
     ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));

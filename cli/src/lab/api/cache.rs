@@ -1,5 +1,6 @@
 //! The last few things that were computed, each once however many ask for it at the same time.
 
+use std::fmt::{self, Display, Formatter};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,11 +10,34 @@ use karenina::error::Error;
 
 use super::refusal::Refusal;
 
-/// A key for what a file holds now: its name, length and time.
-pub fn version(path: &Path) -> Result<String, Refusal> {
-    let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
-    let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok(format!("{} {} {:?}", path.display(), metadata.len(), since.unwrap_or_default()))
+/// What a value is of. There is one of each name: another version takes its place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    pub name: String,
+    pub version: String,
+}
+
+impl Key {
+    /// What a file holds now, which its length and time tell.
+    pub fn of(path: &Path) -> Result<Self, Refusal> {
+        let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
+        let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let version = format!("{} {:?}", metadata.len(), since.unwrap_or_default());
+        Ok(Self { name: path.display().to_string(), version })
+    }
+}
+
+/// Of what never changes.
+impl From<String> for Key {
+    fn from(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
+}
+
+impl Display for Key {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.version)
+    }
 }
 
 /// Values by key, the one used last at the end.
@@ -23,7 +47,7 @@ pub struct Cache<T> {
     entries: Mutex<Vec<Entry<T>>>,
 }
 
-type Entry<T> = (String, Arc<OnceLock<Option<Arc<T>>>>);
+type Entry<T> = (Key, Arc<OnceLock<Option<Arc<T>>>>);
 
 impl<T> Cache<T> {
     /// One that keeps at most `most` values.
@@ -34,7 +58,7 @@ impl<T> Cache<T> {
     /// The value of `key`, by `make` if it is not there. What fails is not kept.
     pub fn get(
         &self,
-        key: &str,
+        key: &Key,
         make: impl FnOnce() -> Result<T, Refusal>,
     ) -> Result<Arc<T>, Refusal> {
         let cell = self.entry(key);
@@ -56,18 +80,17 @@ impl<T> Cache<T> {
     }
 
     /// The value of `key`, if it is there.
-    pub fn known(&self, key: &str) -> Option<Arc<T>> {
+    pub fn known(&self, key: &Key) -> Option<Arc<T>> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let (_, cell) = entries.iter().find(|(known, _)| known == key)?;
         cell.get()?.clone()
     }
 
-    fn entry(&self, key: &str) -> Arc<OnceLock<Option<Arc<T>>>> {
+    fn entry(&self, key: &Key) -> Arc<OnceLock<Option<Arc<T>>>> {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = match entries.iter().position(|(known, _)| known == key) {
-            Some(at) => entries.remove(at),
-            None => (key.to_string(), Arc::default()),
-        };
+        let place = entries.iter().position(|(known, _)| known.name == key.name);
+        let known = place.map(|at| entries.remove(at)).filter(|(known, _)| known == key);
+        let entry = known.unwrap_or_else(|| (key.clone(), Arc::default()));
         let cell = Arc::clone(&entry.1);
         entries.push(entry);
         let excess = entries.len().saturating_sub(self.most);
@@ -81,7 +104,7 @@ impl<T> Cache<T> {
     }
 
     /// Does not keep the value of `key`.
-    pub fn forget(&self, key: &str) {
+    pub fn forget(&self, key: &Key) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|(known, _)| known != key);
     }
@@ -91,20 +114,35 @@ impl<T> Cache<T> {
 mod tests {
     use super::*;
 
+    fn key(name: &str, version: &str) -> Key {
+        Key { name: name.into(), version: version.into() }
+    }
+
     #[test]
     fn a_value_is_made_once_and_the_oldest_goes_first() {
         let cache = Cache::new(2);
-        let get = |key: &str, value: u8| *cache.get(key, || Ok(value)).unwrap();
+        let get = |name: &str, value: u8| *cache.get(&key(name, ""), || Ok(value)).unwrap();
         assert_eq!((get("a", 1), get("b", 2), get("a", 3)), (1, 2, 1));
         assert_eq!(get("c", 4), 4); // b goes
         assert_eq!((get("a", 5), get("b", 6)), (1, 6));
     }
 
     #[test]
+    fn another_version_takes_the_place_of_the_one_before() {
+        let cache = Cache::new(2);
+        let get = |name: &str, version: &str, value: u8| {
+            *cache.get(&key(name, version), || Ok(value)).unwrap()
+        };
+        assert_eq!((get("a", "1", 1), get("b", "1", 2)), (1, 2));
+        assert_eq!((get("b", "2", 3), get("b", "3", 4), get("a", "1", 5)), (3, 4, 1));
+        assert!(cache.known(&key("b", "2")).is_none());
+    }
+
+    #[test]
     fn a_failure_is_told_and_not_kept() {
         let cache = Cache::<u8>::new(2);
-        let failed = cache.get("a", || Err(Refusal::bad("no"))).unwrap_err();
+        let failed = cache.get(&key("a", ""), || Err(Refusal::bad("no"))).unwrap_err();
         assert_eq!(failed.sentence, "no");
-        assert_eq!(*cache.get("a", || Ok(1)).unwrap(), 1);
+        assert_eq!(*cache.get(&key("a", ""), || Ok(1)).unwrap(), 1);
     }
 }

@@ -19,7 +19,7 @@ pub fn derivation(label: &str) -> Answer {
     let rest = &DERIVATION[heading..];
     let end = ["\n### ", "\n## "].into_iter().filter_map(|next| rest.find(next)).min();
     let (title, text) = rest[..end.unwrap_or(rest.len())].split_once('\n').unwrap_or((rest, ""));
-    Ok(json!({ "label": label, "title": without_anchors(title), "text": text.trim() }))
+    Ok(json!({ "title": without_anchors(title), "text": text.trim() }))
 }
 
 /// A heading without its mark and its anchors.

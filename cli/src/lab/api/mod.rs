@@ -37,8 +37,8 @@ impl Lab {
     /// * `excerpts`: of the user's texts, to look at
     /// * `last_step`: where the run ends to which the lab belongs
     pub fn new(sources: Vec<Source>, excerpts: Vec<String>, last_step: Option<u64>) -> Self {
-        let (networks, readers) = (Networks::new(sources), Readers::new());
-        Self { networks, readers, watched: Watched::new(last_step), excerpts }
+        let watched = Watched::new(sources.len(), last_step);
+        Self { networks: Networks::new(sources), readers: Readers::new(), watched, excerpts }
     }
 
     /// The answer to a question without a body.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use karenina::memory;
 use karenina::model::{Parameters, Sizes};
 use karenina::study::lab::Walk;
 use karenina::text::vocabulary::Vocabulary;
@@ -10,7 +11,7 @@ use karenina::train::TrainConfig;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{Entry, checkpoints_in, load_best};
 
-use super::cache::{Cache, version};
+use super::cache::{Cache, Key};
 use super::refusal::{NO_ROOM, Refusal};
 
 /// Networks in `f64` that are kept in memory.
@@ -66,9 +67,13 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(name: String, key: String, checkpoint: Checkpoint) -> Self {
-        let Checkpoint { step, vocabulary, parameters, config, .. } = checkpoint;
-        Self { name, key, step, vocabulary, parameters: Arc::new(parameters.cast()), config }
+    /// That of a checkpoint, whose moments are given up before the weights are there twice.
+    pub fn new(name: String, key: String, checkpoint: Checkpoint) -> Result<Self, Refusal> {
+        let Checkpoint { step, vocabulary, parameters, adam, config, .. } = checkpoint;
+        drop(adam);
+        memory::require(Parameters::<f64>::bytes(parameters.sizes()), "a network in f64")?;
+        let parameters = Arc::new(parameters.cast());
+        Ok(Self { name, key, step, vocabulary, parameters, config })
     }
 
     pub fn sizes(&self) -> Sizes {
@@ -136,13 +141,13 @@ impl Networks {
 
     /// The network called `name` in a file, which is read again once it has changed.
     fn load(&self, name: String, path: &Path) -> Result<Arc<Network>, Refusal> {
-        let key = format!("{name} {}", version(path)?);
-        let load = || Ok(Network::new(name.clone(), key.clone(), Checkpoint::load(path)?));
+        let key = Key::of(path)?;
+        let load = || Network::new(name.clone(), key.to_string(), Checkpoint::load(path)?);
         self.with_room(|| self.networks.get(&key, load))
     }
 
     /// What `get` gives; where there is too little memory, once more when that of what was asked for before is free.
-    fn with_room<T>(&self, get: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    pub fn with_room<T>(&self, get: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
         get().or_else(|refusal| {
             if refusal.status != NO_ROOM {
                 return Err(refusal);
@@ -155,7 +160,8 @@ impl Networks {
 
     /// The step of a run's best checkpoint; looked for again when there is a newer one, which may be better.
     fn best(&self, path: &Path, entries: &[Entry]) -> Result<u64, Refusal> {
-        let key = version(entries.last().map_or(path, |entry| &entry.path))?;
+        let newest = Key::of(entries.last().map_or(path, |entry| &entry.path))?;
+        let key = Key { name: path.display().to_string(), version: newest.to_string() };
         let best = || self.best.get(&key, || Ok(load_best(path)?.checkpoint.step));
         let step = *best()?;
         if entries.iter().any(|entry| entry.step == step) {
@@ -169,7 +175,7 @@ impl Networks {
     pub fn walk(&self, name: &str, text: &str) -> Result<Arc<Walk>, Refusal> {
         let network = self.network(name)?;
         let ids = network.encode(text)?;
-        let key = format!("{} {text}", network.key);
+        let key = Key::from(format!("{} {text}", network.key));
         self.with_room(|| {
             self.walks.get(&key, || {
                 let characters = network.vocabulary.characters();

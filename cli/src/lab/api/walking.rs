@@ -99,7 +99,6 @@ pub struct Cell {
 pub fn walk(networks: &Networks, asked: &OnText) -> Answer {
     let network = networks.network(&asked.network)?;
     let walk = networks.walk(&asked.network, &asked.text)?;
-    let loss = walk.loss();
     Ok(json!({
         "network": network.name,
         "sizes": walk.sizes(),
@@ -107,8 +106,7 @@ pub fn walk(networks: &Networks, asked: &OnText) -> Answer {
         "unroll": network.config.unroll,
         "vocabulary": network.vocabulary.characters(),
         "tensors": walk.tensors(),
-        "loss": loss,
-        "bits": loss / std::f64::consts::LN_2,
+        "loss": walk.loss(),
         "steps": walk.text(),
     }))
 }

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use karenina::memory;
+use karenina::sample::Generator;
 use karenina::study::lab::{Progress, Walk};
 use karenina::study::report::{curves, sample};
 use karenina::train::LogRow;
@@ -13,7 +15,7 @@ use karenina::train::run::{Entry, RunFolder};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::{Cache, version};
+use super::cache::{Cache, Key};
 use super::networks::{Network, Networks, Source};
 use super::refusal::{Answer, Refusal};
 
@@ -21,11 +23,13 @@ use super::refusal::{Answer, Refusal};
 const POINTS: usize = 400;
 /// Checkpoints that are listed, the newest.
 const LISTED: usize = 200;
+/// Glances at a run's checkpoints that are kept.
+const GLANCES: usize = 50;
 /// Characters of a checkpoint's sample.
 const SAMPLE: usize = 300;
 /// Characters of the text on which gradients are measured.
 const MEASURED: usize = 64;
-/// A log that nobody has written to for so long, and for ten steps, is that of a run that has stopped.
+/// A run that has written nothing to its log for so long, and for ten steps, may have ended.
 const QUIET: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
@@ -52,9 +56,10 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn new(last_step: Option<u64>) -> Self {
-        let (logs, summaries, glances) = (Cache::new(4), Cache::new(2 * LISTED), Cache::new(100));
-        Self { logs, summaries, glances, last_step }
+    /// With room for what is looked at of so many `runs`.
+    pub fn new(runs: usize, last_step: Option<u64>) -> Self {
+        let (logs, summaries) = (Cache::new(runs), Cache::new(runs * LISTED));
+        Self { logs, summaries, glances: Cache::new(runs * GLANCES), last_step }
     }
 
     fn log(&self, folder: &Path) -> Result<Arc<Vec<LogRow>>, Refusal> {
@@ -62,12 +67,11 @@ impl Watched {
         if !path.exists() {
             return Ok(Arc::default());
         }
-        let key = version(&path)?;
-        self.logs.get(&key, || Ok(LogRow::read_table(&path)?))
+        self.logs.get(&Key::of(&path)?, || Ok(LogRow::read_table(&path)?))
     }
 
     fn summary(&self, path: &Path) -> Result<Arc<Summary>, Refusal> {
-        self.summaries.get(&version(path)?, || Ok(Summary::read(path)?))
+        self.summaries.get(&Key::of(path)?, || Ok(Summary::read(path)?))
     }
 }
 
@@ -94,7 +98,6 @@ fn nothing(source: &Source, why: &str) -> Value {
         "state": why,
         "progress": null,
         "curves": curves(&[], f64::INFINITY, POINTS),
-        "clip": null,
         "checkpoints": [],
         "events": [],
     })
@@ -113,25 +116,37 @@ fn one(source: &Source, watched: &Watched) -> Answer {
     let clip = config.map_or(f64::INFINITY, |config| config.clip);
     Ok(json!({
         "name": source.name(),
-        "state": state(folder, &history, progress.as_ref()),
+        "run": newest.and_then(|summary| summary.run).map(|run| run.to_string()),
+        "state": state(folder, &history, progress.as_ref(), watched.last_step.is_some()),
         "progress": progress,
         "curves": curves(&history, clip, POINTS),
-        "clip": config.map(|config| config.clip),
         "checkpoints": listed.iter().map(|(entry, _)| entry.step).collect::<Vec<u64>>(),
         "events": events(&listed, &history),
     }))
 }
 
-/// Whether a run goes on, as far as its log shows.
-fn state(folder: &Path, history: &[LogRow], progress: Option<&Progress>) -> &'static str {
+/// Whether a run goes on, as far as its log shows: a long validation writes nothing into it.
+///
+/// * `is_beside`: it does, for this lab would end with it
+fn state(
+    folder: &Path,
+    history: &[LogRow],
+    progress: Option<&Progress>,
+    is_beside: bool,
+) -> String {
     if progress.is_some_and(|p| p.last_step.is_some_and(|last| p.step >= last)) {
-        return "finished";
+        return "finished".into();
     }
-    let Some(newest) = history.last() else { return "no steps yet" };
+    let Some(newest) = history.last() else { return "no steps yet".into() };
     let log = fs::metadata(folder.join(RunFolder::LOG)).and_then(|metadata| metadata.modified());
     let age = log.ok().and_then(|time| time.elapsed().ok()).unwrap_or_default();
     let ten_steps = Duration::from_secs_f64(10.0 * newest.seconds.clamp(0.0, 1e6));
-    if age < QUIET.max(ten_steps) { "running" } else { "stopped" }
+    match age.as_secs() {
+        _ if is_beside || age < QUIET.max(ten_steps) => "running".into(),
+        seconds @ ..120 => format!("quiet for {seconds} s"),
+        seconds @ ..7200 => format!("quiet for {} min", seconds / 60),
+        seconds => format!("quiet for {} h", seconds / 3600),
+    }
 }
 
 /// What happened, newest first: saves with what validation found, new passes, files that are no good.
@@ -172,21 +187,41 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
     let entry = entries.iter().rev().find(|entry| entry.step == asked.step).ok_or_else(|| {
         Refusal::new(404, format!("run {} has no checkpoint of step {}", asked.run, asked.step))
     })?;
-    let key = format!("{} {}", version(&entry.path)?, asked.text);
+    let mut key = Key::of(&entry.path)?;
+    key.name += &format!(" {}", asked.text);
     let value = watched.glances.get(&key, || look(Checkpoint::load(&entry.path)?, &asked.text))?;
     Ok(Value::clone(&value))
 }
 
 fn look(checkpoint: Checkpoint, text: &str) -> Answer {
+    memory::require(Generator::<f32>::bytes(checkpoint.sizes(), 1), "writing a sample")?;
     let written = sample(&checkpoint, SAMPLE, 0);
-    let network = Network::new(String::new(), String::new(), checkpoint);
-    let known = text.chars().filter(|&c| network.vocabulary.id(c).is_some());
-    let ids = network.encode(&known.take(MEASURED).collect::<String>())?;
+    let network = Network::new(String::new(), String::new(), checkpoint)?;
+    let ids: Vec<u32> =
+        text.chars().filter_map(|c| network.vocabulary.id(c)).take(MEASURED).collect();
     let characters = network.vocabulary.characters();
     // A text of characters that it does not know says nothing of its gradient.
     let norms = match ids.len() {
         0 | 1 => Vec::new(),
         _ => Walk::new(Arc::clone(&network.parameters), characters, ids)?.norms(),
     };
-    Ok(json!({ "step": written.step, "loss": written.loss, "text": written.text, "norms": norms }))
+    Ok(json!({ "step": written.step, "text": written.text, "norms": norms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_quiet_may_be_validating() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = fs::File::create(folder.path().join(RunFolder::LOG)).unwrap();
+        let state_after = |seconds: u64, is_beside| {
+            log.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+            state(folder.path(), &[LogRow::default()], None, is_beside)
+        };
+        assert_eq!(state_after(5, false), "running");
+        assert_eq!(state_after(200, false), "quiet for 3 min");
+        assert_eq!(state_after(200, true), "running", "the lab of a training ends with it");
+    }
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use karenina::sample::Picker;
+use karenina::memory;
+use karenina::sample::{Generator, Picker};
 use karenina::study::lab::{Candidate, Draw, Reader};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::cache::Cache;
+use super::cache::{Cache, Key};
 use super::networks::{Network, Networks};
 use super::refusal::{Answer, Refusal};
 
@@ -61,8 +62,8 @@ impl Readers {
 /// Of a reader that only reads.
 const IDLE: Draw = Draw { picker: Picker::ARTICLE, seed: 0, drawn: 0 };
 
-fn key(network: &Network, ids: &[u32]) -> String {
-    format!("{} {ids:?}", network.key)
+fn key(network: &Network, ids: &[u32]) -> Key {
+    format!("{} {ids:?}", network.key).into()
 }
 
 /// Reads the text, writes on, and tells what may come after that.
@@ -80,6 +81,8 @@ pub fn write(networks: &Networks, readers: &Readers, asked: &Write) -> Answer {
             "the text is empty; the network must read a character before it writes",
         ));
     }
+    let bytes = Generator::<f64>::bytes(network.sizes(), 1);
+    networks.with_room(|| Ok(memory::require(bytes, "writing a text")?))?;
     let read = readers.read(&network, &ids)?;
     let mut reader = Reader::clone(&read);
     let draw = Draw { picker, seed: asked.seed, drawn: asked.drawn };

@@ -1,6 +1,6 @@
 // Cells: which of them are high in a span of the text, and where else the same pattern comes.
 
-import { ask, brief, button, el, field, latest, number, put, setOptions, select, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, el, field, latest, number, put, setOptions, select, shown, visible, walk } from "./dom.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
 
@@ -33,18 +33,19 @@ export function createCells(root) {
 }
 
 const only = latest();
+const [contrastOf, cellOf] = ["contrast", "cell"].map(asking);
 
 async function draw(parts, seen) {
   const steps = seen.steps.length;
   const [from, to] = [Math.min(state.from, steps), Math.min(state.to, steps)];
   const isSpan = from < to && to - from < steps;
   const on = { network: seen.network, text: state.text };
-  const contrast = isSpan ? await only(ask("contrast", { ...on, from, to, count: LISTED })) : { cells: [], similar: [] };
+  const contrast = isSpan ? await only(contrastOf({ ...on, from, to, count: LISTED })) : { cells: [], similar: [] };
   if (!contrast) return;
   const best = contrast.cells[0] ?? { layer: 0, unit: 0 };
   const isChosen = state.cellLayer >= 0 && state.cellLayer < seen.sizes.layers && state.cellUnit < seen.sizes.hidden;
   const cell = isChosen ? { layer: state.cellLayer, unit: state.cellUnit } : best;
-  const values = await only(ask("cell", { ...on, layer: cell.layer, unit: cell.unit }));
+  const values = await only(cellOf({ ...on, layer: cell.layer, unit: cell.unit }));
   if (!values) return;
   parts.cell = cell;
   setOptions(parts.layer, Array.from({ length: seen.sizes.layers }, (_, l) => [l, l]));

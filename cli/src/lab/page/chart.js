@@ -4,6 +4,9 @@ import { el, svg } from "./dom.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BELOW] = [480, 250, 58, 12, 10, 36];
 
+/** The style of line `n`: three colours, then the same again, dashed. */
+export const line = (n) => `line-${(n % 3) + 1}${n % 6 < 3 ? "" : " dashed"}`;
+
 /**
  * @param series of { name, class, points, dots }
  * @param options title, x, y (names of the axes), logX, logY, at (an x to mark), ahead ([x, y] to mark)
@@ -52,7 +55,7 @@ function axis(values, isLog, start, end) {
   let [low, high] = [Math.min(...values.map(scale)), Math.max(...values.map(scale))];
   if (!(low < high)) [low, high] = Number.isFinite(low) ? [low - 0.5, low + 0.5] : [0, 1];
   const place = (value) => start + ((scale(value) - low) / (high - low)) * (end - start);
-  return isLog ? { place, ticks: decades(low, high), name: power } : { place, ...rounds(low, high) };
+  return { place, ...(isLog ? decades(low, high) : rounds(low, high)) };
 }
 
 function rounds(low, high) {
@@ -61,8 +64,12 @@ function rounds(low, high) {
   const step = [1, 2, 5, 10].map((n) => n * unit).find((step) => step >= rough) ?? rough;
   const count = Math.floor(high / step) - Math.ceil(low / step) + 1;
   const ticks = Array.from({ length: count }, (_, n) => (Math.ceil(low / step) + n) * step);
-  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return { ticks, name: (tick) => minus(decimals > 7 ? tick.toExponential(1) : tick.toFixed(decimals)) };
+  const place = (size) => Math.floor(Math.log10(size) + 1e-9);
+  const largest = Math.max(Math.abs(low), Math.abs(high));
+  const plain = (tick) => tick.toFixed(Math.max(0, -place(step)));
+  // As many digits as tell one tick from the next.
+  const short = (tick) => (tick === 0 ? "0" : tick.toExponential(Math.max(0, place(Math.abs(tick)) - place(step))));
+  return { ticks, name: (tick) => minus(largest >= 1e-3 && largest < 1e6 ? plain(tick) : short(tick)) };
 }
 
 /** The name of a tick on a logarithmic axis. */
@@ -77,5 +84,6 @@ function decades(low, high) {
   const all = [];
   for (let n = Math.floor(low); n <= high; n++) all.push(...digits.map((digit) => digit * 10 ** n));
   const inside = all.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
-  return inside.filter((_, n) => n % Math.ceil(inside.length / 7) === 0);
+  if (inside.length < 2) return rounds(10 ** low, 10 ** high);
+  return { ticks: inside.filter((_, n) => n % Math.ceil(inside.length / 7) === 0), name: power };
 }

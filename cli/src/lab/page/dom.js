@@ -40,6 +40,8 @@ export function select(options, onchange, attributes = {}) {
 
 /** Replaces the options, pairs of value and label, and keeps the choice. */
 export function setOptions(control, options) {
+  const isThere = ([value, label], n) => control.options[n].value === String(value) && control.options[n].label === label;
+  if (control.options.length === options.length && options.every(isThere)) return; // somebody may be choosing
   const chosen = control.value;
   control.replaceChildren(...options.map(([value, label]) => el("option", { value }, label)));
   if (options.some(([value]) => String(value) === chosen)) control.value = chosen;
@@ -59,8 +61,18 @@ export function put(control, value) {
   if (document.activeElement !== control && control.value !== String(value)) control.value = value;
 }
 
-export function ask(name, question) {
-  return answer(fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question) }));
+export function ask(name, question, signal) {
+  return answer(fetch(`api/${name}`, { method: "POST", body: JSON.stringify(question), signal }));
+}
+
+/** `ask` that calls off its question before: the lab does not begin with what nobody waits for any more. */
+export function asking(name) {
+  let before;
+  return (question) => {
+    before?.abort();
+    before = new AbortController();
+    return ask(name, question, before.signal);
+  };
 }
 
 export function get(name) {
@@ -81,34 +93,47 @@ export function say(error) {
   message.hidden = false;
 }
 
-/** `get` that remembers its last answers. */
-export function remembered(make, most = 200) {
+/** `make` that remembers its last answers, and for so many milliseconds that it failed. */
+export function remembered(make, most = 200, pause = 0) {
   const known = new Map();
   return (question) => {
     const key = JSON.stringify(question);
     if (!known.has(key)) {
-      known.set(key, make(question).catch((error) => { known.delete(key); throw error; }));
+      const forget = () => known.delete(key);
+      known.set(key, make(question).catch((error) => {
+        if (pause) setTimeout(forget, pause);
+        else forget();
+        throw error;
+      }));
       if (known.size > most) known.delete(known.keys().next().value);
     }
     return known.get(key);
   };
 }
 
-/** Of several overlapping calls only the last may go on: the others get `false`. */
+/** Of several overlapping calls only the last may go on or fail: the others get `false`. */
 export function latest() {
   let newest = 0;
   return async (promise) => {
     const own = ++newest;
-    const value = await promise;
-    return own === newest ? value : false;
+    try {
+      const value = await promise;
+      return own === newest && value;
+    } catch (error) {
+      if (own === newest) throw error;
+      return false;
+    }
   };
 }
 
-const walks = remembered(({ network, text }) => ask("walk", { network, text }), 8);
+const askWalk = asking("walk");
+const walks = remembered(({ network, text }) => askWalk({ network, text }), 8);
 
-/** The best network of a run that is being trained may soon be another, so that answer is remembered for a while only. */
-export const walk = (question) =>
-  walks({ ...question, until: question.network.includes(":") ? 0 : Math.floor(Date.now() / 30000) });
+/** A run may be trained or overwritten meanwhile, so an answer is remembered for a while only. */
+export const walk = (question) => walks({ ...question, until: Math.floor(Date.now() / 30000) });
+
+/** What a question about a walk begins with. Another network of the same name has another loss. */
+export const onWalk = ({ network, loss }, text) => ({ network, text, of: loss });
 
 /** A number with all its digits. */
 export function whole(x) {

@@ -2,11 +2,11 @@
 
 import { createCells } from "./cells.js";
 import { createDerivation } from "./derivation.js";
-import { el, get, put, say, setOptions } from "./dom.js";
-import { networkOptions } from "./networks.js";
+import { el, get, printable, put, say, setOptions } from "./dom.js";
+import { listNetworks } from "./networks.js";
 import { createNudge } from "./nudge.js";
 import { createReach } from "./reach.js";
-import { set, state, watch } from "./state.js";
+import { set, startWith, state, watch } from "./state.js";
 import { createStep } from "./step.js";
 import { createWatch } from "./watch.js";
 import { createWrite } from "./write.js";
@@ -19,8 +19,8 @@ const PARTS = [
 const START = 64;
 
 const at = (id) => document.getElementById(id);
-/** Answers that are waited for. */
-let pending = 0;
+/** Answers that are waited for, and the number of the last question. */
+let [pending, newest] = [0, 0];
 
 start().catch(say);
 
@@ -39,12 +39,15 @@ async function start() {
     at("source").hidden = name === "watch";
     showSource();
     document.body.classList.toggle("busy", ++pending > 0);
-    parts.get(name).update().then(clear, say).finally(() => document.body.classList.toggle("busy", --pending > 0));
+    const own = ++newest;
+    // What comes late has nothing to say of what is shown now.
+    const unlessLate = (tell) => (outcome) => own === newest && tell(outcome);
+    parts.get(name).update().then(unlessLate(clear), unlessLate(say))
+      .finally(() => document.body.classList.toggle("busy", --pending > 0));
   };
   watch(show);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
-  if (state.text === "") state.text = [...(lab.excerpts[1] ?? lab.excerpts[0] ?? "to be")].slice(0, START).join("");
-  show();
+  startWith([...(lab.excerpts[1] ?? lab.excerpts[0] ?? "to be")].slice(0, START).join(""));
 }
 
 function setUpPart(name, title, create) {
@@ -69,10 +72,10 @@ function moveBetweenTabs(event) {
 
 function setUpSource({ runs, excerpts }) {
   const network = at("network");
-  setOptions(network, networkOptions(runs));
+  listNetworks(network, runs);
   network.addEventListener("change", () => set({ net: network.value }));
   const excerpt = at("excerpt");
-  const titles = excerpts.map((text, n) => [n, text.slice(0, 40).replace(/\s+/g, " ") + "…"]);
+  const titles = excerpts.map((text, n) => [n, [...printable(text.replace(/\s+/g, " "))].slice(0, 40).join("") + "…"]);
   setOptions(excerpt, [["", "choose …"], ...titles]);
   at("excerpt-field").hidden = excerpts.length === 0;
   excerpt.addEventListener("change", () => {

@@ -1,7 +1,18 @@
 // The networks that can be chosen.
 
+import { get, setOptions } from "./dom.js";
+
+/** Lists them in `control`, and again whenever somebody comes to it: a run that goes on has new checkpoints. */
+export function listNetworks(control, runs, others = []) {
+  const list = (runs) => setOptions(control, [...others, ...networkOptions(runs)]);
+  const again = () => get("lab").then(({ runs }) => list(runs), () => {});
+  control.addEventListener("pointerenter", again);
+  control.addEventListener("focus", again);
+  list(runs);
+}
+
 /** Each run's best, then its checkpoints, the newest first, as pairs of name and label. */
-export function networkOptions(runs) {
+function networkOptions(runs) {
   return runs.flatMap(({ name, steps }, run) => [
     [String(run), steps.length ? `${name}: best` : name],
     ...steps.toReversed().map((step) => [`${run}:${step}`, `${name}: step ${step}`]),

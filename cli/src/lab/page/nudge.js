@@ -1,7 +1,7 @@
 // Nudge: one weight is moved, and the loss follows the line that the gradient predicts, until it bends away.
 
 import { chart } from "./chart.js";
-import { ask, brief, button, colour, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, select, setOptions, shown, visible, walk } from "./dom.js";
 import { set, state } from "./state.js";
 
 const GATES = ["i", "f", "g", "o"];
@@ -59,17 +59,23 @@ function weight({ walk: seen }) {
   return { tensor, row, column, rows, columns };
 }
 
+const nameOf = (tensor, rows, row, column) => `${tensor}[${rows > 1 ? `${row},` : ""}${column}]`;
+
 /** `w_hh_l0[3,17]`, or `b_l0[5]`. */
 function byName({ parts, walk: seen }) {
   const [, tensor, first, second] = parts.name.value.trim().match(/^([\w.]+)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]$/) ?? [];
-  const known = seen.tensors.find(([name]) => name === tensor);
-  parts.name.setCustomValidity(known ? "" : `a weight is named as in ${seen.tensors[1][0]}[3,17]`);
-  if (!parts.name.reportValidity()) return;
   const [row, column] = second === undefined ? [0, Number(first)] : [Number(first), Number(second)];
+  const [, [rows, columns]] = seen.tensors.find(([name]) => name === tensor) ?? [null, [0, 0]];
+  const wrong = rows === 0 ? `a weight is named as in ${seen.tensors[1][0]}[3,17]`
+    : row < rows && column < columns ? "" : `the last weight there is ${nameOf(tensor, rows, rows - 1, columns - 1)}`;
+  parts.name.setCustomValidity(wrong);
+  if (!parts.name.reportValidity()) return;
   set({ tensor, row, column, epsilon: 0 });
 }
 
 const [onlyNudge, onlyCurve, onlyMatrix] = [latest(), latest(), latest()];
+const nudgeOf = asking("nudge");
+const [curveOf, differencesOf, matrixOf] = ["nudge", "differences", "matrix"].map((name) => remembered(asking(name), 20));
 
 async function draw(context) {
   const { parts, walk: seen } = context;
@@ -80,13 +86,13 @@ async function draw(context) {
   [parts.row.max, parts.column.max] = [rows - 1, columns - 1];
   put(parts.row, row);
   put(parts.column, column);
-  put(parts.name, rows > 1 ? `${tensor}[${row},${column}]` : `${tensor}[${column}]`);
+  put(parts.name, nameOf(tensor, rows, row, column));
   parts.show.value = state.show;
   parts.range.value = state.range;
   Object.assign(parts.slider, { min: -state.range, max: state.range, step: state.range / 100 });
   parts.slider.value = state.epsilon;
   parts.what.textContent = meaning(seen, tensor, row, column);
-  const at = { network: seen.network, text: state.text, tensor, row, column };
+  const at = { ...onWalk(seen, state.text), tensor, row, column };
   await Promise.all([nudge(parts, at), curves(context, at), matrix(context)]);
 }
 
@@ -101,10 +107,10 @@ function meaning({ vocabulary, sizes }, tensor, row, column) {
 }
 
 async function nudge(parts, at) {
-  const found = await onlyNudge(ask("nudge", { ...at, epsilons: [state.epsilon] }));
+  const found = await onlyNudge(nudgeOf({ ...at, epsilons: [state.epsilon] }));
   if (!found) return;
   const { slope, points: [point] } = found;
-  parts.point = [point.epsilon, point.loss];
+  parts.point = [point.epsilon, point.loss - slope.loss];
   const rows = [
     ["weight θ", slope.weight, "weight"], ["gradient dL/dθ", slope.gradient, "gradient"], ["loss L", slope.loss, "loss"],
     ["ε", point.epsilon, "epsilon"], ["loss at θ + ε", point.loss, "moved"],
@@ -129,11 +135,11 @@ async function curves({ parts, walk: seen }, at) {
   const epsilons = Array.from({ length: points }, (_, n) => state.range * ((2 * n) / (points - 1) - 1));
   const steps = isLarge(seen) ? STEPS.filter((_, n) => n % 2 === 0) : STEPS;
   const found = await onlyCurve(Promise.all([
-    ask("nudge", { ...at, epsilons }), ask("differences", { ...at, epsilons: steps }),
+    curveOf({ ...at, epsilons }), differencesOf({ ...at, epsilons: steps }),
   ]));
   if (!found) return;
   const [around, differences] = found;
-  Object.assign(parts, { key, around: around.points });
+  Object.assign(parts, { key, around });
   drawCurve(parts);
   parts.errors.replaceChildren(
     chart([{ name: "|D(ε) − dL/dθ|", class: "line-2", dots: true, points: differences.points.map((p) => [p.epsilon, p.error]) }],
@@ -151,9 +157,11 @@ function best({ points, slope }) {
 
 function drawCurve(parts) {
   if (!parts.around) return;
+  const { points, slope } = parts.around;
+  const beyond = (name) => points.map((point) => [point.epsilon, point[name] - slope.loss]);
   parts.curve.replaceChildren(chart([
-    { name: "loss", class: "line-1", points: parts.around.map((p) => [p.epsilon, p.loss]) },
-    { name: "what the gradient predicts", class: "limit", points: parts.around.map((p) => [p.epsilon, p.line]) },
+    { name: "loss − L", class: "line-1", points: beyond("loss") },
+    { name: "what the gradient predicts", class: "limit", points: beyond("line") },
   ], { title: "Loss around the weight", x: "ε", ahead: parts.point }));
 }
 
@@ -167,7 +175,7 @@ async function matrix(context) {
   const { parts } = context;
   const at = weight(context);
   const part = partOf(at);
-  const found = await onlyMatrix(ask("matrix", { network: context.walk.network, text: state.text, tensor: at.tensor, ...part }));
+  const found = await onlyMatrix(matrixOf({ ...onWalk(context.walk, state.text), tensor: at.tensor, ...part }));
   if (!found) return;
   const values = found[state.show];
   const { matrix: canvas } = parts;

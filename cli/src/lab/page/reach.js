@@ -1,8 +1,8 @@
 // Reach: how strongly one character's loss depends on every earlier step, and what truncation cuts off.
 
 import { chart } from "./chart.js";
-import { ask, brief, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
-import { networkOptions } from "./networks.js";
+import { asking, brief, el, field, latest, number, put, select, setOptions, shown, visible, walk } from "./dom.js";
+import { listNetworks } from "./networks.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
 
@@ -13,7 +13,7 @@ export function createReach(root, _, lab) {
   const chosen = (at) => set({ at });
   const parts = {
     text: [passage("The text", chosen), passage("The text in the other network", chosen)],
-    other: select([["", "none"], ...networkOptions(lab.runs)], (net2) => set({ net2 }), { id: "net2" }),
+    other: select([], (net2) => set({ net2 }), { id: "net2" }),
     window: number((window) => set({ window }), { id: "window", min: 1 }),
     through: select([["dh", "h"], ["dc", "c"]], (through) => set({ through }), { id: "through" }),
     layer: select([], (layer) => set({ layer: Number(layer) }), { id: "reach-layer" }),
@@ -22,6 +22,7 @@ export function createReach(root, _, lab) {
     cut: el("table", { id: "cut" }),
     second: el("div", { class: "second" }),
   };
+  listNetworks(parts.other, lab.runs, [["", "none"]]);
   parts.second.append(el("h3", {}, "The other network"), parts.text[1].root);
   root.append(
     el("p", { class: "note" }, "Choose a character with a click or the arrow keys. The stronger an earlier character’s background, " +
@@ -37,14 +38,14 @@ export function createReach(root, _, lab) {
   };
 }
 
-const only = latest();
+const [only, reachOf] = [latest(), asking("reach")];
 
 async function draw(parts, seen) {
   const last = seen.steps.length - 1;
   const at = state.at < 0 || state.at > last ? last : state.at;
   const window = state.window > 0 ? state.window : seen.unroll;
   const networks = [seen.network, state.net2].filter((name) => name !== "");
-  const answers = await only(ask("reach", { networks, text: state.text, at, window }));
+  const answers = await only(reachOf({ networks, text: state.text, at, window }));
   if (!answers) return;
   put(parts.window, window);
   parts.through.value = state.through;
@@ -75,9 +76,11 @@ function colourText(text, seen, answer, layer, at) {
 }
 
 function curves(answer, at, title) {
+  // Here dashes tell c from h, so the layers above the third have thin lines.
+  const style = (l) => `line-${(l % 3) + 1}${l % 6 < 3 ? "" : " thin"}`;
   const lines = answer.layers.flatMap(({ dh, dc }, l) => [
-    { name: `h, layer ${l}`, class: `line-${(l % 3) + 1}`, points: dh.map((norm, n) => [at - n, norm]) },
-    { name: `c, layer ${l}`, class: `line-${(l % 3) + 1} dashed`, points: dc.map((norm, n) => [at - n, norm]) },
+    { name: `h, layer ${l}`, class: style(l), points: dh.map((norm, n) => [at - n, norm]) },
+    { name: `c, layer ${l}`, class: `${style(l)} dashed`, points: dc.map((norm, n) => [at - n, norm]) },
   ]);
   return chart(lines, { title: `${title}: norm of the gradient`, x: "characters back", logY: true, at: at - answer.first + 0.5 });
 }

@@ -30,17 +30,37 @@ function read() {
   return Object.fromEntries(Object.entries(defaults).map(([key, usual]) => [key, value(key, usual)]));
 }
 
-/** The address of the spot that is shown. */
+/** The text where the address has none. */
+export function startWith(text) {
+  defaults.text = text;
+  set(read());
+}
+
+/** The address of the spot that is shown. The text is always part of it: another lab may start with another. */
 function address() {
-  const changed = Object.entries(state).filter(([key, value]) => key === "tab" || value !== defaults[key]);
+  const changed = Object.entries(state).filter(([key, value]) => key === "tab" || key === "text" || value !== defaults[key]);
   return `#${new URLSearchParams(changed)}`;
 }
 
 /** Shows something else; `isNew` if the browser's way back shall lead here. */
 export function set(changes, isNew = false) {
   Object.assign(state, changes);
-  history[isNew ? "pushState" : "replaceState"](null, "", address());
+  write(isNew ? "pushState" : "replaceState");
   listeners.forEach((listener) => listener());
+}
+
+let later = 0;
+
+/** Puts the spot into the address. Browsers refuse that where it comes too often, as with a key that is held down. */
+function write(how) {
+  clearTimeout(later);
+  try {
+    history[how](null, "", address());
+  } catch (error) {
+    if (error.name !== "SecurityError") throw error;
+  }
+  // Some browsers do not say that they refuse.
+  if (location.hash !== address()) later = setTimeout(write, 1000, "replaceState");
 }
 
 /** Calls `listener` whenever something else is to be shown. */

@@ -1,10 +1,10 @@
 // Step: forward and then backward through time, equation by equation.
 
-import { ask, brief, button, colour, el, field, latest, number, put, remembered, select, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, select, shown, visible, walk } from "./dom.js";
 import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
-const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered((question) => ask(name, question), 60));
+const [equationsAt, stripsOf, mapOf] = ["equations", "strips", "map"].map((name) => remembered(asking(name), 60));
 const FORWARD = /^F([1-8]|13)$/;
 const OUTPUT = { forward: /^F(9|1[01])$/, backward: /^B[1-4]$/ };
 const BACKWARD = /^B([5-9]|1\d|2[0-2])$/;
@@ -26,7 +26,8 @@ export function createStep(root, derivation) {
     readout: el("table", { id: "unit-values" }),
     loss: el("p", { class: "note", id: "loss" }),
   };
-  const context = { walk: null, list: [], parts };
+  // The text that is shown; the one in the state may be on its way still.
+  const context = { walk: null, text: "", list: [], parts };
   const actions = {
     first: () => go({ phase: "forward", step: 0, place: 0, eq: 0 }),
     back: () => previous(context),
@@ -64,16 +65,17 @@ export function createStep(root, derivation) {
   new ResizeObserver(() => context.walk && draw(context, derivation)).observe(root);
   const only = latest();
   return async () => {
-    const found = await only(walk({ network: state.net, text: state.text }));
+    const { net: network, text } = state;
+    const found = await only(walk({ network, text }));
     if (!found) return;
-    context.walk = found;
+    Object.assign(context, { walk: found, text });
     await draw(context, derivation);
   };
 }
 
-/** The keys of the drawing; where text is typed they mean what they always do. */
+/** The keys of the drawing; where text is typed or the derivation is read they mean what they always do. */
 function onKey(event, actions) {
-  if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("input, select, textarea, #derivation") || event.ctrlKey || event.metaKey || event.altKey) return;
   const name = (event.shiftKey ? "Shift+" : "") + event.key;
   const action = {
     ArrowRight: actions.ahead, ArrowLeft: actions.back, "Shift+ArrowRight": actions.later,
@@ -127,10 +129,10 @@ function turn() {
 const only = latest();
 
 async function draw(context, derivation) {
-  const { walk: seen, parts } = context;
+  const { walk: seen, text, parts } = context;
   const { step, unit, layer, isOutput, layers, place } = spot(context);
   const range = windowAround(step, seen.steps.length, parts.picture.clientWidth || 900);
-  const on = { network: seen.network, text: state.text };
+  const on = onWalk(seen, text);
   const answers = await only(Promise.all([
     equationsAt({ ...on, step, layer, unit }),
     stripsOf({ ...on, unit, from: range[0], to: range[1] }),
@@ -254,6 +256,12 @@ function showMap({ walk: seen, parts }, rows, step) {
   if (unit >= first && unit < last) pen.strokeRect(0.5, (unit - first) * CELL - 0.5, (to - from) * CELL - 1, CELL);
   parts.mapNote.textContent = `Units ${first} to ${last - 1} downwards, steps ${from} to ${to - 1} to the right; ` +
     `the largest magnitude is ${brief(largest)}. Click a unit and a step to go there.`;
+  keepInView(map.parentElement, (step - from) * CELL);
+}
+
+/** The arrow keys go from step to step, so the map follows them where it is wider than the page. */
+function keepInView(box, x) {
+  if (x < box.scrollLeft || x + CELL > box.scrollLeft + box.clientWidth) box.scrollLeft = x - box.clientWidth / 2;
 }
 
 function pick(event, { walk: seen, parts }) {

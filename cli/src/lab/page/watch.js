@@ -1,6 +1,6 @@
 // Watch: runs as they come along, from what training writes into their folders.
 
-import { chart } from "./chart.js";
+import { chart, line } from "./chart.js";
 import { ask, el, latest, printable, remembered, shown } from "./dom.js";
 import { set, state } from "./state.js";
 
@@ -8,8 +8,8 @@ import { set, state } from "./state.js";
 const PAUSE = 2000;
 /** Checkpoints of each run that write a sample. */
 const GLANCES = 6;
-/** A question that is asked too early or too late fails; it is asked again at the next look. */
-const glance = remembered((question) => ask("glance", question), 100);
+/** A question that fails may cost as much as one that does not; it is asked again after a minute. */
+const glance = remembered((question) => ask("glance", question), 1000, 60000);
 
 export function createWatch(root, _, lab) {
   const boxes = lab.runs.map(({ name, is_folder }, run) => {
@@ -59,7 +59,6 @@ function show(context, runs, answers) {
   const { parts } = context;
   parts.state.textContent = "";
   showProgress(parts.table, answers);
-  const line = (n) => `line-${(n % 3) + 1}`;
   const curves = (series, options) => chart(series, { x: "step", ...options });
   parts.charts.replaceChildren(
     curves(answers.flatMap(({ name, curves: { stretches, validation } }, n) => [
@@ -113,13 +112,14 @@ function evenly(steps, count) {
 /** Asks each checkpoint in turn what it writes; what is known already comes at once. */
 async function showGlances(context, runs, answers) {
   const { parts } = context;
-  const wanted = runs.flatMap((run, n) => evenly(answers[n].checkpoints ?? [], GLANCES).map((step) => ({ run, step, name: answers[n].name })));
-  const key = JSON.stringify([state.text, wanted.map(({ run, step }) => [run, step])]);
+  // A run that is overwritten is another, whose checkpoints have the same steps.
+  const wanted = runs.flatMap((run, n) => evenly(answers[n].checkpoints, GLANCES).map((step) => ({ run, step, of: answers[n].run, name: answers[n].name })));
+  const key = JSON.stringify([state.text, wanted]);
   if (context.glances === key) return;
   context.glances = key;
   const seen = [];
-  for (const { run, step, name } of wanted) {
-    const found = await glance({ run, step, text: state.text }).catch(() => null);
+  for (const { run, step, of, name } of wanted) {
+    const found = await glance({ run, step, of, text: state.text }).catch(() => null);
     if (context.glances !== key) return;
     if (found) seen.push({ run, name, ...found });
     if (state.tab !== "watch") { context.glances = ""; return; }
@@ -134,7 +134,7 @@ function drawGlances(parts, seen) {
     const own = seen.filter((glance) => glance.run === run);
     const [{ name }] = own;
     const lines = own[0].norms.map(({ name: layer }, n) => ({
-      name: layer, class: `line-${(n % 3) + 1}`, dots: true, points: own.map(({ step, norms }) => [step, norms[n].norm]),
+      name: layer, class: line(n), dots: true, points: own.map(({ step, norms }) => [step, norms[n].norm]),
     }));
     return chart(lines, { title: `${name}: norm of the gradient on the text, by layer`, x: "step", logY: true });
   }));

@@ -1,6 +1,6 @@
 // Write: the network writes, character by character; any of them can be replaced by another that was possible.
 
-import { ask, brief, button, el, field, latest, number, put, say, shown, visible } from "./dom.js";
+import { ask, asking, brief, button, el, field, latest, number, put, say, shown, visible } from "./dom.js";
 import { passage } from "./passage.js";
 import { set, state } from "./state.js";
 
@@ -128,7 +128,7 @@ function choose(context, place) {
   look(context).catch(say);
 }
 
-const only = latest();
+const [only, candidatesOf] = [latest(), asking("write")];
 
 /** The text, and what may come at the chosen place. */
 async function look(context) {
@@ -143,7 +143,7 @@ async function look(context) {
       : { name: "given" };
   }, Math.min(chosen, all.length - 1));
   const text = all.slice(0, chosen).join("");
-  const answer = await only(ask("write", question(context, text, 0, 0)));
+  const answer = await only(candidatesOf(question(context, text, 0, 0)));
   if (answer) showBars(context, answer, text, all[chosen]);
 }
 

@@ -31,19 +31,19 @@ const ENTER: &str = "\u{e007}";
 const HOME: &str = "\u{e011}";
 
 /// A page of a lab in a browser.
-struct Page {
-    browser: Browser,
-    lab: Server,
-    run: PathBuf,
+pub struct Page {
+    pub browser: Browser,
+    pub lab: Server,
+    pub run: PathBuf,
 }
 
 impl Page {
     /// Waits until every answer has come that the page waits for.
-    fn settle(&self) {
+    pub fn settle(&self) {
         self.until("return !document.body.classList.contains('busy') && document.querySelector('[role=tabpanel]') !== null");
     }
 
-    fn until(&self, script: &str) {
+    pub fn until(&self, script: &str) {
         let start = Instant::now();
         while self.browser.run(script) != true {
             assert!(start.elapsed() < Duration::from_secs(120), "never: {script}");
@@ -51,7 +51,7 @@ impl Page {
         }
     }
 
-    fn open(&self, spot: &str) {
+    pub fn open(&self, spot: &str) {
         self.browser.visit("about:blank");
         self.browser.visit(&format!("{}#{spot}", self.lab.address));
         self.settle();
@@ -65,35 +65,35 @@ impl Page {
         self.settle();
     }
 
-    fn press(&self, key: &str) {
+    pub fn press(&self, key: &str) {
         self.browser.press(key);
         self.settle();
     }
 
-    fn click(&self, selector: &str) {
+    pub fn click(&self, selector: &str) {
         self.browser.click(selector);
         self.settle();
     }
 
-    fn text(&self, selector: &str) -> String {
+    pub fn text(&self, selector: &str) -> String {
         let script =
             format!("return document.querySelector({selector:?})?.textContent ?? 'nothing'");
         self.browser.run(&script).as_str().unwrap().to_string()
     }
 
     /// A number as it stands on the page, in the element that `selector` finds.
-    fn number(&self, selector: &str) -> f64 {
+    pub fn number(&self, selector: &str) -> f64 {
         let text = self.text(selector);
         text.replace('−', "-").parse().unwrap_or_else(|_| panic!("{selector}: {text:?}"))
     }
 
     /// What stands in the address.
-    fn state(&self, key: &str) -> Option<String> {
+    pub fn state(&self, key: &str) -> Option<String> {
         let script = format!("return new URLSearchParams(location.hash.slice(1)).get({key:?})");
         self.browser.run(&script).as_str().map(String::from)
     }
 
-    fn count(&self, key: &str) -> usize {
+    pub fn count(&self, key: &str) -> usize {
         self.state(key).map_or(0, |value| value.parse().unwrap())
     }
 
@@ -102,7 +102,7 @@ impl Page {
     }
 }
 
-fn page() -> Option<(tempfile::TempDir, Page)> {
+pub fn page() -> Option<(tempfile::TempDir, Page)> {
     let folder = run_folder();
     let Some(browser) = Browser::start(folder.path()) else {
         left_out("no chromium and chromedriver here");

@@ -45,7 +45,7 @@ const PIECES: [&str; 26] = [
 ];
 
 /// Names of what can be asked, with bodies that are right but for one thing.
-const QUESTIONS: [(&str, &str); 14] = [
+const QUESTIONS: [(&str, &str); 18] = [
     ("walk", r#"{"network":"0","text":"The said"}"#),
     ("equations", r#"{"network":"0","text":"The said","step":1,"layer":0,"unit":0}"#),
     ("strips", r#"{"network":"0","text":"The said","unit":0,"from":0,"to":4}"#),
@@ -71,7 +71,12 @@ const QUESTIONS: [(&str, &str); 14] = [
     ),
     ("watch", r#"{"runs":[0]}"#),
     ("glance", r#"{"run":0,"step":4,"text":"The said"}"#),
+    // The others have no body.
+    ("lab", ""),
     ("derivation/B8", ""),
+    ("derivation/", ""),
+    ("derivation/%ff", ""),
+    ("lab/../derivation", ""),
 ];
 
 /// One request: noise (0), pieces in any order (1), or a good question with some bytes changed (2).
@@ -93,8 +98,9 @@ fn request(rng: &mut Pcg64, kind: u32, path: &str, port: u16) -> Vec<u8> {
                         *b"0123456789\",:[]{}-e.xS \xff".choose(rng).unwrap();
                 }
             }
+            let method = if body.is_empty() { "GET" } else { "POST" };
             let mut request = format!(
-                "POST {path}api/{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                "{method} {path}api/{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
                 body.len()
             );
             request.reserve(body.len());

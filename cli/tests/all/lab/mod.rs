@@ -6,4 +6,5 @@ mod browser;
 mod door;
 mod malformed;
 mod overwritten;
+mod page;
 mod support;

@@ -16,10 +16,13 @@ fn an_overwritten_run_shows_its_new_network() {
     let lab = Server::start(folder.path(), "text --run checkpoints");
     let ask = |network: &str| lab.ask("walk", &json!({"network": network, "text": "abc"}));
     let before = ["0", "0:2"].map(ask);
+    let watched = || lab.ask("watch", &json!({"runs": [0]}))[0]["run"].as_str().map(String::from);
+    let name = watched();
     succeed(folder.path(), &format!("{train} 2 --overwrite"));
     for (network, before) in ["0", "0:2"].into_iter().zip(before) {
         assert_ne!(ask(network), before, "{network}");
     }
+    assert!(name.is_some() && watched() != name, "the page forgets what the old run wrote");
 }
 
 #[test]
