@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use same_file::Handle;
 
@@ -15,6 +17,9 @@ use crate::train::checkpoint::Summary;
 const MOST: u64 = 64;
 /// How often a lock is taken that turns out to be no longer the folder's.
 const TRIES: u32 = 20;
+/// Milliseconds for which a lock that is held is waited for. A process that is just being started has the files of the one
+/// that starts it, locks included, until its own program runs.
+const PAUSES: [u64; 5] = [1, 9, 30, 60, 200];
 /// Third word of the lock while a run is being replaced.
 const REPLACING: &str = "replacing";
 
@@ -218,11 +223,14 @@ fn open(path: &Path) -> Result<(File, Handle)> {
 }
 
 fn attempt(file: &File) -> Attempt {
-    match file.try_lock() {
-        Ok(()) => Attempt::Locked,
-        Err(TryLockError::WouldBlock) => Attempt::Held,
-        Err(TryLockError::Error(error)) => Attempt::Impossible(error.to_string()),
+    for pause in PAUSES {
+        match file.try_lock() {
+            Ok(()) => return Attempt::Locked,
+            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(pause)),
+            Err(TryLockError::Error(error)) => return Attempt::Impossible(error.to_string()),
+        }
     }
+    Attempt::Held
 }
 
 #[cfg(test)]
@@ -243,6 +251,21 @@ mod tests {
         for other in ["", "\0\0\0", "0000000000000001\n", "a b c"] {
             assert_eq!(Claim::read(other), None);
         }
+    }
+
+    #[test]
+    fn a_lock_that_is_held_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path(), &mut Vec::new()).unwrap();
+        let inherited = first.file.try_clone().unwrap(); // as by a process that is being started
+        drop(first);
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                drop(inherited);
+            });
+            Lock::take(folder.path(), &mut Vec::new()).unwrap();
+        });
     }
 
     #[test]
