@@ -510,8 +510,13 @@ impl Settings {
     }
 
     /// The configuration of the run on `corpus` that `checkpoint` is of, with everything the user has set for going on.
-    /// Whoever moves its end moves the descent of the learning rate too.
-    pub fn going_on(&self, checkpoint: &Checkpoint, corpus: &Corpus) -> TrainConfig {
+    /// Whoever moves its end moves the descent of the learning rate too. The error is a sentence about settings that
+    /// do not suit the run.
+    pub fn going_on(
+        &self,
+        checkpoint: &Checkpoint,
+        corpus: &Corpus,
+    ) -> std::result::Result<TrainConfig, String> {
         let old = &checkpoint.config;
         let mut config = self.on_top_of(old.clone());
         if let Ok(batches) = old.batches(corpus.ids().clone())
@@ -520,6 +525,12 @@ impl Settings {
             match (self.epochs, self.steps) {
                 (Some(epochs), None) if epochs != old.epochs => config.steps = None,
                 (Some(_), _) => {}
+                (None, Some(Limit(None))) => {
+                    let planned = "but this run was planned, and reads the text only as often as its steps take";
+                    return Err(format!(
+                        "--steps all was asked for, {planned}; use --steps N or --epochs N"
+                    ));
+                }
                 (None, _) => {
                     let passes = |steps: u64| steps.div_ceil(batches.len() as u64);
                     config.epochs = config.steps.map_or(config.epochs, passes);
@@ -529,7 +540,7 @@ impl Settings {
         // `--steps all` lifts a descent that came sooner too.
         let is_moved = self.steps.is_some_and(|steps| steps.0.is_none() || steps.0 != old.steps)
             || self.epochs.is_some_and(|epochs| epochs != old.epochs);
-        if is_moved { self.with_its_end(config, corpus) } else { config }
+        Ok(if is_moved { self.with_its_end(config, corpus) } else { config })
     }
 }
 
@@ -559,7 +570,8 @@ mod tests {
             let Start { corpus, config, reason, .. } = recipe.start(corpus, &workers).unwrap();
             let run = Trainer::new(&corpus, config, 1).unwrap().chosen_because(reason);
             let run = run.checkpoint().clone();
-            assert_eq!(recipe.settings.going_on(&run, &corpus), run.config, "{end}");
+            let on = recipe.settings.going_on(&run, &corpus);
+            assert_eq!(on.as_ref(), Ok(&run.config), "{end}");
         }
         for end in ["--steps all", "--steps all --descent none"] {
             let recipe = recipe(&format!("text --minutes 0.001 --hidden 4 {end}"));
@@ -590,9 +602,11 @@ mod tests {
             let epoch = run.config.batches(corpus.ids().clone()).unwrap().len() as u64;
             for steps in [60, 500] {
                 let words = recipe(&format!("text --steps {steps}"));
-                run.config = words.settings.going_on(&run, &corpus);
+                run.config = words.settings.going_on(&run, &corpus).unwrap();
                 assert_eq!(run.config.last_step(epoch), steps);
             }
+            let all = recipe("text --steps all").settings.going_on(&run, &corpus);
+            assert!(all.unwrap_err().contains("use --steps N or --epochs N"));
         }
     }
 
@@ -604,7 +618,7 @@ mod tests {
             let run = begun("--preset quick --epochs 1 --steps 10", &corpus, is_given);
             let goes_on = |words| {
                 let TrainConfig { epochs, steps, .. } =
-                    recipe(words).settings.going_on(&run, &corpus);
+                    recipe(words).settings.going_on(&run, &corpus).unwrap();
                 (epochs, steps)
             };
             assert_eq!(goes_on("text --steps 100"), (1, Some(100)), "{}", run.choice);

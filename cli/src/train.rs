@@ -188,7 +188,7 @@ impl Train {
         }
         self.recipe.require_same(&checkpoint.config).map_err(mismatch)?;
         self.recipe.require_planned_for(&checkpoint.choice).map_err(mismatch)?;
-        checkpoint.config = self.recipe.settings.going_on(&checkpoint, corpus);
+        checkpoint.config = self.recipe.settings.going_on(&checkpoint, corpus).map_err(mismatch)?;
         checkpoint.config.validate()?;
         *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
         Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?

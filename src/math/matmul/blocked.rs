@@ -235,9 +235,7 @@ impl NextRows {
         let start = a.as_ptr().wrapping_offset(row as isize * stride).wrapping_add(k);
         Self { start, stride, rows: rows.len(), columns: ks.len() }
     }
-}
 
-impl NextRows {
     /// How many numbers each of some tiles asks for.
     fn share(&self, tiles: usize) -> usize {
         (self.rows * self.columns).div_ceil(tiles)

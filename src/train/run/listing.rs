@@ -86,11 +86,12 @@ pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     entries.map_err(Error::io("read the folder", folder))
 }
 
-/// The entries whose steps have a validation loss in `history`, the lowest first, of equals the newest.
+/// The entries whose networks have a validation loss in `history`, the lowest first, of equals the newest. A checkpoint
+/// holds the network of the last update before it, also where the batches since then were left out.
 pub(super) fn by_validation<'a>(entries: &'a [Entry], history: &[LogRow]) -> Vec<&'a Entry> {
     let validation = |entry: &Entry| {
-        let at = history.binary_search_by_key(&entry.step, |row| row.step).ok()?;
-        history[at].validation
+        let updates = history.partition_point(|row| row.step <= entry.step);
+        history[..updates].last()?.validation
     };
     let known = entries.iter().rev().filter_map(|entry| Some((entry, validation(entry)?)));
     let mut known: Vec<_> = known.collect();

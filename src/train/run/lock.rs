@@ -17,8 +17,8 @@ use crate::train::checkpoint::Summary;
 const MOST: u64 = 64;
 /// How often a lock is taken that turns out to be no longer the folder's.
 const TRIES: u32 = 20;
-/// Milliseconds for which a lock that is held is waited for. A process that is just being started has the files of the one
-/// that starts it, locks included, until its own program runs.
+/// Milliseconds between attempts to take a lock that is held. A process that is just being started has the files of the
+/// one that starts it, locks included, until its own program runs.
 const PAUSES: [u64; 5] = [1, 9, 30, 60, 200];
 /// Third word of the lock while a run is being replaced.
 const REPLACING: &str = "replacing";
@@ -223,14 +223,17 @@ fn open(path: &Path) -> Result<(File, Handle)> {
 }
 
 fn attempt(file: &File) -> Attempt {
-    for pause in PAUSES {
-        match file.try_lock() {
-            Ok(()) => return Attempt::Locked,
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(pause)),
-            Err(TryLockError::Error(error)) => return Attempt::Impossible(error.to_string()),
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        match (file.try_lock(), pauses.next()) {
+            (Ok(()), _) => return Attempt::Locked,
+            (Err(TryLockError::WouldBlock), Some(pause)) => {
+                thread::sleep(Duration::from_millis(pause));
+            }
+            (Err(TryLockError::WouldBlock), None) => return Attempt::Held,
+            (Err(TryLockError::Error(error)), _) => return Attempt::Impossible(error.to_string()),
         }
     }
-    Attempt::Held
 }
 
 #[cfg(test)]

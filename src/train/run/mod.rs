@@ -149,9 +149,6 @@ impl Run {
     fn log(&mut self, mut report: StepReport) -> Result<RunEvent> {
         let is_due = self.ask_for_save();
         if is_due {
-            if self.saving.is_old(Instant::now()) {
-                let _ = self.attempt(); // it is tried again after the validation, and a failure told then
-            }
             report.row.validation = self.validate();
             self.saving.ask(true, None, Instant::now());
         }
@@ -161,8 +158,12 @@ impl Run {
         Ok(RunEvent::Step(report))
     }
 
-    /// Validates. A loss that is not finite has no place in a file, and is only told.
+    /// Validates, where the newest checkpoint is old after a save, since that may take longer than a batch system waits. A
+    /// loss that is not finite has no place in a file, and is only told.
     fn validate(&mut self) -> Option<f64> {
+        if !self.is_saved() && self.saving.is_old(Instant::now()) {
+            let _ = self.attempt(); // it is tried again after the validation, and a failure told then
+        }
         let validation = self.trainer.validate();
         if validation.is_some_and(|loss| !loss.is_finite()) {
             let step = self.trainer.step();
