@@ -9,6 +9,7 @@
 //! for all time steps. The others have no such interface: they get B row after row, also where the engine
 //! multiplies with a transpose. X of dW lies as the step leaves it, T·B rows of H numbers, for all three.
 
+mod mode;
 mod peers;
 mod rate;
 mod table;
@@ -47,7 +48,9 @@ const STEPS: [(usize, usize); 12] = [
 ];
 
 /// T·B, H and V: the sums and products over all time steps.
-const WHOLE: (usize, usize, usize) = (10_000, 512, 155);
+fn whole() -> (usize, usize, usize) {
+    (if mode::is_test() { 1_000 } else { 10_000 }, 512, 155)
+}
 
 /// How long each has its turn, at least one product.
 const TURN: Duration = Duration::from_millis(15);
@@ -192,7 +195,7 @@ fn one_row(bench: &mut Bench, pool: &ThreadPool) {
 
 /// dW [H, N] = Xᵀ·dZ over all positions, which are the rows of X [T·B, H] and dZ [T·B, N].
 fn sum(bench: &mut Bench, n: usize, pool: &ThreadPool) {
-    let ((k, m, _), threads) = (WHOLE, pool.current_num_threads());
+    let ((k, m, _), threads) = (whole(), pool.current_num_threads());
     let (x, dz) = (numbers(k, m), numbers(k, n));
     let mut dw = [(); 3].map(|()| Array2::zeros((m, n)));
     let mut db = vec![0.0; n];
@@ -252,7 +255,7 @@ fn products(criterion: &mut Criterion<Rate>) {
         }
     }
     one_row(&mut bench, &pools[0]);
-    let (positions, hidden, vocabulary) = WHOLE;
+    let (positions, hidden, vocabulary) = whole();
     for pool in &pools {
         let [forward, backward] =
             [[positions, hidden, vocabulary], [positions, vocabulary, hidden]];

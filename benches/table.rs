@@ -1,9 +1,9 @@
 //! What the bench of products prints at the end.
 
-use std::env;
-
 use karenina::math::matmul::Kernel;
 use rayon::ThreadPool;
+
+use crate::mode::is_test;
 
 /// With whom ours is compared.
 const OTHERS: [&str; 2] = ["matrixmultiply", "gemm"];
@@ -11,8 +11,6 @@ const OTHERS: [&str; 2] = ["matrixmultiply", "gemm"];
 /// GFLOP/s of each product, alternating, beside the peak of the same run.
 pub struct Table {
     kernel: &'static Kernel,
-    /// Whether every line runs only once, to see that it works: then there is nothing to print.
-    is_test: bool,
     /// By number of threads.
     peaks: Vec<(usize, f64)>,
     rows: Vec<Row>,
@@ -28,13 +26,12 @@ struct Row {
 impl Table {
     /// An empty one; shares are of the peak of `kernel`.
     pub fn new(kernel: &'static Kernel) -> Self {
-        let is_test = env::args().any(|argument| argument == "--test");
-        Self { kernel, is_test, peaks: vec![], rows: vec![] }
+        Self { kernel, peaks: vec![], rows: vec![] }
     }
 
     /// How many turns a product has. Other programs disturb some of them.
     pub fn turns(&self) -> usize {
-        if self.is_test { 1 } else { 15 }
+        if is_test() { 1 } else { 15 }
     }
 
     /// Adds what `who` reaches at `product` in a turn.
@@ -53,7 +50,7 @@ impl Table {
 
     /// Looks what the machine could do just now: of the peaks of a run, too, the best counts.
     pub fn look_at_the_peak(&mut self, pool: &ThreadPool) {
-        if self.is_test {
+        if is_test() {
             return;
         }
         let (peak, threads) = (self.kernel.peak_gflops(pool), pool.current_num_threads());
@@ -69,7 +66,7 @@ impl Table {
 
     /// Prints all of it, if there is anything.
     pub fn print(&self) {
-        if self.is_test || self.rows.is_empty() {
+        if is_test() || self.rows.is_empty() {
             return;
         }
         println!("The fastest turns in GFLOP/s, and their share of the peak\n");

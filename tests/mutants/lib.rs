@@ -4,11 +4,4 @@
 #![allow(missing_docs, non_snake_case)] // modules bear the mistakes' names
 #![allow(unused)] // a mistake may leave something unread
 
-#[path = "../../src/math/random.rs"]
-mod random;
-/// Where the reference looks for its random numbers.
-mod math {
-    pub(crate) use crate::random;
-}
-
 include!(concat!(env!("OUT_DIR"), "/mutants.rs"));

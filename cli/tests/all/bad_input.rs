@@ -188,7 +188,7 @@ fn ranks_are_refused_by_a_program_without_mpi() {
         assert_eq!(output.status.code(), Some(2), "{set:?}: {said}");
         assert!(said.contains("built without MPI") && !said.contains("--groups"), "{said}");
     }
-    let mut command = karenina(folder.path(), ["plan", "--steps", "1"]);
+    let mut command = karenina(folder.path(), format!("train {SMALL}").split(' '));
     command.envs([("PMIX_RANK", "0"), ("SLURM_NTASKS", "1")]);
     assert!(command.output().unwrap().status.success(), "one process is no job of several");
 }

@@ -9,7 +9,7 @@ use karenina::optim::schedule::Schedule;
 
 use crate::equations::case::{Engine, Problem};
 use crate::equations::compare::agree;
-use crate::equations::mutant::{each, run_mutant, same, weights};
+use crate::equations::mutant::run_mutant;
 use crate::equations::reference::{self, Step};
 
 /// The names of all quantities in which the reference and the engine differ.
