@@ -528,7 +528,7 @@ impl Settings {
                 (None, Some(Limit(None))) => {
                     let planned = "but this run was planned, and reads the text only as often as its steps take";
                     return Err(format!(
-                        "--steps all was asked for, {planned}; use --steps N or --epochs N"
+                        "--steps all was asked for, {planned}; give --steps N or --epochs N"
                     ));
                 }
                 (None, _) => {
@@ -606,7 +606,7 @@ mod tests {
                 assert_eq!(run.config.last_step(epoch), steps);
             }
             let all = recipe("text --steps all").settings.going_on(&run, &corpus);
-            assert!(all.unwrap_err().contains("use --steps N or --epochs N"));
+            assert!(all.unwrap_err().contains("give --steps N or --epochs N"));
         }
     }
 
