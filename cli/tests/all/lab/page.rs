@@ -207,9 +207,27 @@ fn a_sample_that_cannot_be_had_is_asked_for_once() {
              path === 'api/glance' ? Response.json({{ error: 'no' }}, {{ status: 503 }}) : answer)"
     ));
     page.click("#tab-watch");
-    page.until("return asked.filter(({ path }) => path === 'api/watch').length > 3");
-    let glances = "return asked.filter(({ path }) => path === 'api/glance').length";
-    assert_eq!(page.browser.run(glances), 5);
+    let asked = |name: &str| format!("asked.filter(({{ path }}) => path === 'api/{name}').length");
+    page.until(&format!("return {} === 5", asked("glance")));
+    page.browser.run(&format!("window.before = {}", asked("watch")));
+    page.until(&format!("return {} > before + 2", asked("watch")));
+    assert_eq!(page.browser.run(&format!("return {}", asked("glance"))), 5);
+    assert_eq!(page.text("#panel-watch .samples"), "no", "it is said why");
+}
+
+#[test]
+fn samples_go_with_their_checkpoints() {
+    let Some((folder, page)) = page() else { return };
+    page.open("tab=watch&text=The+said");
+    let samples = "return document.querySelectorAll('#panel-watch .sample').length";
+    page.until(&format!("{samples} === 5"));
+    for file in fs::read_dir(folder.path().join("checkpoints")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ckpt") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    page.until(&format!("{samples} === 0"));
 }
 
 #[test]
