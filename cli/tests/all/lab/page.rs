@@ -237,14 +237,26 @@ fn the_lists_of_networks_follow_a_run() {
     let run = folder.path().join("checkpoints");
     let saved = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name());
     let saved = saved.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("i4_"));
-    fs::copy(run.join(saved.clone().unwrap()), run.join(saved.unwrap().replace("i4_", "i5_")))
-        .unwrap();
+    let saved = saved.unwrap();
+    let gone = saved.replace("i4_", "i5_");
+    fs::copy(run.join(&saved), run.join(&gone)).unwrap();
     for list in ["network", "net2"] {
         page.click("#tab-reach");
         page.browser.run(&format!("document.getElementById({list:?}).focus()"));
         page.until(&format!(
             "return document.querySelector(\"#{list} option[value='0:5']\") !== null"
         ));
+    }
+    page.open("tab=reach&text=The+said&net=0:5&net2=0:5");
+    fs::remove_file(run.join(gone)).unwrap();
+    for list in ["network", "net2"] {
+        page.browser.run(&format!("document.getElementById({list:?}).focus()"));
+        page.until(&format!(
+            "return document.querySelector(\"#{list} option[value='0:5']\") === null"
+        ));
+        assert_eq!(page.value(list), "", "no other network is shown as the chosen one");
+        let index = format!("return document.getElementById({list:?}).selectedIndex");
+        assert_eq!(page.browser.run(&index), -1);
     }
 }
 
