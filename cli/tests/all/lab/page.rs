@@ -231,6 +231,20 @@ fn samples_go_with_their_checkpoints() {
 }
 
 #[test]
+fn what_goes_wrong_as_a_tab_is_opened_is_said() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("tab=reach&text=The+said");
+    page.browser.run(
+        "const rest = window.fetch;
+         window.fetch = (path, init) => path === 'api/map' ? Promise.resolve(Response.json({ error: 'no' }, { status: 503 })) : rest(path, init)",
+    );
+    page.click("#tab-step");
+    page.until("return document.getElementById('message').textContent === 'no'");
+    page.settle();
+    assert!(!page.is_message_hidden());
+}
+
+#[test]
 fn the_lists_of_networks_follow_a_run() {
     let Some((folder, page)) = page() else { return };
     page.open("text=The+said");
@@ -279,6 +293,11 @@ fn keys_scroll_what_they_are_pressed_in() {
         "const { scrollLeft, clientWidth } = document.getElementById('map').parentElement;
                    return scrollLeft <= 130 * 9 && 131 * 9 <= scrollLeft + clientWidth";
     assert_eq!(page.browser.run(is_seen), true, "the map shows the step");
+    let scrolled = "return document.getElementById('map').parentElement.scrollLeft";
+    page.browser.run("document.getElementById('map').parentElement.scrollLeft = 0");
+    page.browser.fill("#unit-number", &format!("3{ENTER}"));
+    page.settle();
+    assert_eq!((page.count("unit"), page.browser.run(scrolled)), (3, 0.into()), "it stays there");
 }
 
 #[test]
