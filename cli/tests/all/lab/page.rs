@@ -306,12 +306,35 @@ fn a_weight_that_is_not_there_is_not_taken_for_another() {
     page.open("tab=nudge&text=The+said");
     let is_valid =
         || page.browser.run("return document.getElementById('weight-name').validity.valid");
-    page.browser.fill("#weight-name", &format!("w_hh_l0[999,999]{ENTER}"));
+    for wrong in ["w_hh_l0[999,999]", "w_hh_l0[5]"] {
+        page.browser.fill("#weight-name", &format!("{wrong}{ENTER}"));
+        page.settle();
+        assert_eq!((is_valid(), page.state("column")), (false.into(), None), "{wrong}");
+    }
+    page.browser.fill("#column", &format!("7{ENTER}"));
     page.settle();
-    assert_eq!((is_valid(), page.state("row")), (false.into(), None));
-    page.browser.fill("#weight-name", &format!("w_hh_l0[1,47]{ENTER}"));
+    assert_eq!((is_valid(), page.count("column")), (true.into(), 7));
+    for (right, column) in [("w_hh_l0[1,47]", 47), ("b_l0[5]", 5)] {
+        page.browser.fill("#weight-name", &format!("{right}{ENTER}"));
+        page.settle();
+        assert_eq!((is_valid(), page.count("column")), (true.into(), column), "{right}");
+    }
+}
+
+#[test]
+fn a_curve_has_the_dot_of_its_own_weight() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("tab=nudge&text=The+said&epsilon=0.5");
+    let dots = "return document.querySelectorAll('#panel-nudge .ahead').length";
+    assert_eq!(page.browser.run(dots), 1);
+    page.keep_back("\"epsilons\":[0]");
+    page.browser.run("document.querySelector('#panel-nudge svg.chart').classList.add('before')");
+    page.browser.fill("#column", &format!("7{ENTER}"));
+    page.until("return document.querySelector('#panel-nudge svg.before') === null");
+    assert_eq!(page.browser.run(dots), 0);
+    page.browser.run("release()");
     page.settle();
-    assert_eq!((is_valid(), page.count("column")), (true.into(), 47));
+    assert_eq!(page.browser.run(dots), 1);
 }
 
 #[test]
