@@ -4,13 +4,13 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::support::{Server, agree, exchange, walk};
-use crate::command::{errors, karenina, run, with_text};
+use crate::command::{errors, karenina, run};
 use crate::report_support::run_folder;
 use karenina::study::trace::{Spot, significant};
 
@@ -264,7 +264,8 @@ fn without_a_run_there_is_a_network_that_is_new() {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_browser_is_not_ended_first() {
-    let folder = with_text();
+    use std::process::Command;
+    let folder = crate::command::with_text();
     // Written by another process: what this one may have open for writing cannot be started.
     let write = "printf '#!/bin/sh\ncat /proc/self/oom_score_adj > part; mv part found' > xdg-open; chmod +x xdg-open";
     assert!(
