@@ -61,7 +61,6 @@ fn port(text: &str) -> std::result::Result<u16, &'static str> {
 impl Lab {
     /// Serves until it is stopped.
     pub fn run(self) -> Result<ExitCode> {
-        be_ended_first();
         if self.beside {
             give_way();
             end_with_standard_input();
@@ -84,6 +83,7 @@ impl Lab {
         if self.open {
             open(&address);
         }
+        be_ended_first(); // only now: the browser would inherit it
         let served = server::serve(listener, Arc::new(server::Service { door, answer }));
         served.map_err(Error::io("serve", address.as_ref()))?;
         Ok(ExitCode::SUCCESS)

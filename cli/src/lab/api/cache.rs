@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display, Formatter};
 use std::fs;
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::UNIX_EPOCH;
@@ -18,11 +20,14 @@ pub struct Key {
 }
 
 impl Key {
-    /// What a file holds now, which its length and time tell.
+    /// What a file holds now, which its length and time tell, and on Unix that it is another file: a copy may have kept
+    /// the time.
     pub fn of(path: &Path) -> Result<Self, Refusal> {
         let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
         let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let version = format!("{} {:?}", metadata.len(), since.unwrap_or_default());
+        #[cfg(unix)]
+        let version = format!("{version} {} {}", metadata.ino(), metadata.ctime());
         Ok(Self { name: path.display().to_string(), version })
     }
 }
@@ -136,6 +141,20 @@ mod tests {
         assert_eq!((get("a", "1", 1), get("b", "1", 2)), (1, 2));
         assert_eq!((get("b", "2", 3), get("b", "3", 4), get("a", "1", 5)), (3, 4, 1));
         assert!(cache.known(&key("b", "2")).is_none());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn another_file_of_the_same_length_and_time_is_another_version() {
+        let folder = tempfile::tempdir().unwrap();
+        let [old, new] = ["old", "new"].map(|name| folder.path().join(name));
+        for path in [&old, &new] {
+            fs::File::create(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        }
+        let before = Key::of(&old).unwrap();
+        assert_eq!(before, Key::of(&old).unwrap());
+        fs::rename(&new, &old).unwrap();
+        assert_ne!(before, Key::of(&old).unwrap());
     }
 
     #[test]

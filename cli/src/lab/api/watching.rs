@@ -189,7 +189,8 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
     })?;
     let mut key = Key::of(&entry.path)?;
     key.name += &format!(" {}", asked.text);
-    let value = watched.glances.get(&key, || look(Checkpoint::load(&entry.path)?, &asked.text))?;
+    let make = || look(Checkpoint::load(&entry.path)?, &asked.text);
+    let value = networks.with_room(|| watched.glances.get(&key, make))?;
     Ok(Value::clone(&value))
 }
 

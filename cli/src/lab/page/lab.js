@@ -72,7 +72,7 @@ function moveBetweenTabs(event) {
 
 function setUpSource({ runs, excerpts }) {
   const network = at("network");
-  listNetworks(network, runs);
+  listNetworks(network, "net", runs);
   network.addEventListener("change", () => set({ net: network.value }));
   const excerpt = at("excerpt");
   const titles = excerpts.map((text, n) => [n, [...printable(text.replace(/\s+/g, " "))].slice(0, 40).join("") + "…"]);

@@ -66,7 +66,7 @@ function byName({ parts, walk: seen }) {
   const [, tensor, first, second] = parts.name.value.trim().match(/^([\w.]+)\s*\[\s*(\d+)\s*(?:,\s*(\d+)\s*)?\]$/) ?? [];
   const [row, column] = second === undefined ? [0, Number(first)] : [Number(first), Number(second)];
   const [, [rows, columns]] = seen.tensors.find(([name]) => name === tensor) ?? [null, [0, 0]];
-  const wrong = rows === 0 ? `a weight is named as in ${seen.tensors[1][0]}[3,17]`
+  const wrong = rows === 0 || (rows > 1 && second === undefined) ? `a weight is named as in ${seen.tensors[1][0]}[3,17]`
     : row < rows && column < columns ? "" : `the last weight there is ${nameOf(tensor, rows, rows - 1, columns - 1)}`;
   parts.name.setCustomValidity(wrong);
   if (!parts.name.reportValidity()) return;
@@ -87,6 +87,7 @@ async function draw(context) {
   put(parts.row, row);
   put(parts.column, column);
   put(parts.name, nameOf(tensor, rows, row, column));
+  parts.name.setCustomValidity(""); // of what was typed before
   parts.show.value = state.show;
   parts.range.value = state.range;
   Object.assign(parts.slider, { min: -state.range, max: state.range, step: state.range / 100 });
@@ -130,7 +131,7 @@ async function curves({ parts, walk: seen }, at) {
     await onlyCurve(null); // what was asked of another weight is out of date
     return;
   }
-  Object.assign(parts, { key: "", around: null });
+  Object.assign(parts, { key: "", around: null, point: null }); // the point is of another weight
   const points = isLarge(seen) ? FEW_POINTS : POINTS;
   const epsilons = Array.from({ length: points }, (_, n) => state.range * ((2 * n) / (points - 1) - 1));
   const steps = isLarge(seen) ? STEPS.filter((_, n) => n % 2 === 0) : STEPS;

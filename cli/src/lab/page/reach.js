@@ -22,7 +22,7 @@ export function createReach(root, _, lab) {
     cut: el("table", { id: "cut" }),
     second: el("div", { class: "second" }),
   };
-  listNetworks(parts.other, lab.runs, [["", "none"]]);
+  listNetworks(parts.other, "net2", lab.runs, [["", "none"]]);
   parts.second.append(el("h3", {}, "The other network"), parts.text[1].root);
   root.append(
     el("p", { class: "note" }, "Choose a character with a click or the arrow keys. The stronger an earlier character’s background, " +

@@ -1,6 +1,6 @@
 // Step: forward and then backward through time, equation by equation.
 
-import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, select, shown, visible, walk } from "./dom.js";
+import { asking, brief, button, colour, el, field, latest, number, onWalk, put, remembered, say, select, shown, visible, walk } from "./dom.js";
 import { drawNetwork, drawStrips, edgesOf, windowAround } from "./network.js";
 import { set, state } from "./state.js";
 
@@ -62,14 +62,17 @@ export function createStep(root, derivation) {
       parts.mapNote, el("div", { class: "scroll", tabindex: -1 }, parts.map)));
   root.addEventListener("keydown", (event) => onKey(event, actions));
   parts.map.addEventListener("click", (event) => pick(event, context));
-  new ResizeObserver(() => context.walk && draw(context, derivation)).observe(root);
+  let drawn = null;
+  const redraw = () => (drawn = draw(context, derivation));
+  new ResizeObserver(() => context.walk && !root.hidden && redraw().catch(say)).observe(root);
   const only = latest();
   return async () => {
     const { net: network, text } = state;
     const found = await only(walk({ network, text }));
     if (!found) return;
     Object.assign(context, { walk: found, text });
-    await draw(context, derivation);
+    await redraw();
+    await drawn; // a change of size may have overtaken it
   };
 }
 
@@ -232,7 +235,8 @@ function page(by, { walk: seen }) {
 }
 
 /** The units downwards, the steps to the right. */
-function showMap({ walk: seen, parts }, rows, step) {
+function showMap(context, rows, step) {
+  const { walk: seen, parts } = context;
   const [first, last] = unitsShown(seen);
   const [from, to] = stepsShown(seen, step);
   const { map } = parts;
@@ -256,7 +260,8 @@ function showMap({ walk: seen, parts }, rows, step) {
   if (unit >= first && unit < last) pen.strokeRect(0.5, (unit - first) * CELL - 0.5, (to - from) * CELL - 1, CELL);
   parts.mapNote.textContent = `Units ${first} to ${last - 1} downwards, steps ${from} to ${to - 1} to the right; ` +
     `the largest magnitude is ${brief(largest)}. Click a unit and a step to go there.`;
-  keepInView(map.parentElement, (step - from) * CELL);
+  if (context.followed !== step) keepInView(map.parentElement, (step - from) * CELL);
+  context.followed = step; // until the next step it stays where somebody scrolls it
 }
 
 /** The arrow keys go from step to step, so the map follows them where it is wider than the page. */

@@ -118,17 +118,20 @@ async function showGlances(context, runs, answers) {
   if (context.glances === key) return;
   context.glances = key;
   const seen = [];
+  let failure = null;
   for (const { run, step, of, name } of wanted) {
-    const found = await glance({ run, step, of, text: state.text }).catch(() => null);
+    const found = await glance({ run, step, of, text: state.text }).catch((error) => { failure ??= error; });
     if (context.glances !== key) return;
     if (found) seen.push({ run, name, ...found });
     if (state.tab !== "watch") { context.glances = ""; return; }
-    drawGlances(parts, seen);
+    drawGlances(parts, seen, failure);
   }
-  if (seen.length < wanted.length) context.glances = "";
+  if (wanted.length === 0) drawGlances(parts, []);
+  if (failure) context.glances = "";
 }
 
-function drawGlances(parts, seen) {
+/** What was seen, and before it why the rest is missing. */
+function drawGlances(parts, seen, failure) {
   const runs = [...new Set(seen.map(({ run }) => run))]; // two may have the same name
   parts.norms.replaceChildren(...runs.map((run) => {
     const own = seen.filter((glance) => glance.run === run);
@@ -138,6 +141,7 @@ function drawGlances(parts, seen) {
     }));
     return chart(lines, { title: `${name}: norm of the gradient on the text, by layer`, x: "step", logY: true });
   }));
-  parts.samples.replaceChildren(...seen.toReversed().map(({ name, step, text }) => el("figure", {},
+  const why = failure ? [el("p", {}, failure.message)] : [];
+  parts.samples.replaceChildren(...why, ...seen.toReversed().map(({ name, step, text }) => el("figure", {},
     el("figcaption", {}, el("b", {}, `${name}, step ${step}`)), el("blockquote", { class: "sample" }, printable(text)))));
 }

@@ -259,3 +259,28 @@ fn without_a_run_there_is_a_network_that_is_new() {
         assert!(found == value && tour.contains(value), "{found}");
     }
 }
+
+/// Where memory runs out the lab is ended, but not the browser that it has opened.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_browser_is_not_ended_first() {
+    use std::process::Command;
+    let folder = crate::command::with_text();
+    // Written by another process: what this one may have open for writing cannot be started.
+    let write = "printf '#!/bin/sh\ncat /proc/self/oom_score_adj > part; mv part found' > xdg-open; chmod +x xdg-open";
+    assert!(
+        Command::new("sh").args(["-c", write]).current_dir(&folder).status().unwrap().success()
+    );
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let lab =
+        Server::start_as(karenina(folder.path(), ["lab", "text", "--open"]).env("PATH", path));
+    let found = folder.path().join("found");
+    let start = Instant::now();
+    while !found.exists() {
+        assert!(start.elapsed() < Duration::from_secs(30), "no browser");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let own = fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    assert_eq!(fs::read_to_string(found).unwrap(), own);
+    lab.end();
+}

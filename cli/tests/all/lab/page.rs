@@ -207,9 +207,41 @@ fn a_sample_that_cannot_be_had_is_asked_for_once() {
              path === 'api/glance' ? Response.json({{ error: 'no' }}, {{ status: 503 }}) : answer)"
     ));
     page.click("#tab-watch");
-    page.until("return asked.filter(({ path }) => path === 'api/watch').length > 3");
-    let glances = "return asked.filter(({ path }) => path === 'api/glance').length";
-    assert_eq!(page.browser.run(glances), 5);
+    let asked = |name: &str| format!("asked.filter(({{ path }}) => path === 'api/{name}').length");
+    page.until(&format!("return {} === 5", asked("glance")));
+    page.browser.run(&format!("window.before = {}", asked("watch")));
+    page.until(&format!("return {} > before + 2", asked("watch")));
+    assert_eq!(page.browser.run(&format!("return {}", asked("glance"))), 5);
+    assert_eq!(page.text("#panel-watch .samples"), "no", "it is said why");
+}
+
+#[test]
+fn samples_go_with_their_checkpoints() {
+    let Some((folder, page)) = page() else { return };
+    page.open("tab=watch&text=The+said");
+    let samples = "return document.querySelectorAll('#panel-watch .sample').length";
+    page.until(&format!("{samples} === 5"));
+    for file in fs::read_dir(folder.path().join("checkpoints")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "ckpt") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    page.until(&format!("{samples} === 0"));
+}
+
+#[test]
+fn what_goes_wrong_as_a_tab_is_opened_is_said() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("tab=reach&text=The+said");
+    page.browser.run(
+        "const rest = window.fetch;
+         window.fetch = (path, init) => path === 'api/map' ? Promise.resolve(Response.json({ error: 'no' }, { status: 503 })) : rest(path, init)",
+    );
+    page.click("#tab-step");
+    page.until("return document.getElementById('message').textContent === 'no'");
+    page.settle();
+    assert!(!page.is_message_hidden());
 }
 
 #[test]
@@ -219,14 +251,26 @@ fn the_lists_of_networks_follow_a_run() {
     let run = folder.path().join("checkpoints");
     let saved = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name());
     let saved = saved.map(|name| name.into_string().unwrap()).find(|name| name.starts_with("i4_"));
-    fs::copy(run.join(saved.clone().unwrap()), run.join(saved.unwrap().replace("i4_", "i5_")))
-        .unwrap();
+    let saved = saved.unwrap();
+    let gone = saved.replace("i4_", "i5_");
+    fs::copy(run.join(&saved), run.join(&gone)).unwrap();
     for list in ["network", "net2"] {
         page.click("#tab-reach");
         page.browser.run(&format!("document.getElementById({list:?}).focus()"));
         page.until(&format!(
             "return document.querySelector(\"#{list} option[value='0:5']\") !== null"
         ));
+    }
+    page.open("tab=reach&text=The+said&net=0:5&net2=0:5");
+    fs::remove_file(run.join(gone)).unwrap();
+    for list in ["network", "net2"] {
+        page.browser.run(&format!("document.getElementById({list:?}).focus()"));
+        page.until(&format!(
+            "return document.querySelector(\"#{list} option[value='0:5']\") === null"
+        ));
+        assert_eq!(page.value(list), "", "no other network is shown as the chosen one");
+        let index = format!("return document.getElementById({list:?}).selectedIndex");
+        assert_eq!(page.browser.run(&index), -1);
     }
 }
 
@@ -249,6 +293,11 @@ fn keys_scroll_what_they_are_pressed_in() {
         "const { scrollLeft, clientWidth } = document.getElementById('map').parentElement;
                    return scrollLeft <= 130 * 9 && 131 * 9 <= scrollLeft + clientWidth";
     assert_eq!(page.browser.run(is_seen), true, "the map shows the step");
+    let scrolled = "return document.getElementById('map').parentElement.scrollLeft";
+    page.browser.run("document.getElementById('map').parentElement.scrollLeft = 0");
+    page.browser.fill("#unit-number", &format!("3{ENTER}"));
+    page.settle();
+    assert_eq!((page.count("unit"), page.browser.run(scrolled)), (3, 0.into()), "it stays there");
 }
 
 #[test]
@@ -257,12 +306,35 @@ fn a_weight_that_is_not_there_is_not_taken_for_another() {
     page.open("tab=nudge&text=The+said");
     let is_valid =
         || page.browser.run("return document.getElementById('weight-name').validity.valid");
-    page.browser.fill("#weight-name", &format!("w_hh_l0[999,999]{ENTER}"));
+    for wrong in ["w_hh_l0[999,999]", "w_hh_l0[5]"] {
+        page.browser.fill("#weight-name", &format!("{wrong}{ENTER}"));
+        page.settle();
+        assert_eq!((is_valid(), page.state("column")), (false.into(), None), "{wrong}");
+    }
+    page.browser.fill("#column", &format!("7{ENTER}"));
     page.settle();
-    assert_eq!((is_valid(), page.state("row")), (false.into(), None));
-    page.browser.fill("#weight-name", &format!("w_hh_l0[1,47]{ENTER}"));
+    assert_eq!((is_valid(), page.count("column")), (true.into(), 7));
+    for (right, column) in [("w_hh_l0[1,47]", 47), ("b_l0[5]", 5)] {
+        page.browser.fill("#weight-name", &format!("{right}{ENTER}"));
+        page.settle();
+        assert_eq!((is_valid(), page.count("column")), (true.into(), column), "{right}");
+    }
+}
+
+#[test]
+fn a_curve_has_the_dot_of_its_own_weight() {
+    let Some((_folder, page)) = page() else { return };
+    page.open("tab=nudge&text=The+said&epsilon=0.5");
+    let dots = "return document.querySelectorAll('#panel-nudge .ahead').length";
+    assert_eq!(page.browser.run(dots), 1);
+    page.keep_back("\"epsilons\":[0]");
+    page.browser.run("document.querySelector('#panel-nudge svg.chart').classList.add('before')");
+    page.browser.fill("#column", &format!("7{ENTER}"));
+    page.until("return document.querySelector('#panel-nudge svg.before') === null");
+    assert_eq!(page.browser.run(dots), 0);
+    page.browser.run("release()");
     page.settle();
-    assert_eq!((is_valid(), page.count("column")), (true.into(), 47));
+    assert_eq!(page.browser.run(dots), 1);
 }
 
 #[test]

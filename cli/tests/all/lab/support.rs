@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,11 @@ impl Server {
     /// With these arguments, parted by spaces, in `folder`.
     pub fn start(folder: &Path, arguments: &str) -> Self {
         let mut command = karenina(folder, ["lab"]);
-        command.args(arguments.split_whitespace());
+        Self::start_as(command.args(arguments.split_whitespace()))
+    }
+
+    /// As `command` says.
+    pub fn start_as(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
