@@ -144,7 +144,8 @@ pub fn load_best(path: &Path) -> Result<Loaded> {
     if !path.is_dir() {
         return Ok(newest);
     }
-    let entries = checkpoints_in(path)?;
+    let mut entries = checkpoints_in(path)?;
+    entries.retain(|entry| entry.step <= newest.checkpoint.step); // later ones are damaged, and not in its history
     for best in by_validation(&entries, &newest.checkpoint.history) {
         if best.path == newest.path {
             break;
