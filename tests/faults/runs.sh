@@ -57,7 +57,8 @@ damaged() {
 # A closed session.
 hang_up() {
     local code=0
-    "${train[@]}" 8 --epochs 100000 --save-every 1000000 --run hung > out 2> messages &
+    # This script may itself run under nohup.
+    env --default-signal=HUP "${train[@]}" 8 --epochs 100000 --save-every 1000000 --run hung > out 2> messages &
     until [[ -n $(newest hung 2> /dev/null) ]]; do sleep 0.02; done
     sleep 0.3
     kill -HUP $!
