@@ -123,8 +123,8 @@ pub struct Settings {
     /// [default: article 20, quick 15, otherwise chosen for text and time]
     #[arg(long, value_name = "N")]
     epochs: Option<u64>,
-    /// Stop at step N, counted from the start of the run. The learning rate, where it falls, does so until then,
-    /// unless --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
+    /// Stop at step N, counted from the start of the run. A learning rate that falls does so until then, unless
+    /// --descent is given. A resumed run keeps this limit unless told otherwise; `all` removes it
     /// [default: all with a preset, otherwise chosen for text and time]
     #[arg(long, value_name = "N|all", value_parser = steps)]
     steps: Option<Limit<u64>>,
@@ -526,10 +526,9 @@ impl Settings {
                 (Some(epochs), None) if epochs != old.epochs => config.steps = None,
                 (Some(_), _) => {}
                 (None, Some(Limit(None))) => {
-                    let planned = "but this run was planned, and reads the text only as often as its steps take";
-                    return Err(format!(
-                        "--steps all was asked for, {planned}; give --steps N or --epochs N"
-                    ));
+                    let reason = "--steps all was asked for, but this run was planned for a number of steps and has no \
+                                  other end; give --steps N or --epochs N";
+                    return Err(reason.into());
                 }
                 (None, _) => {
                     let passes = |steps: u64| steps.div_ceil(batches.len() as u64);

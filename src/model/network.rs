@@ -24,6 +24,9 @@ use crate::model::shard::Shard;
 use crate::model::sums::{ByCharacter, sum_of_losses, sum_over_positions};
 use crate::ranks::Shares;
 
+/// A batch's inputs and targets [T, B], and what drops out.
+pub(super) type Batch<'a> = (ArrayView2<'a, u32>, ArrayView2<'a, u32>, Option<Dropout>);
+
 /// The memory of a training step, allocated once and reused by every step.
 ///
 /// ```
@@ -138,7 +141,7 @@ impl<R: Real> Network<R> {
         dropout: Option<Dropout>,
     ) -> f64 {
         assert_eq!(gradients.sizes(), self.sizes, "sizes of the gradients and of the network");
-        self.propagate(parameters, inputs, targets, state, dropout);
+        self.propagate(parameters, (inputs, targets, dropout), state);
         for (part, numbers) in gradients.parts_mut().enumerate() {
             self.sum_up(part, 0, numbers);
         }
@@ -146,13 +149,11 @@ impl<R: Real> Network<R> {
     }
 
     /// Phase one of [`Network::gradients`].
-    pub(crate) fn propagate(
+    pub(super) fn propagate(
         &mut self,
         parameters: &Parameters<R>,
-        inputs: ArrayView2<u32>,
-        targets: ArrayView2<u32>,
+        (inputs, targets, dropout): Batch,
         state: &mut State<R>,
-        dropout: Option<Dropout>,
     ) {
         self.pack(parameters);
         self.check(inputs, targets, state);
@@ -317,18 +318,12 @@ impl<R: Real> Prepared<'_, R> {
         state: &mut State<R>,
         dropout: Option<Dropout>,
     ) -> f64 {
-        self.forward(inputs, targets, state, dropout);
+        self.forward((inputs, targets, dropout), state);
         self.network.mean_of(self.network.losses_of_runs().sum())
     }
 
     /// Takes a batch forward to the loss of every position.
-    pub(crate) fn forward(
-        &mut self,
-        inputs: ArrayView2<u32>,
-        targets: ArrayView2<u32>,
-        state: &mut State<R>,
-        dropout: Option<Dropout>,
-    ) {
+    pub(super) fn forward(&mut self, (inputs, targets, dropout): Batch, state: &mut State<R>) {
         self.network.check(inputs, targets, state);
         let Network { shards, packed, watch, .. } = &mut *self.network;
         side_by_side(shards, watch, |shard| {

@@ -6,10 +6,9 @@ use std::thread;
 
 use ndarray::ArrayView2;
 
-use crate::layers::dropout::Dropout;
 use crate::math::stopwatch::Phase;
 use crate::math::views::contiguous;
-use crate::model::network::{Network, Prepared};
+use crate::model::network::{Batch, Network, Prepared};
 use crate::model::parameters::{Parameters, Sizes, State};
 use crate::ranks::{Ranks, Shares};
 
@@ -64,9 +63,6 @@ impl Together {
     }
 }
 
-/// A batch's inputs and targets [T, B], and what drops out.
-type Batch<'a> = (ArrayView2<'a, u32>, ArrayView2<'a, u32>, Option<Dropout>);
-
 impl Network<f32> {
     /// [`Network::gradients`] of the whole batch, of whose rows this rank has some. All ranks call this at the same
     /// time, and all get the same loss and gradients.
@@ -78,13 +74,14 @@ impl Network<f32> {
         together: &mut Together,
         gradients: &mut Parameters<f32>,
         parameters: &Parameters<f32>,
-        (inputs, targets, dropout): Batch,
+        batch: Batch,
         state: &mut State<f32>,
     ) -> f64 {
         if together.ranks.is_alone() {
+            let (inputs, targets, dropout) = batch;
             return self.gradients(gradients, parameters, inputs, targets, state, dropout);
         }
-        self.propagate(parameters, inputs, targets, state, dropout);
+        self.propagate(parameters, batch, state);
         let losses: Vec<_> = self.losses_of_runs().collect();
         let Together { ranks, shares, runs, room, .. } = together;
         // For each layer and the projection: its numbers in every run.
@@ -125,7 +122,7 @@ impl Prepared<'_, f32> {
         if together.ranks.is_alone() {
             return self.loss(inputs, targets, state, None);
         }
-        self.forward(inputs, targets, state, None);
+        self.forward((inputs, targets, None), state);
         let own: Vec<_> = self.network.losses_of_runs().collect();
         self.network.mean_of(together.ranks.sum_of_runs(&together.shares, &own))
     }
