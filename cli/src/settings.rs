@@ -91,9 +91,9 @@ impl Sizes {
 /// The type in which weights are stored.
 #[derive(Args)]
 pub struct WeightsArg {
-    /// How weights are stored: f16 and bf16 are faster, since they halve the memory that is read for each
-    /// character; i8 quarters it, which pays off from about 300 cells on. Predictions get slightly worse;
-    /// `karenina eval --weights` measures by how much
+    /// How weights are stored: in networks of some 250 cells or more f16 and bf16 are faster, since they halve the
+    /// memory that is read for each character; i8 quarters it, which pays off with AVX-512 from about 300 cells on.
+    /// Predictions may get slightly worse; `karenina eval --weights` measures by how much
     #[arg(long, value_name = "TYPE", default_value_t = Storage::F32, value_parser = weights())]
     pub weights: Storage,
 }
