@@ -579,6 +579,62 @@ mod tests {
         }
     }
 
+    /// Every setting, each with a value that no preset has.
+    const ALL: &str = "--hidden 31 --layers 3 --cell-norm true --batch 21 --unroll 33 --groups 7 --init-sd 0.25 \
+                       --input-sd 0.75 --forget-bias 1.5 --epochs 11 --steps 99 --learning-rate 0.125 --warm-up 4 \
+                       --descent 50..90 --weight-decay 0.375 --keep 0.625 --clip 2.5 --save-every 13 --save-minutes 3 \
+                       --validation 5 --seed 9";
+
+    #[test]
+    fn every_option_reaches_its_own_setting() {
+        let config = recipe(&format!("text {ALL}")).settings.on_top_of(TrainConfig::article());
+        let expected = TrainConfig::builder().hidden(31).layers(3).cell_norm(true).batch(21);
+        let expected = expected.initialisation(Initialisation::TruncatedNormal(0.25));
+        let expected = expected.unroll(33).groups(7).input_sd(Some(0.75)).forget_bias(1.5);
+        let expected = expected.epochs(11).steps(Some(99)).learning_rate(0.125).warm_up(4);
+        let expected = expected.descent(Some((50, 90))).weight_decay(0.375).keep(0.625).clip(2.5);
+        let expected = expected.save_every(13).save_minutes(Some(3.0)).seed(9);
+        let expected = expected.validation(Validation::Batches(5));
+        assert_eq!(config, expected.build().unwrap());
+    }
+
+    #[test]
+    fn what_is_fixed_in_a_run_is_refused_by_its_name() {
+        let run = recipe(&format!("text {ALL}")).settings.on_top_of(TrainConfig::article());
+        assert_eq!(recipe(&format!("text {ALL}")).require_same(&run), Ok(()));
+        for other in [
+            "--hidden 32",
+            "--layers 2",
+            "--cell-norm false",
+            "--batch 22",
+            "--unroll 34",
+            "--groups 6",
+            "--init-sd 0.5",
+            "--input-sd 0.5",
+            "--forget-bias 1",
+            "--validation 4",
+            "--seed 8",
+        ] {
+            let refused = recipe(&format!("text {other}")).require_same(&run).unwrap_err();
+            assert!(
+                refused.starts_with(&format!("{other} was asked for, but the run has ")),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_word_the_built_in_text_is_quick_and_any_other_takes_20_minutes() {
+        let workers = Workers::from(1);
+        let Start { config, reason, .. } =
+            recipe("--hidden 4").start(Corpus::embedded(), &workers).unwrap();
+        let quick = TrainConfig::quick().into_builder().hidden(4).build().unwrap();
+        assert_eq!((config, reason), (quick, String::new()));
+        let corpus = Corpus::from_text(&"It was a fine day. ".repeat(100));
+        let own = recipe("text --hidden 4 --steps 2").start(corpus, &workers).unwrap();
+        assert!(own.reason.starts_with("for 20 minutes and "), "{}", own.reason);
+    }
+
     /// What is saved of a new run that is told what `words` say, if its network is given or not.
     fn begun(words: &str, corpus: &Corpus, is_given: bool) -> Checkpoint {
         let start = recipe(&format!("text --hidden 4 --batch 16 --unroll 32 {words}"));

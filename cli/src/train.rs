@@ -443,3 +443,15 @@ fn limit(trainer: &Trainer, file: &Path) -> String {
         file.display()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_skipped_as_often_as_is_said_or_ten_times() {
+        let skipped = |text| on_nan(text).map(|limit| limit.0);
+        assert_eq!(["stop", "skip", "skip=3"].map(skipped), [None, Some(10), Some(3)].map(Ok));
+        assert!(["skip=", "skip=-1", "10", ""].iter().all(|text| on_nan(text).is_err()));
+    }
+}

@@ -208,3 +208,30 @@ pub(crate) fn even_parts(
     let parts = n.div_ceil(most);
     (0..parts).map(move |index| even_part(n, parts, index))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_every_position_once_and_in_order() {
+        // Batches whose pieces begin in the middle of a time step.
+        for (batch, unroll, groups) in [(7, 175, 1), (5, 411, 2), (3, 1001, 1), (11, 703, 4)] {
+            let pieces = Pieces::new(batch, unroll, groups);
+            let each = pieces.count() / groups;
+            assert!(each > 1, "several pieces in a group");
+            let mut all = Vec::new();
+            for group in 0..groups {
+                let in_group: Vec<Vec<_>> =
+                    (0..each).map(|i| pieces.positions(group * each + i).collect()).collect();
+                assert!(in_group.iter().all(|piece| piece.len() <= LONGEST_PIECE));
+                let in_group = in_group.concat();
+                assert!(in_group.is_sorted(), "B = {batch}, T = {unroll}, {groups} groups");
+                all.extend(in_group);
+            }
+            all.sort();
+            let expected = (0..unroll).flat_map(|t| (0..batch).map(move |row| (t, row)));
+            assert!(all.into_iter().eq(expected), "B = {batch}, T = {unroll}, {groups} groups");
+        }
+    }
+}

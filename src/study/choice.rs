@@ -558,6 +558,20 @@ mod tests {
     }
 
     #[test]
+    fn a_network_that_suits_what_was_guessed_wrongly_is_tried_too() {
+        let with = |hidden| TrainConfig { hidden, ..TrainConfig::article() };
+        let suited_to = |flop: f64| Ok(with(if flop < 1e12 { 64 } else { 256 }));
+        // (seconds of a step, operations in a second) by H; 100 s of the run.
+        let measure =
+            |config: &TrainConfig| Ok(if config.hidden == 64 { (0.25, 1e9) } else { (1.0, 2e10) });
+        assert_eq!(tried(with(64), 100.0, suited_to, measure).unwrap(), (with(64), 0.25, 1e9));
+        assert_eq!(tried(with(256), 100.0, suited_to, measure).unwrap(), (with(256), 1.0, 2e10));
+        let slow =
+            |config: &TrainConfig| Ok(if config.hidden == 64 { (0.25, 1e9) } else { (20.0, 1e9) });
+        assert_eq!(tried(with(256), 100.0, suited_to, slow).unwrap(), (with(64), 0.25, 1e9));
+    }
+
+    #[test]
     fn an_end_that_is_given_decides_how_often_the_text_is_read() {
         let few = table_with(2_000_000, 120.0, |config| TrainConfig { steps: Some(200), ..config });
         let by_time = table(2_000_000, 120.0);

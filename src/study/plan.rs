@@ -170,4 +170,12 @@ mod tests {
         let trial = with_unroll(&TrainConfig::article(), 35);
         assert_eq!((trial.unroll, trial.groups_in_use()), (35, 16));
     }
+
+    #[test]
+    fn the_clock_asks_for_as_many_checkpoints_as_there_are_minutes() {
+        let with = |save_minutes| TrainConfig { save_minutes, ..TrainConfig::article() };
+        // 200 steps of 6 s are 20 minutes.
+        let count = |save_minutes| checkpoints(&with(save_minutes), 200, 6.0);
+        assert_eq!([None, Some(19.0), Some(21.0), Some(5.0)].map(count), [2, 3, 2, 4]);
+    }
 }

@@ -296,3 +296,16 @@ fn infinite_if_null<'de, D: Deserializer<'de>>(
 ) -> std::result::Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::INFINITY))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_make_every_number_0_is_refused() {
+        let article = TrainConfig::article;
+        assert!(article().into_builder().keep(1e-9).clip(1e-30).build().is_ok());
+        assert!(article().into_builder().keep(1e-10).build().is_err(), "no number is so small");
+        assert!(article().into_builder().clip(1e-40).build().is_err(), "gradients that are 0");
+    }
+}

@@ -30,6 +30,17 @@ fn a_run_ends_where_its_plan_says_and_keeps_the_reason() {
 }
 
 #[test]
+fn minutes_are_minutes() {
+    let corpus = corpus(400_000);
+    let small = |config: TrainConfig| config.into_builder().hidden(24).build().unwrap();
+    let config = Choice::new(&corpus, 0.1, 1, small).unwrap().config;
+    let trainer = Trainer::new(&corpus, config.clone(), 1).unwrap();
+    let steps = trainer.take(20).map(|report| report.unwrap().row.seconds);
+    let seconds = steps.fold(f64::INFINITY, f64::min) * config.steps.unwrap() as f64;
+    assert!((0.6..20.0).contains(&seconds), "{seconds} s where 6 were asked for");
+}
+
+#[test]
 fn the_users_settings_stand_and_the_rest_is_made_to_fit() {
     let on_top = |config: TrainConfig| {
         let config = config.into_builder().hidden(4).layers(1).batch(2).unroll(8).steps(Some(40));

@@ -184,6 +184,14 @@ fn top_1_is_the_most_probable_character() {
 }
 
 #[test]
+fn a_temperature_is_0_or_divides_a_logit_by_no_less_than_a_millionth() {
+    for (temperature, holds) in [(0.0, true), (1e-6, true), (1e-7, false), (1e-320, false)] {
+        let picker = Picker::default().with_temperature(temperature);
+        assert_eq!(picker.validate().is_ok(), holds, "{temperature}");
+    }
+}
+
+#[test]
 fn temperature_0_takes_the_most_probable_character_of_equals_the_first_without_drawing() {
     let picker = Picker::default().with_top_n(0).with_temperature(0.0);
     picker.validate().unwrap();

@@ -103,8 +103,6 @@ fn normalised_cells() {
     }
 }
 
-/// If every position has its own character, the gradient of that character's row of W_ih *is* the
-/// gradient of the position's pre-activations: this checks dz at every gate, unit, step and row.
 /// θ + ε is θ, or a difference of losses is divided by next to nothing: neither says anything of the gradient.
 #[test]
 fn a_step_that_is_too_small_tells_nothing() {
@@ -116,6 +114,8 @@ fn a_step_that_is_too_small_tells_nothing() {
     }
 }
 
+/// If every position has its own character, the gradient of that character's row of W_ih *is* the
+/// gradient of the position's pre-activations: this checks dz at every gate, unit, step and row.
 #[test]
 fn every_pre_activation_of_the_first_layer() {
     let (batch, unroll) = (3, 4);

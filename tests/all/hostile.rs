@@ -162,7 +162,7 @@ fn shapes_whose_product_overflows_are_refused() {
 #[test]
 fn each_lie_is_named() {
     let nan = f64::NAN.to_le_bytes();
-    let cases: [(usize, &[u8], &str); 33] = [
+    let cases: [(usize, &[u8], &str); 36] = [
         (36, &0_u64.to_le_bytes(), "a choice that does not exist"),
         (36, &4_u64.to_le_bytes(), "groups is 4"),
         (44, &nan, "save_minutes"),
@@ -195,6 +195,9 @@ fn each_lie_is_named() {
         (386, b"\xff", "not valid utf8"),
         (401, &2_u64.to_le_bytes(), "the history after step"),
         (417, &nan, "the history after step 0"),
+        (441, &nan, "the history after step 0"),
+        (449, &nan, "the history after step 0"),
+        (457, &nan, "the history after step 0"),
         (689, &f32::NAN.to_le_bytes(), "w_ih_l0 holds 1 values"),
     ];
     for (at, value, expected) in cases {

@@ -27,4 +27,5 @@ mod support;
 mod text;
 mod threads;
 mod trace;
+mod trainer;
 mod weights;

@@ -10,7 +10,7 @@ skipped_arm=(
     # Files of 128 MiB, again and again.
     a_hostile_list_of a_wrong_checksum_takes an_honest_file_of a_save_takes_a_buffer an_honest_model_of
     # They measure time or memory, and would measure the emulator's; browsers need both processors at their speed.
-    a_run_takes_about_the_minutes a_network_that_no_machine_holds memory::a_text_of memory::any_number memory::memory_is memory::a_run_goes memory::a_long_text
+    a_network_that_no_machine_holds memory::a_text_of memory::any_number memory::memory_is memory::a_run_goes memory::a_long_text
     profile::
     lab::browser:: profile_browser:: report_browser::
 )

@@ -46,6 +46,28 @@ fn training_as_json_is_an_object_for_each_event_and_nothing_else() {
 }
 
 #[test]
+fn the_line_about_a_checkpoint_says_what_is_in_the_log() {
+    let folder = with_text();
+    let told = errors(&succeed(folder.path(), &format!("{SMALL} --validation 0.2 --steps 25")));
+    let log = fs::read_to_string(folder.path().join("checkpoints/log.csv")).unwrap();
+    let column = |row: &str, n: usize| row.split(',').nth(n).unwrap().parse::<f64>();
+    let rows: Vec<_> = log.lines().skip(1).collect();
+    let mean = |rows: &[&str]| {
+        rows.iter().map(|row| column(row, 2).unwrap()).sum::<f64>() / rows.len() as f64
+    };
+    for (step, last) in [(20, &rows[..20]), (25, &rows[5..])] {
+        let nats = column(rows[step - 1], 3).unwrap();
+        let expected = format!(
+            "step {step}: loss {:.4} (mean of 20 steps), validation {nats:.4} (perplexity {:.3}, {:.4} bits); saved ",
+            mean(last),
+            nats.exp(),
+            nats / 2_f64.ln(),
+        );
+        assert!(told.contains(&expected), "{expected} in {told}");
+    }
+}
+
+#[test]
 fn the_help_names_every_key_of_every_event() {
     let folder = with_text();
     let help = succeed(folder.path(), "train --help").stdout;

@@ -223,3 +223,22 @@ fn a_text_of_a_later_round_is_the_one_that_its_seed_alone_writes() {
     let stopped = written("--samples 2 --length 100000000 --stop a --top-n 0 --seed 3");
     assert!(stopped.lines().filter(|line| line.ends_with('a')).count() == 2, "{stopped}");
 }
+
+/// Side by side, a text that has its phrase waits for the others; alone, it ends. Characters of several bytes go before.
+#[test]
+fn a_phrase_ends_each_text_where_it_would_end_alone() {
+    let folder = with_run();
+    fs::write(folder.path().join("mixed"), "жaжbжcжaбжabжжacb".repeat(20)).unwrap();
+    let run = "--hidden 4 --layers 1 --batch 2 --unroll 5 --steps 1 --no-samples --run run";
+    succeed(folder.path(), &format!("train mixed --preset article {run}"));
+    let written = |words: &str| {
+        let sample = "sample --run run --length 200 --top-n 0 --stop жa";
+        let output = succeed(folder.path(), &format!("{sample} {words}"));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let alone: String = (0..3)
+        .map(|n| format!("--- {} of 3\n{}", n + 1, written(&format!("--seed {}", 7 + n))))
+        .collect();
+    assert_eq!(written("--samples 3 --seed 7"), alone);
+    assert!(alone.matches("жa\n").count() >= 2 && alone.chars().count() < 500, "{alone}");
+}

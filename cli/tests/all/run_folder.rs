@@ -325,8 +325,7 @@ mod unix {
     #[test]
     fn a_read_only_folder_is_refused_and_left_as_it_is() {
         let Some(run) = without_privileges() else {
-            eprintln!("left out: permissions do not bind this user");
-            return;
+            return crate::command::left_out("permissions do not bind this user");
         };
         let folder = with_text();
         let folder = folder.path();
