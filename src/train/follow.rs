@@ -1,6 +1,5 @@
 //! What the ranks do that rank 0 leads.
 
-use std::mem;
 use std::path::Path;
 
 use super::checkpoint::Checkpoint;
@@ -48,7 +47,8 @@ impl Workers {
         let checkpoint = checkpoint.and_then(|checkpoint| {
             let Checkpoint { config, vocabulary, .. } = &checkpoint;
             if checkpoint.text_sha256 == corpus.sha256() {
-                *corpus = mem::take(corpus).in_terms_of(vocabulary)?;
+                // A translation that fails leaves the text to the next trainer.
+                *corpus = corpus.clone().in_terms_of(vocabulary)?;
             }
             Memory::of(config, corpus, vocabulary.len(), &self.ranks)?
                 .require_beside_checkpoint(config)?;

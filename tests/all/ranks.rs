@@ -11,6 +11,7 @@ use karenina::study::choice::Choice;
 use karenina::study::plan::Plan;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
+use karenina::text::vocabulary::Vocabulary;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::memory::Memory;
 use karenina::train::{TrainConfig, Trainer, Workers, thread_count, thread_count_in};
@@ -209,6 +210,19 @@ fn a_rank_that_cannot_take_part_is_named() {
     let expected =
         "rank 2 on machine-2: cannot resume from the checkpoint: it was trained on another text";
     assert_eq!(errors[0], expected);
+}
+
+/// As when a network that lacks a character of the text is tried, and then another.
+#[test]
+fn a_rank_whose_text_cannot_be_translated_keeps_it_for_the_next_trainer() {
+    let end = led(2, 1, |workers| {
+        let mut other = Trainer::new(&text(), config(8, 9), 1).unwrap().checkpoint().clone();
+        other.vocabulary = Vocabulary::from_text("uvwxyz");
+        let error = Trainer::from_checkpoint(other, &text(), workers).map(drop).unwrap_err();
+        assert!(error.to_string().ends_with("does not know the character 'a'"), "{error}");
+        train(Trainer::new(&text(), config(8, 9), workers).unwrap(), 3)
+    });
+    assert!(end == train(Trainer::new(&text(), config(8, 9), 1).unwrap(), 3));
 }
 
 #[test]
