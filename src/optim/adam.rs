@@ -41,11 +41,6 @@ impl AdamConfig {
         Self { learning_rate, ..self }
     }
 
-    /// These constants with another [`AdamConfig::weight_decay`].
-    pub const fn with_weight_decay(self, weight_decay: f64) -> Self {
-        Self { weight_decay, ..self }
-    }
-
     /// Checks every constant against its range.
     ///
     /// # Errors
@@ -57,7 +52,9 @@ impl AdamConfig {
         let holds = learning_rate > 0.0 && learning_rate <= 1e3;
         Error::require(holds, "learning_rate", learning_rate, "above 0 and at most 1000")?;
         for (name, beta) in [("beta1", beta1), ("beta2", beta2)] {
-            Error::require((0.0..1.0).contains(&beta), name, beta, "at least 0 and below 1")?;
+            // A moment that forgets nothing would grow for ever.
+            let holds = beta >= 0.0 && (beta as f32) < 1.0;
+            Error::require(holds, name, beta, "at least 0 and below 1, in f32 as well")?;
         }
         // A weight without a gradient so far moves by 0 / ε.
         let holds = epsilon.is_finite() && epsilon as f32 > 0.0;

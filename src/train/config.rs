@@ -202,6 +202,11 @@ impl TrainConfig {
         for (name, value) in whole {
             Error::require(value >= 1, name, value, "at least 1")?;
         }
+        // dW and the masks of dropout number the positions of a batch in 32 bits.
+        let positions = self.batch.checked_mul(self.unroll).map(u32::try_from);
+        let found = format!("{} x {}", self.batch, self.unroll);
+        let expected = "fewer than 4294967296 characters, which are numbered in 32 bits";
+        Error::require(matches!(positions, Some(Ok(_))), "batch x unroll", found, expected)?;
         let at_most_batch = format!("at most {}, the batch's rows", self.batch);
         Error::require(self.groups <= self.batch, "groups", self.groups, &at_most_batch)?;
         Error::require(self.layers <= Self::MAX_LAYERS, "layers", self.layers, "at most 1024")?;
@@ -307,5 +312,29 @@ mod tests {
         assert!(article().into_builder().keep(1e-9).clip(1e-30).build().is_ok());
         assert!(article().into_builder().keep(1e-10).build().is_err(), "no number is so small");
         assert!(article().into_builder().clip(1e-40).build().is_err(), "gradients that are 0");
+    }
+
+    #[test]
+    fn a_moment_that_would_forget_nothing_in_f32_is_refused() {
+        let of = |beta1, beta2| TrainConfig::builder().beta1(beta1).beta2(beta2).build();
+        assert!(of(0.0, 1.0 - 1e-7).is_ok());
+        assert!(of(0.9, 1.0 - 1e-9).is_err() && of(1.0 - 1e-9, 0.999).is_err());
+        assert!(of(f64::NAN, 0.999).is_err());
+    }
+
+    #[test]
+    fn more_positions_than_32_bits_number_are_refused() {
+        let of = |batch, unroll| TrainConfig::builder().batch(batch).unroll(unroll).build();
+        assert!(of(3 * 17, 5 * 257 * 65_537).is_ok(), "2³² - 1");
+        for (batch, unroll) in [(1 << 16, 1 << 16), (usize::MAX, 3), (100, usize::MAX)] {
+            let error = of(batch, unroll).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!(
+                    "batch x unroll is {batch} x {unroll}, but must be fewer than 4294967296 characters, which are \
+                     numbered in 32 bits"
+                )
+            );
+        }
     }
 }
