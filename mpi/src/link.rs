@@ -13,8 +13,8 @@ use mpi::traits::{Communicator, Destination, Source};
 
 /// All messages have the same tag: those between two ranks keep their order.
 const TAG: i32 = 0;
-/// MPI counts the bytes of a message with 31 bits.
-const LONGEST: usize = 1 << 30;
+/// Longer messages go in parts, each of which is a sign of life when it arrives; MPI itself counts bytes with 31 bits.
+const LONGEST: usize = 16 << 20;
 /// How often one looks for messages before one sleeps.
 const LOOKS: u32 = 30;
 /// How long one sleeps then. MPI libraries wait by looking without a pause, which would take the processor away from

@@ -12,6 +12,9 @@ use super::shares::Shares;
 use crate::error::{Error, Result};
 use crate::math::sums::add_runs;
 
+/// Bytes that are passed on at once: a second or so on a slow network.
+const PIECE: usize = 16 << 20;
+
 /// The ranks that train together, as one of them sees them. Clones are the same ranks.
 #[derive(Clone, Debug)]
 pub struct Ranks {
@@ -106,13 +109,18 @@ impl Ranks {
     }
 
     /// Rank 0's `bytes` in all ranks; they have the same length everywhere.
+    ///
+    /// They go from rank r to the ranks 2r + 1 and 2r + 2, so that none sends them more than twice, and piece by piece,
+    /// so that no rank waits in silence until those before it have all.
     pub fn broadcast(&self, bytes: &mut [u8]) {
-        match self.rank() {
-            0 => {
-                let send: Vec<_> = self.others().map(|rank| (rank, &*bytes)).collect();
-                self.exchange(&send, &mut []);
+        let (rank, count) = (self.rank(), self.count());
+        let next = [2 * rank + 1, 2 * rank + 2].into_iter().filter(|&next| next < count);
+        for piece in bytes.chunks_mut(PIECE) {
+            if rank != 0 {
+                self.exchange(&[], &mut [((rank - 1) / 2, &mut *piece)]);
             }
-            _ => self.exchange(&[], &mut [(0, bytes)]),
+            let send: Vec<_> = next.clone().map(|next| (next, &*piece)).collect();
+            self.exchange(&send, &mut []);
         }
     }
 

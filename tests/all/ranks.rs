@@ -1,8 +1,8 @@
 //! The same bits for any number of ranks. They are threads here, which talk through channels; `tests/ranks/run`
 //! does the same with processes and MPI.
 
-use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use karenina::error::{Error, Result};
@@ -62,6 +62,11 @@ fn on_machines<T: Send>(
     on_machine: usize,
     work: impl Fn(Ranks) -> T + Sync,
 ) -> Vec<T> {
+    on_wires(count, on_machine, |wire| work(Ranks::over(wire)))
+}
+
+/// `work` with the end of the wire of each of `count` ranks.
+fn on_wires<T: Send>(count: usize, on_machine: usize, work: impl Fn(Wire) -> T + Sync) -> Vec<T> {
     let wire = |rank| Wire { rank, on_machine, to: vec![], from: vec![] };
     let mut wires: Vec<_> = (0..count).map(wire).collect();
     for from in 0..count {
@@ -73,8 +78,7 @@ fn on_machines<T: Send>(
     }
     thread::scope(|scope| {
         let work = &work;
-        let ranks: Vec<_> =
-            wires.into_iter().map(|wire| scope.spawn(move || work(Ranks::over(wire)))).collect();
+        let ranks: Vec<_> = wires.into_iter().map(|wire| scope.spawn(move || work(wire))).collect();
         ranks.into_iter().map(|rank| rank.join().unwrap()).collect()
     })
 }
@@ -345,6 +349,48 @@ fn what_rank_0_says_is_heard_by_all_and_nobody_goes_on_alone() {
         heard
     });
     assert!(heard.iter().all(|heard| heard == b"over there"));
+}
+
+/// A wire that notes how long the messages are which go out.
+#[derive(Debug)]
+struct Noted {
+    wire: Wire,
+    sent: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Collective for Noted {
+    fn rank(&self) -> usize {
+        self.wire.rank()
+    }
+
+    fn count(&self) -> usize {
+        self.wire.count()
+    }
+
+    fn machine(&self) -> String {
+        self.wire.machine()
+    }
+
+    fn exchange(&self, send: &[Message<&[u8]>], receive: &mut [Message<&mut [u8]>]) {
+        self.sent.lock().unwrap().extend(send.iter().map(|(_, bytes)| bytes.len()));
+        self.wire.exchange(send, receive);
+    }
+}
+
+/// So a start takes no longer with more ranks, and none of them waits in silence.
+#[test]
+fn what_rank_0_says_is_passed_on_in_pieces_and_by_nobody_more_than_twice() {
+    let long: Vec<u8> = (0..=250).cycle().take((17 << 20) + 3).collect();
+    on_wires(6, 1, |wire| {
+        let sent = Arc::default();
+        let ranks = Ranks::over(Noted { wire, sent: Arc::clone(&sent) });
+        sent.lock().unwrap().clear();
+        let own = if ranks.rank() == 0 { long.clone() } else { Vec::new() };
+        assert!(ranks.broadcast_all(own) == long);
+        let sent = sent.lock().unwrap();
+        assert!(sent.iter().all(|&bytes| bytes <= 16 << 20), "{sent:?}");
+        assert!(sent.iter().sum::<usize>() <= 2 * (long.len() + 8), "{sent:?}");
+    });
 }
 
 #[test]
