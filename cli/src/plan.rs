@@ -81,8 +81,11 @@ fn print(plan: &Found, held_back: usize, out: &mut impl Write) -> io::Result<()>
         ("Adam's moments", m.moments),
         ("packed weights", m.packed),
         ("activations", m.tapes),
+        ("batch and its state", m.state),
+        ("threads' own room", m.scratch),
         ("other ranks' sums", m.ranks),
         ("text", m.text),
+        ("history", m.history),
         ("writing a sample", m.sampling),
     ] {
         if bytes == 0 {

@@ -191,7 +191,7 @@ impl Train {
         checkpoint.config = self.recipe.settings.going_on(&checkpoint, corpus).map_err(mismatch)?;
         checkpoint.config.validate()?;
         *corpus = take(corpus).in_terms_of(&checkpoint.vocabulary)?;
-        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), &workers.ranks)?
+        Memory::of(&checkpoint.config, corpus, checkpoint.vocabulary.len(), workers)?
             .require_beside_checkpoint(&checkpoint.config)
             .map_err(|error| mismatch(error.to_string()))?; // the sizes are the run's, and no mistake
         self.output.say(&format!("continuing {} at step {}", path.display(), checkpoint.step));

@@ -4,6 +4,8 @@
 //! stops at its largest value.
 
 use crate::math::Real;
+use crate::math::matmul::scratch;
+use crate::math::sums::Pieces;
 use crate::model::network::Network;
 use crate::model::parameters::Sizes;
 
@@ -20,6 +22,14 @@ impl<R: Real> Network<R> {
         let numbers = l * layer + (v + h + 1.0) * t * b;
         let characters = 5.0 * t * b * size_of::<u32>() as f64;
         (numbers * size_of::<R>() as f64 + characters) as u64
+    }
+
+    /// Bytes that `threads` threads keep for the largest dW, summed up over these `pieces`.
+    pub(crate) fn scratch_bytes(sizes: Sizes, pieces: Pieces, threads: usize) -> u64 {
+        let [v, h] = [sizes.vocabulary, sizes.hidden].map(|n| n as f64);
+        let x = if sizes.layers > 1 { 2.0 * h } else { h }; // with the layer below
+        let numbers = scratch(x, 4.0 * h, pieces, threads).max(scratch(h, v, pieces, threads));
+        (numbers * size_of::<R>() as f64) as u64
     }
 
     /// Bytes of the weights' copies in the kernels' layout: all but the first layer's input weight; with

@@ -73,7 +73,7 @@ impl Choice {
         let (characters, vocabulary) = (corpus.len(), corpus.vocabulary().len());
         let text = Text { characters, vocabulary, ranks: workers.ranks.count() };
         let require_memory = |config: &TrainConfig| {
-            Memory::of(config, corpus, text.vocabulary, &workers.ranks)?.require(config)
+            Memory::of(config, corpus, text.vocabulary, &workers)?.require(config)
         };
         let suited_to = |flop| {
             let config = text.table(flop, &on_top, |config| require_memory(config).is_ok());

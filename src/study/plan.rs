@@ -74,7 +74,7 @@ impl Plan {
         let workers = workers.into();
         let vocabulary = corpus.vocabulary();
         let sizes = config.sizes(vocabulary.len());
-        let memory = Memory::of(config, corpus, sizes.vocabulary, &workers.ranks)?;
+        let memory = Memory::of(config, corpus, sizes.vocabulary, &workers)?;
         memory.require(config)?;
         let batches = config.batches(corpus.ids().clone())?;
         let batches_per_epoch = batches.len() as u64;

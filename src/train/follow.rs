@@ -50,7 +50,7 @@ impl Workers {
                 // A translation that fails leaves the text to the next trainer.
                 *corpus = corpus.clone().in_terms_of(vocabulary)?;
             }
-            Memory::of(config, corpus, vocabulary.len(), &self.ranks)?
+            Memory::of(config, corpus, vocabulary.len(), self)?
                 .require_beside_checkpoint(config)?;
             Ok(checkpoint)
         });

@@ -104,7 +104,7 @@ impl Trainer {
         config.validate()?;
         let workers = workers.into();
         let sizes = config.sizes(corpus.vocabulary().len());
-        Memory::of(&config, corpus, sizes.vocabulary, &workers.ranks)?.require(&config)?;
+        Memory::of(&config, corpus, sizes.vocabulary, &workers)?.require(&config)?;
         config.batches(corpus.ids().clone())?; // a text of no characters has no network either
         let mut rng = Pcg64::seed_from_u64(config.seed);
         let mut parameters = Parameters::initial(sizes, config.initialisation, &mut rng);
@@ -141,7 +141,7 @@ impl Trainer {
         }
         let known = &model.vocabulary;
         let vocabulary = corpus.vocabulary().union(known);
-        Memory::of(&config, corpus, vocabulary.len(), &workers.ranks)?.require(&config)?;
+        Memory::of(&config, corpus, vocabulary.len(), &workers)?.require(&config)?;
         let characters = vocabulary.characters().iter();
         let old: Vec<_> = characters.map(|&c| known.id(c).map(|id| id as usize)).collect();
         let parameters = model.parameters.with_characters(&old);

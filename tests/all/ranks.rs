@@ -404,7 +404,8 @@ fn ranks_on_one_machine_share_its_cores_and_its_memory() {
     assert_eq!(shared, [(2, half, 5), (2, half, 5), (1, cores, 5)]);
     let huge = TrainConfig::builder().hidden(1 << 18).layers(9).batch(8).groups(2).build().unwrap();
     let needed = |ranks: Ranks| {
-        let memory = Memory::of(&huge, &text(), 7, &ranks).unwrap();
+        let workers = Workers { threads: 1, ranks };
+        let memory = Memory::of(&huge, &text(), 7, &workers).unwrap();
         match memory.require(&huge).unwrap_err() {
             Error::NoMemory { needed, what, .. } => (needed, what.contains("in 2 ranks")),
             error => panic!("{error}"),

@@ -6,14 +6,16 @@ use karenina::layers::dropout::Dropout;
 use karenina::model::{Initialisation, Network, Parameters, Sizes, State};
 use karenina::optim::adam::{Adam, AdamConfig};
 use karenina::optim::clip::clip_by_global_norm;
+use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
+use karenina::train::memory::Memory;
 use karenina::train::{TrainConfig, Trainer};
 use ndarray::Array2;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-use crate::{COUNT, LIVE, TURN};
+use crate::{COUNT, LIVE, PEAK, TURN};
 
 const STEPS: usize = 70;
 
@@ -26,8 +28,26 @@ fn memory_of_training() {
         arrays_are_as_large_as_planned(1.0);
         arrays_are_as_large_as_planned(0.5);
     });
+    a_trainer_takes_what_was_planned();
     steps_after_the_first_allocate_nothing();
     a_trainer_allocates_nothing_but_its_pool_a_queue_block();
+}
+
+/// All but the text, which is there, and a sample, which nobody writes. Many rows of few steps, so that no part is too
+/// small to be missed.
+fn a_trainer_takes_what_was_planned() {
+    let corpus = Corpus::embedded();
+    let config = TrainConfig::builder().hidden(160).batch(400).unroll(6).steps(Some(10));
+    let config = config.validation(Validation::Batches(1)).build().unwrap();
+    let memory = Memory::of(&config, &corpus, corpus.vocabulary().len(), &1.into()).unwrap();
+    let before = LIVE.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let mut trainer = Trainer::new(&corpus, config, 1).unwrap();
+    trainer.by_ref().take(2).for_each(|step| assert!(step.is_ok()));
+    trainer.validate();
+    let found = (PEAK.load(Relaxed) - before) as f64;
+    let ratio = found / (memory.total() - memory.text - memory.sampling) as f64;
+    assert!((0.98..1.03).contains(&ratio), "{found} bytes, {ratio:.3} of {memory:?}");
 }
 
 /// Loss, gradients, clipping and Adam, as [`Trainer`] calls them, inside a pool of two threads.

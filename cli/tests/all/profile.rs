@@ -9,7 +9,6 @@ use karenina::error::Error;
 use karenina::math::matmul::Kernel;
 use karenina::math::stopwatch::Phase;
 use karenina::model::Sizes;
-use karenina::ranks::Ranks;
 use karenina::study::plan::Plan;
 use karenina::study::profile::{Profile, bytes, flop};
 use karenina::text::corpus::Corpus;
@@ -180,7 +179,7 @@ fn sizes_beyond_the_machine_are_refused_with_the_figure() {
 fn what_the_machine_holds_is_not_refused() {
     let corpus = Corpus::embedded();
     let config = TrainConfig::article();
-    let memory = Memory::of(&config, &corpus, 155, &Ranks::alone()).unwrap();
+    let memory = Memory::of(&config, &corpus, 155, &1.into()).unwrap();
     memory.require(&config).expect("half a GiB, which every machine has that builds this");
     // What a run was seen to take; see docs/performance.md.
     assert!((380 << 20..440 << 20).contains(&memory.total()), "{memory:?}");

@@ -92,6 +92,20 @@ pub(super) fn accumulate<const P: usize>(
     );
 }
 
+/// Numbers that all threads together keep from call to call for [`accumulate`] of so many `rows` of X and `columns` of
+/// dZ: copies of dZ, and sums that wait. A split is taken to be even, and the copies of X, a fraction of a MiB, as none.
+pub(crate) fn scratch(rows: f64, columns: f64, pieces: Pieces, threads: usize) -> f64 {
+    match threads {
+        0 | 1 => {
+            let levels = pieces.levels().saturating_sub(1);
+            let longest = pieces.positions(0).count();
+            columns.min(COPIED_COLUMNS as f64) * (rows * levels as f64 + longest as f64)
+        }
+        _ if columns >= rows => 2.0 * scratch(rows, columns / 2.0, pieces, threads / 2),
+        _ => 2.0 * scratch(rows / 2.0, columns, pieces, threads / 2),
+    }
+}
+
 /// [`accumulate`] in this thread.
 fn sum_up<const P: usize>(
     kernel: &Kernel,

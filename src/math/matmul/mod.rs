@@ -98,6 +98,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+pub(crate) use accumulate::scratch;
 pub use blocked::Start;
 pub use element::{Element, multiply_together};
 pub use kernel::Kernel;
