@@ -1,6 +1,6 @@
 //! The texts and trained networks that the user names.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
@@ -54,7 +54,19 @@ impl TextArgs {
             "-",
             "a file where several ranks train",
         )?;
+        self.require_memory(ranks.on_this_machine() as u64)?;
         self.read()
+    }
+
+    /// Refuses a text for which there is no memory in so many processes of this machine. Each asks before any has read
+    /// much, for all have just met.
+    fn require_memory(&self, processes: u64) -> Result<()> {
+        if processes == 1 {
+            return Ok(()); // it asks as it reads
+        }
+        let lengths = self.texts.iter().map(|path| fs::metadata(path).map_or(0, |file| file.len()));
+        let bytes = lengths.fold(0, u64::saturating_add).saturating_mul(processes);
+        memory::require(bytes, format!("{} in {processes} ranks on this machine", self.name()))
     }
 
     /// The text on which to look at `checkpoint`.
@@ -378,9 +390,46 @@ fn decode_other(
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use karenina::ranks::{Collective, Message};
 
     use super::*;
+
+    /// Two ranks on one machine, of which the other says whatever this one says.
+    #[derive(Debug)]
+    struct Echo;
+
+    impl Collective for Echo {
+        fn rank(&self) -> usize {
+            0
+        }
+
+        fn count(&self) -> usize {
+            2
+        }
+
+        fn machine(&self) -> String {
+            "here".into()
+        }
+
+        fn exchange(&self, send: &[Message<&[u8]>], receive: &mut [Message<&mut [u8]>]) {
+            send.iter().zip(receive).for_each(|((_, from), (_, to))| to.copy_from_slice(from));
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn ranks_on_one_machine_ask_for_the_memory_of_all_their_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = |name: &str, length| {
+            let path = folder.path().join(name);
+            File::create(&path).unwrap().set_len(length).unwrap(); // takes no room on the disk
+            path
+        };
+        let texts = vec![text("a", 1 << 42), text("b", 1 << 40)];
+        let error = TextArgs { texts, encoding: None }.read_on(&Ranks::over(Echo)).unwrap_err();
+        let said = "b in 2 ranks on this machine needs 10240.0 GiB of memory, but only ";
+        assert!(error.to_string().contains(said), "{error}");
+    }
 
     /// Decodes `bytes` of a file "f".
     fn read(bytes: &[u8], label: &str) -> std::result::Result<String, String> {
