@@ -10,7 +10,7 @@ use crate::error::{Error, Result, plural};
 use crate::model::Parameters;
 use crate::optim::adam::AdamConfig;
 use crate::optim::schedule::Schedule;
-use crate::study::plan::{CALIBRATION, GUESS, calibrate, peak_gflops};
+use crate::study::plan::{CALIBRATION, FORWARD, GUESS, calibrate, peak_gflops};
 use crate::study::trace::significant;
 use crate::text::batches::{Batches, Validation};
 use crate::text::corpus::Corpus;
@@ -36,8 +36,6 @@ const HELD_BACK: f64 = 0.05;
 const VALIDATION_TIME: f64 = 0.05;
 /// Seconds of a validation that nobody minds, however short the run.
 const MOMENT: f64 = 5.0;
-/// A step without its backward pass takes this part of it.
-const FORWARD: f64 = 1.0 / 3.0;
 
 /// A configuration, and why it is that one.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,7 +93,7 @@ impl Choice {
             (config, step, speed) = tried(config, seconds, suited_to, measure)?;
             let speed = significant(speed / 1e9, 3);
             measured = format!("; in a trial this machine computed {speed} GFLOP/s");
-            time = Some(Time { seconds: seconds - start.elapsed().as_secs_f64(), step }); // the trials took some
+            time = Some(Time::after(start.elapsed(), seconds, step));
         }
         let batches = config.batches(corpus.ids().clone())?;
         let (epoch, most) = (batches.len() as u64, text.most_passes(&config));
@@ -139,6 +137,11 @@ struct Time {
 }
 
 impl Time {
+    /// What trials have left of so many `seconds`, but at least half: the machine may have stood still meanwhile.
+    fn after(trials: Duration, seconds: f64, step: f64) -> Self {
+        Self { seconds: (seconds - trials.as_secs_f64()).max(seconds / 2.0), step }
+    }
+
     /// Steps that there is time for.
     fn steps(self) -> f64 {
         self.seconds / self.step
@@ -611,6 +614,12 @@ mod tests {
             let reason = text.reason(&TrainConfig::article(), 20.0, steps, epoch);
             assert!(reason.contains(told), "{told}: {reason}");
         }
+    }
+
+    #[test]
+    fn a_pause_during_the_trials_leaves_time_for_a_run() {
+        let after = |trials| Time::after(Duration::from_secs(trials), 1_200.0, 2.0).steps();
+        assert_eq!([after(10), after(3_600)], [595.0, 300.0]);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::math::matmul::Kernel;
-use crate::math::stopwatch::Phase;
+use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::memory::total;
 use crate::model::Sizes;
 use crate::study::machine::pool_at_once;
 pub use crate::study::profile::Exchange;
-use crate::study::profile::{TimedStep, endless, timed_step};
+use crate::study::profile::{endless, timed_step};
 use crate::text::corpus::Corpus;
 use crate::train::checkpoint::Checkpoint;
 use crate::train::memory::Memory;
@@ -23,6 +23,11 @@ pub(super) const CALIBRATION: Duration = Duration::from_secs(2);
 const TRIAL_STEP: f64 = 0.4;
 /// The part of the peak that a step is taken to reach when the trial's length is chosen.
 pub(super) const GUESS: f64 = 0.7;
+
+/// Steps that are tried out at least: of three, one during which the machine stood still is not the median.
+const FEWEST_STEPS: usize = 3;
+/// A step without its backward pass takes this part of it.
+pub(super) const FORWARD: f64 = 1.0 / 3.0;
 
 /// What [`Plan::new`] finds. A step that is expected to take long is tried out on fewer time steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,7 +61,7 @@ pub struct Plan {
     pub step_seconds: f64,
     /// Expected seconds of one pass through the text.
     pub epoch_seconds: f64,
-    /// Expected seconds of the whole run, validation and saving not counted.
+    /// Expected seconds of the whole run with its validations; saving is not counted.
     pub run_seconds: f64,
     /// Bytes of the last checkpoint's file.
     pub checkpoint_bytes: u64,
@@ -95,11 +100,17 @@ impl Plan {
             steps,
             step_seconds,
             epoch_seconds: step_seconds * batches_per_epoch as f64,
-            run_seconds: step_seconds * steps as f64,
+            run_seconds: step_seconds * with_validations(config, steps, batches.validation_len()),
             checkpoint_bytes: Checkpoint::file_bytes(vocabulary, sizes, config.batch, steps),
             checkpoints: checkpoints(config, steps, step_seconds),
         })
     }
+}
+
+/// So many steps and the validations between them, each of a `tail` of so many batches, in steps that take as long.
+fn with_validations(config: &TrainConfig, steps: u64, tail: usize) -> f64 {
+    let validations = steps.div_ceil(config.save_every);
+    steps as f64 + validations as f64 * tail as f64 * FORWARD
 }
 
 /// How many are left after so many steps: those that are due, at most two that the clock has asked for in between, and
@@ -131,9 +142,9 @@ pub(super) fn calibrate(
     timed_step(&mut trainer)?; // the first one allocates
     let start = Instant::now();
     let mut steps = Vec::new();
-    while steps.is_empty() || start.elapsed() < long {
+    while steps.len() < FEWEST_STEPS || start.elapsed() < long {
         let step = timed_step(&mut trainer)?;
-        steps.push((stretched(&step, times), step.exchange()));
+        steps.push((stretched(step.seconds, &step.watch, times), step.exchange()));
     }
     drop(trainer);
     workers.rest();
@@ -153,12 +164,12 @@ pub(super) fn peak_gflops(workers: &Workers) -> Result<f64> {
     Ok(workers.ranks.count() as f64 * Kernel::best().peak_gflops(&at_once))
 }
 
-/// Seconds of `step` if it had so many times its time steps: what looks at the parameters alone
+/// What a step of so many `seconds` would take with so many times its time steps: what looks at the parameters alone
 /// takes no longer.
-fn stretched(step: &TimedStep, times: f64) -> f64 {
+fn stretched(seconds: f64, watch: &Stopwatch, times: f64) -> f64 {
     let fixed = [Phase::Pack, Phase::Ranks, Phase::Clip, Phase::Adam];
-    let fixed: f64 = fixed.into_iter().map(|phase| step.watch.seconds(phase)).sum();
-    fixed + (step.seconds - fixed) * times
+    let fixed: f64 = fixed.into_iter().map(|phase| watch.seconds(phase)).sum();
+    fixed + (seconds - fixed) * times
 }
 
 #[cfg(test)]
@@ -169,6 +180,25 @@ mod tests {
     fn a_trial_of_shorter_steps_has_the_groups_of_the_run() {
         let trial = with_unroll(&TrainConfig::article(), 35);
         assert_eq!((trial.unroll, trial.groups_in_use()), (35, 16));
+    }
+
+    #[test]
+    fn a_longer_step_takes_longer_but_for_what_looks_at_the_parameters_alone() {
+        let mut watch = Stopwatch::default();
+        for (n, phase) in Phase::ALL.into_iter().enumerate() {
+            watch.add_time(phase, Duration::from_millis(1 << n));
+        }
+        let of_parameters = [Phase::Pack, Phase::Ranks, Phase::Clip, Phase::Adam];
+        let fixed: f64 = of_parameters.map(|phase| watch.seconds(phase)).iter().sum();
+        let found = stretched(fixed + 5.0, &watch, 3.0);
+        assert!((found - (fixed + 15.0)).abs() < 1e-9, "{found}");
+    }
+
+    #[test]
+    fn a_run_takes_its_validations_too() {
+        let config = TrainConfig { save_every: 200, ..TrainConfig::article() };
+        let of = |tail| with_validations(&config, 450, tail);
+        assert_eq!([of(0), of(30)], [450.0, 480.0], "after steps 200, 400 and 450");
     }
 
     #[test]
