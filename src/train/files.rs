@@ -206,13 +206,19 @@ pub fn read_start(file: &mut File, path: &Path, count: u64) -> Result<Vec<u8>> {
 /// Bytes that are taken at most where the system does not tell what there is.
 const LARGEST: u64 = 64 << 30;
 
-/// Appends the next `count` bytes of `file`. The memory is asked for before it is used, and as much again
-/// for what will be made of the bytes, so that a file too large for the machine is an error.
+/// Appends the next `count` bytes of `file`. The memory is asked for before it is used, `times` as much with what will be
+/// made of the bytes, so that a file too large for the machine is an error.
 ///
 /// # Errors
 /// [`Error::FileTooLarge`] if there is no room, [`Error::Checkpoint`] if the file has become shorter.
-pub fn read_more(file: &mut File, path: &Path, count: u64, bytes: &mut Vec<u8>) -> Result<()> {
-    read_within(available().unwrap_or(LARGEST), file, path, count, bytes)
+pub fn read_more(
+    file: &mut File,
+    path: &Path,
+    count: u64,
+    times: u64,
+    bytes: &mut Vec<u8>,
+) -> Result<()> {
+    read_within(available().unwrap_or(LARGEST), file, path, (count, times), bytes)
 }
 
 /// [`read_more`] where so many bytes of memory are `available`.
@@ -220,12 +226,12 @@ fn read_within(
     available: u64,
     file: &mut File,
     path: &Path,
-    count: u64,
+    (count, times): (u64, u64),
     bytes: &mut Vec<u8>,
 ) -> Result<()> {
     let room = usize::try_from(count).unwrap_or(usize::MAX);
     let fits = |bytes: &mut Vec<u8>| bytes.try_reserve_exact(room).is_ok();
-    let needed = count.saturating_mul(2);
+    let needed = count.saturating_mul(times);
     if needed > available || !fits(bytes) || !fits(&mut Vec::new()) {
         return Err(Error::FileTooLarge { path: path.to_path_buf(), needed, available });
     }
@@ -300,16 +306,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_read_if_there_is_room_for_it_twice() {
+    fn a_file_is_read_if_there_is_room_for_it_and_what_is_made_of_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ckpt");
         fs::write(&path, [7; 100]).unwrap();
-        for (available, is_room) in [(100, false), (199, false), (200, true)] {
+        for (available, times, is_room) in
+            [(100, 2, false), (199, 2, false), (200, 2, true), (399, 4, false), (400, 4, true)]
+        {
             let (mut file, length) = open_regular(&path).unwrap();
             let mut bytes = Vec::new();
-            match read_within(available, &mut file, &path, length, &mut bytes) {
+            match read_within(available, &mut file, &path, (length, times), &mut bytes) {
                 Ok(()) => assert!(is_room && bytes == [7; 100], "{available}"),
-                Err(Error::FileTooLarge { needed, .. }) => assert!(!is_room && needed == 200),
+                Err(Error::FileTooLarge { needed, .. }) => {
+                    assert!(!is_room && needed == 100 * times);
+                }
                 Err(error) => panic!("{error}"),
             }
         }

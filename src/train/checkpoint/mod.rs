@@ -247,7 +247,7 @@ impl Checkpoint {
         // Another program's file may be huge: its first bytes are enough.
         let mut bytes = files::read_start(&mut file, path, frame::HEADER as u64)?;
         let header = frame::Header::read(&bytes, length).map_err(at(path))?;
-        files::read_more(&mut file, path, header.length, &mut bytes)?;
+        files::read_more(&mut file, path, header.length, 2, &mut bytes)?;
         Self::decode(path, &bytes)
     }
 }

@@ -50,7 +50,7 @@ impl Summary {
         // The head says itself where it ends: read on until it does.
         let mut count = header.length.min(64 << 10);
         let head = loop {
-            files::read_more(&mut file, path, count - start.len() as u64, &mut start)?;
+            files::read_more(&mut file, path, count - start.len() as u64, 2, &mut start)?;
             if let Some(head) = record::decode_head(header.version, &start) {
                 break head;
             }

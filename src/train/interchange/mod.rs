@@ -95,13 +95,14 @@ pub fn import(path: &Path, bytes: &[u8], vocabulary: Option<&str>) -> Result<Che
 /// # Errors
 /// * [`Error::Checkpoint`] as [`import`], and for what is no regular file or becomes shorter while it is read
 /// * [`Error::Io`] if it cannot be read
-/// * [`Error::FileTooLarge`] if twice its length is more than the memory that is free
+/// * [`Error::FileTooLarge`] if four times its length is more than the memory that is free
 pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
     let (mut file, length) = files::open_regular(path)?;
     let mut bytes = files::read_start(&mut file, path, 8)?;
     // Another program's file may be huge: its first bytes are enough.
     read::header_length(&bytes)
         .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
-    files::read_more(&mut file, path, length.saturating_sub(bytes.len() as u64), &mut bytes)?;
+    let rest = length.saturating_sub(bytes.len() as u64);
+    files::read_more(&mut file, path, rest, 4, &mut bytes)?;
     import(path, &bytes, vocabulary)
 }
