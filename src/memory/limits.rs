@@ -33,6 +33,7 @@ impl Room {
 pub fn room(root: &Path) -> Option<Room> {
     machine(root)
         .into_iter()
+        .chain(promises(root))
         .chain(process_limits(root))
         .chain(control_groups(root))
         .reduce(Room::tighter)
@@ -54,6 +55,17 @@ fn machine(root: &Path) -> Option<Room> {
     let table = text(root.join("proc/meminfo"));
     let total = kibibytes(&table, "MemTotal:")?;
     Some(Room { total, available: kibibytes(&table, "MemAvailable:").unwrap_or(total) })
+}
+
+/// What can still be promised to all processes, where the kernel promises no more than there is
+/// (`vm.overcommit_memory=2`).
+fn promises(root: &Path) -> Option<Room> {
+    let table = text(root.join("proc/meminfo"));
+    let bytes = |key| kibibytes(&table, key);
+    match text(root.join("proc/sys/vm/overcommit_memory")).trim() {
+        "2" => Some(Room::below(bytes("CommitLimit:")?, bytes("Committed_AS:")?)),
+        _ => None,
+    }
 }
 
 /// What `ulimit -v` and `ulimit -d` leave to this process.
@@ -190,6 +202,15 @@ mod tests {
     }
 
     #[test]
+    fn where_the_kernel_promises_no_more_than_there_is_its_promises_count() {
+        let table = "MemTotal: 4096000 kB\nMemAvailable: 2048000 kB\nCommitLimit: 3072000 kB\nCommitted_AS: 2560000 kB\n";
+        let with =
+            |policy| room_of(&[("proc/meminfo", table), ("proc/sys/vm/overcommit_memory", policy)]);
+        assert_eq!(with("2\n"), mebibytes(3000, 500));
+        assert_eq!([with("0\n"), with("1\n"), with("")], [mebibytes(4000, 2000); 3]);
+    }
+
+    #[test]
     fn a_group_of_version_2_counts_and_files_in_its_cache_do_not() {
         let files = [
             MACHINE,
@@ -292,5 +313,12 @@ mod tests {
         let status = "VmPeak: 9 kB\nVmSize:    262144 kB\nVmData: 1 kB\n";
         let files = [MACHINE, ("proc/self/limits", limits), ("proc/self/status", status)];
         assert_eq!(room_of(&files), mebibytes(1024, 768));
+        let data = limits.replace(
+            "Max data size             unlimited ",
+            "Max data size             524288000 ",
+        );
+        let status = status.replace("VmData: 1 kB", "VmData: 102400 kB");
+        let files = [MACHINE, ("proc/self/limits", &data), ("proc/self/status", &status)];
+        assert_eq!(room_of(&files), mebibytes(500, 400));
     }
 }
