@@ -8,11 +8,15 @@ use std::fs;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-/// Cores that the process may use: within its affinity mask and the limits of its control groups, siblings counted
-/// once. Where the system does not tell which processors are siblings, all count.
+/// Cores that the process may use, siblings counted once: on Linux within its affinity mask and the limits of its control
+/// groups. Where the system does not tell which processors are siblings, all count.
 pub(super) fn physical_cores() -> usize {
     let processors = available_parallelism().map_or(1, usize::from);
-    let cores = cores_below(Path::new("/")).or_else(of_another_system);
+    within(processors, cores_below(Path::new("/")).or_else(of_another_system))
+}
+
+/// As many as there are `cores`, but no more than `processors`, and those where the cores are not known.
+fn within(processors: usize, cores: Option<usize>) -> usize {
     cores.map_or(processors, |cores| cores.clamp(1, processors))
 }
 
@@ -107,6 +111,12 @@ mod tests {
         assert_eq!(cores_of("0-1", "0-1\n", &["0\n", "1\n"]), Some(2));
         // Large cores with siblings beside small ones without.
         assert_eq!(cores_of("0-3", "0-3\n", &["0-1\n", "0-1\n", "2\n", "3\n"]), Some(3));
+    }
+
+    #[test]
+    fn there_are_no_more_cores_than_processors_and_at_least_one() {
+        let of = |cores| within(4, cores);
+        assert_eq!([None, Some(0), Some(2), Some(4), Some(9)].map(of), [4, 1, 2, 4, 4]);
     }
 
     #[test]

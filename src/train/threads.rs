@@ -9,8 +9,8 @@ use crate::train::cores::{affinity, physical_cores};
 /// More threads than this no batch can keep busy, and few systems start as many.
 const MAX_THREADS: usize = 1024;
 
-/// As many threads as were `asked` for, or else one for each core that the process may use: within its affinity mask
-/// and the limits of its control groups, where siblings (SMT) count once.
+/// As many threads as were `asked` for, or else one for each core that the process may use, on Linux within its affinity
+/// mask and the limits of its control groups; siblings (SMT) count once.
 ///
 /// # Errors
 /// [`Error::Setting`] for 0 or more than 1,024 threads.
@@ -22,8 +22,8 @@ pub fn thread_count(asked: Option<usize>) -> Result<usize> {
     }
 }
 
-/// [`thread_count`] in one of several `ranks`, all of which call this at the same time: those that may run on the same
-/// processors of a machine share its cores.
+/// [`thread_count`] in one of several `ranks`, all of which call this at the same time: those of a machine share its
+/// cores, on Linux only with those that may run on the same processors.
 ///
 /// # Errors
 /// As [`thread_count`].
