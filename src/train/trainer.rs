@@ -440,3 +440,28 @@ impl Iterator for Trainer {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_usable;
+
+    #[test]
+    fn what_makes_an_update_that_leaves_no_number_finite_is_not_used() {
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        for (loss, norm, clip, expected) in [
+            (1.0, 2.0, 5.0, true),
+            (nan, 2.0, 5.0, false),
+            (inf, 2.0, 5.0, false),
+            (1.0, nan, 5.0, false),
+            (1.0, inf, 5.0, false),
+            // As long as it is clipped, a norm may be large.
+            (1.0, 1e30, 5.0, true),
+            (1.0, 1e30, inf, false),
+            (1.0, 1e30, 1e20, false),
+            (1.0, 1e19, inf, true),
+            (1.0, 1.1e19, inf, false),
+        ] {
+            assert_eq!(is_usable(loss, norm, clip), expected, "{loss} {norm} {clip}");
+        }
+    }
+}

@@ -292,25 +292,25 @@ fn what_is_chosen_for_a_time_gives_every_rank_rows() {
 }
 
 #[test]
-fn rank_0_learns_in_the_same_step_that_another_was_asked_to_stop() {
-    let asked = on_ranks(3, |ranks| {
-        let workers = Workers { threads: 1, ranks };
-        match workers.ranks.rank() {
-            0 => {
+fn all_ranks_learn_in_the_same_step_that_one_was_asked_to_stop() {
+    for asked in 0..4 {
+        let heard = on_ranks(4, |ranks| {
+            let workers = Workers { threads: 1, ranks };
+            let rank = workers.ranks.rank();
+            if rank == asked {
+                workers.ranks.ask_to_stop(15);
+            }
+            if rank == 0 {
                 let mut trainer = Trainer::new(&text(), config(8, 9), &workers).unwrap();
                 trainer.next().unwrap().unwrap();
                 workers.dismiss();
-            }
-            rank => {
-                if rank == 2 {
-                    workers.ranks.ask_to_stop(15);
-                }
+            } else {
                 workers.follow(text());
             }
-        }
-        workers.ranks.asked_to_stop()
-    });
-    assert_eq!(asked, [Some(15); 3]);
+            workers.ranks.asked_to_stop()
+        });
+        assert_eq!(heard, [Some(15); 4], "rank {asked}");
+    }
 }
 
 #[test]

@@ -399,6 +399,18 @@ fn the_best_by_validation_is_used_and_the_newest_where_there_is_none() {
     assert_eq!(best_step(), 5, "another run's file is not the best of this one");
 }
 
+/// The history of the newest good one ends before its step, so it would seem to have that one's validation.
+#[test]
+fn a_damaged_checkpoint_later_than_the_newest_is_not_taken_for_the_best() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = open(folder.path(), Mode::New).folder;
+    save(&mut run, at_step(1, &[(1, 2.0)])).unwrap();
+    let newest = save(&mut run, at_step(2, &[(1, 2.0), (2, 1.0)])).unwrap();
+    fs::write(folder.path().join("i3_l2.ckpt"), "").unwrap();
+    let loaded = load_best(folder.path()).unwrap();
+    assert_eq!((loaded.path, loaded.broken.len()), (newest, 1));
+}
+
 #[test]
 fn only_names_that_are_written_count_as_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
