@@ -15,7 +15,7 @@ const MAX_THREADS: usize = 1024;
 /// # Errors
 /// [`Error::Setting`] for 0 or more than 1,024 threads.
 pub fn thread_count(asked: Option<usize>) -> Result<usize> {
-    let threads = asked.unwrap_or_else(physical_cores);
+    let threads = asked.unwrap_or_else(|| physical_cores().min(MAX_THREADS));
     match threads {
         1..=MAX_THREADS => Ok(threads),
         _ => Err(Error::setting("threads", threads, format!("from 1 to {MAX_THREADS}"))),
@@ -29,7 +29,7 @@ pub fn thread_count(asked: Option<usize>) -> Result<usize> {
 /// As [`thread_count`].
 pub fn thread_count_in(asked: Option<usize>, ranks: &Ranks) -> Result<usize> {
     let sharing = ranks.alike(&affinity());
-    thread_count(asked.or(Some((physical_cores() / sharing).max(1))))
+    thread_count(asked.or(Some((physical_cores() / sharing).clamp(1, MAX_THREADS))))
 }
 
 /// A pool of `threads` threads.
