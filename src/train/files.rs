@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -98,7 +100,7 @@ fn write_and_rename(
     before: Before<'_>,
 ) -> Result<()> {
     let failed = |action| Error::io(action, path);
-    let temporary =
+    let mut temporary =
         before("create").and_then(|()| create_beside(path)).map_err(failed("create"))?;
     let file = temporary.as_file();
     if let Some(old) = old {
@@ -110,10 +112,45 @@ fn write_and_rename(
         .and_then(|()| out.flush())
         .map_err(failed("write"))?;
     drop(out);
-    before("sync").and_then(|()| file.sync_all()).map_err(failed("sync"))?;
+    before("sync").and_then(|()| sync(file)).map_err(failed("sync"))?;
     before("rename")
-        .and_then(|()| temporary.persist(path).map(drop).map_err(|error| error.error))
-        .map_err(failed("rename a finished file to"))
+        .and_then(|()| rename(temporary.path(), path))
+        .map_err(failed("rename a finished file to"))?;
+    if cfg!(windows) {
+        sync(file).map_err(failed("sync"))?; // its name too: a folder cannot be synced there
+    }
+    temporary.disable_cleanup(true);
+    Ok(())
+}
+
+/// Milliseconds between attempts to rename a file.
+const PAUSES: [u64; 4] = [10, 50, 200, 1000];
+
+/// Gives the file at `from` the name `to`, whose file gives way. On Windows that fails while another program, such as a
+/// virus scanner, has a look at one of the two, and is tried again.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    let is_in_use =
+        |error: &io::Error| cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32));
+    for pause in PAUSES {
+        match fs::rename(from, to) {
+            Err(error) if is_in_use(&error) => thread::sleep(Duration::from_millis(pause)),
+            renamed => return renamed,
+        }
+    }
+    fs::rename(from, to)
+}
+
+/// Returns when all of `file` is on the disk.
+pub fn sync(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        // macOS tells the disk itself to write, which many network and USB file systems do not know: EINVAL, ENODEV,
+        // ENOTTY, ENOTSUP, EOPNOTSUPP.
+        #[cfg(target_os = "macos")]
+        Err(error) if matches!(error.raw_os_error(), Some(22 | 19 | 25 | 45 | 102)) => {
+            Ok(rustix::fs::fsync(file)?)
+        }
+        synced => synced,
+    }
 }
 
 /// Creates the folder at `path` and those above it that are not there, and returns when they are on the disk.
@@ -147,7 +184,7 @@ fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
 /// network and shared folders cannot.
 pub fn sync_folder(folder: &Path) -> io::Result<bool> {
     // Only on Unix can a folder be opened; elsewhere the rename has to do.
-    let synced = if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) };
+    let synced = if cfg!(unix) { File::open(folder).and_then(|f| sync(&f)) } else { Ok(()) };
     match synced {
         Ok(()) => Ok(true),
         Err(error) if is_unknown(&error) => Ok(false),
@@ -245,7 +282,7 @@ fn wrong<T>(path: &Path, reason: &str) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use super::*;
 
@@ -280,6 +317,23 @@ mod tests {
             assert_eq!(fs::read(&path).unwrap(), whole, "after a failure to {fails_at}");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_file_that_may_no_longer_be_replaced_stays_and_the_new_one_vanishes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ckpt");
+        fs::write(&path, b"old").unwrap();
+        let files = || fs::read_dir(folder.path()).unwrap().count();
+        let asked = Cell::new(false);
+        let may = || {
+            asked.set(true);
+            assert_eq!(files(), 2, "the new one is written");
+            Err(ErrorKind::NotFound.into())
+        };
+        assert!(replace_if(&path, &|out| out.write_all(b"new"), &may).unwrap_err().is_missing());
+        assert_eq!((fs::read(&path).unwrap(), files()), (b"old".to_vec(), 1));
+        assert!(asked.get());
     }
 
     #[test]
