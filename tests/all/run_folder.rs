@@ -121,6 +121,29 @@ fn resuming_passes_over_damaged_checkpoints_and_keeps_each_under_another_name() 
     }
 }
 
+#[test]
+fn what_is_put_aside_gets_a_name_that_is_free() {
+    let (folder, _) = left_run();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("i9_l2.ckpt"), "half of one").unwrap();
+    fs::write(path("i9_l2.ckpt.damaged"), "an older half").unwrap();
+    fs::write(path("i9_l2.ckpt.damaged.2"), "").unwrap();
+    fs::write(path("i4_l2.ckpt.kept"), "another's ").unwrap(); // as long, but no copy
+    let mut run = open(folder.path(), Mode::Resume);
+    run.folder.begin(&run.checkpoint.unwrap()).unwrap();
+    fs::write(path("i4_l2.ckpt"), "somebody's").unwrap();
+    save(&mut run.folder, at_step(4, &[])).unwrap();
+    for (name, expected) in [
+        ("i9_l2.ckpt.damaged", "an older half"),
+        ("i9_l2.ckpt.damaged.2", ""),
+        ("i9_l2.ckpt.damaged.3", "half of one"),
+        ("i4_l2.ckpt.kept", "another's "),
+        ("i4_l2.ckpt.kept.2", "somebody's"),
+    ] {
+        assert_eq!(fs::read_to_string(path(name)).unwrap(), expected, "{name}");
+    }
+}
+
 fn bytes_of(folder: &Path, step: u64) -> Vec<u8> {
     fs::read(folder.join(format!("i{step}_l2.ckpt"))).unwrap()
 }
@@ -335,6 +358,21 @@ fn a_folder_deleted_and_made_anew_by_another_run_is_left_to_it() {
     }
 }
 
+#[cfg(unix)] // elsewhere the name of a file that is deleted is free only when it is closed
+#[test]
+fn a_folder_without_a_lock_that_holds_another_runs_checkpoint_is_left_to_it() {
+    let ((folder, _), (other, _)) = (left_run(), left_run());
+    let mut ours = open(folder.path(), Mode::Resume);
+    ours.folder.begin(&ours.checkpoint.unwrap()).unwrap();
+    fs::remove_file(folder.path().join(RunFolder::LOCK)).unwrap();
+    fs::copy(other.path().join("i2_l2.ckpt"), folder.path().join("i2_l2.ckpt")).unwrap();
+    let before = all_of(folder.path());
+    let error = save(&mut ours.folder, at_step(4, &[])).unwrap_err();
+    assert!(matches!(error, Error::OtherRun { .. }), "{error}");
+    fs::remove_file(folder.path().join(RunFolder::LOCK)).unwrap(); // made for a look, and empty
+    assert_eq!(all_of(folder.path()), before);
+}
+
 /// Found by the soak: the first run swept away the file that the second was writing.
 #[cfg(unix)] // elsewhere a folder with an open file in it cannot be deleted
 #[test]
@@ -456,9 +494,10 @@ fn pruning_keeps_one_even_if_asked_for_none_and_leaves_later_steps_alone() {
     let mut run = open(folder.path(), Mode::New).folder;
     run.keep = Some(0);
     fs::write(folder.path().join("i9_l2.ckpt"), "broken").unwrap();
+    save(&mut run, at_step(8, &[])).unwrap();
     save(&mut run, at_step(1, &[])).unwrap();
     save(&mut run, at_step(2, &[])).unwrap();
-    assert_eq!(steps_in(folder.path()), [2, 9]);
+    assert_eq!(steps_in(folder.path()), [2, 8, 9]);
 }
 
 #[test]

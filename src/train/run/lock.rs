@@ -1,7 +1,7 @@
 //! The file `run.lock`: who trains in a folder, and which run the folder belongs to.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::listing::{checkpoints_in, refused};
 use crate::error::{Error, Result};
 use crate::train::RunId;
 use crate::train::checkpoint::Summary;
+use crate::train::files;
 
 /// Most bytes that a lock's content has.
 const MOST: u64 = 64;
@@ -57,8 +58,6 @@ impl Claim {
 pub struct Lock {
     folder: PathBuf,
     file: File,
-    /// Which file it is.
-    handle: Handle,
     /// What this process has written into it.
     claim: Option<Claim>,
     session: RunId,
@@ -85,7 +84,7 @@ impl Lock {
     pub fn take(folder: &Path, warnings: &mut Vec<String>) -> Result<Self> {
         let path = folder.join(Self::NAME);
         for _ in 0..TRIES {
-            let (file, handle) = open(&path)?;
+            let file = open(&path)?;
             match attempt(&file) {
                 Attempt::Locked => {}
                 Attempt::Held => return Err(Error::Busy { path: folder.to_path_buf() }),
@@ -97,10 +96,10 @@ impl Lock {
                 }
             }
             // Somebody may have replaced the folder in the meantime.
-            match Handle::from_path(&path) {
-                Ok(there) if there == handle => {
+            match is_at(&file, &path) {
+                Ok(true) => {
                     let (folder, session) = (folder.to_path_buf(), RunId::random()?);
-                    return Ok(Self { folder, file, handle, claim: None, session });
+                    return Ok(Self { folder, file, claim: None, session });
                 }
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Error::io("open", &path)(error));
@@ -145,7 +144,7 @@ impl Lock {
             .seek(SeekFrom::Start(0))
             .and_then(|_| file.write_all(text.as_bytes()))
             .and_then(|()| file.set_len(text.len() as u64))
-            .and_then(|()| file.sync_all());
+            .and_then(|()| files::sync(file));
         written.map_err(Error::io("write", &self.path()))
     }
 
@@ -154,29 +153,26 @@ impl Lock {
     /// # Errors
     /// [`Error::OtherRun`] if it is another's; [`Error::Io`] if it cannot be seen, as when a share is gone.
     pub fn prove(&self) -> Result<()> {
-        let there = Handle::from_path(self.path()).map_err(Error::io("find", &self.path()))?;
-        let is_ours = there == self.handle
-            && self.claim.is_none_or(|claim| self.content().is_ok_and(|text| text == claim.text()));
+        let path = self.path();
+        let is_there = is_at(&self.file, &path).map_err(Error::io("find", &path))?;
+        let is_ours = is_there
+            && match self.claim {
+                Some(claim) => self.content()? == claim.text(),
+                None => true,
+            };
         if is_ours { Ok(()) } else { Err(self.lost()) }
     }
 
-    /// As [`Lock::prove`], but takes the lock again in a folder that is ours and has come back, or whose
-    /// lock was deleted.
+    /// As [`Lock::prove`], but takes the lock again in a folder that is ours: one that has come back, whose lock was
+    /// deleted, or whose server no longer knows the file that is open.
     pub fn prove_or_retake(&mut self) -> Result<()> {
-        let path = self.path();
-        match Handle::from_path(&path) {
-            Ok(there) if there == self.handle => return self.prove(),
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(Error::io("find", &path)(error));
-            }
-            _ => {}
-        }
-        let Some(claim) = self.claim else { return Err(self.lost()) };
-        let (file, handle) = open(&path)?;
+        let Err(failed) = self.prove() else { return Ok(()) };
+        let Some(claim) = self.claim else { return Err(failed) };
+        let file = open(&self.path())?;
         if matches!(attempt(&file), Attempt::Held) {
-            return Err(self.lost());
+            return Err(failed); // perhaps by this very process, through the file that it can no longer read
         }
-        let again = Self { file, handle, folder: self.folder.clone(), ..*self };
+        let again = Self { file, folder: self.folder.clone(), ..*self };
         let text = again.content()?;
         if text != claim.text() && !(text.is_empty() && again.is_free_for(claim.run)?) {
             return Err(self.lost());
@@ -212,14 +208,19 @@ impl Lock {
 }
 
 /// The lock file at `path`, created if need be. Nothing but a regular file is opened.
-fn open(path: &Path) -> Result<(File, Handle)> {
+fn open(path: &Path) -> Result<File> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return Err(refused(path, "it must be a file; move what is there elsewhere"));
     }
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(Error::io("open", path))?;
-    let handle = file.try_clone().and_then(Handle::from_file).map_err(Error::io("open", path))?;
-    Ok((file, handle))
+    file.map_err(Error::io("open", path))
+}
+
+/// Whether the open `file` is the one at `path`, where nothing else than a file is opened. Asked anew each time: some
+/// file systems give a file that was empty another number when it is written.
+pub fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.is_file()
+        && Handle::from_path(path)? == file.try_clone().and_then(Handle::from_file)?)
 }
 
 fn attempt(file: &File) -> Attempt {
@@ -278,11 +279,28 @@ mod tests {
         lock.claim(name(1), false).unwrap();
         lock.prove().unwrap();
         let other = Claim { run: name(1), session: name(2), is_replacing: false };
-        fs::write(lock.path(), other.text()).unwrap();
+        lock.write(&other.text()).unwrap(); // where files are locked against all others, as on Windows, this one may
         assert!(matches!(lock.prove(), Err(Error::OtherRun { .. })));
         assert!(matches!(lock.prove_or_retake(), Err(Error::OtherRun { .. })));
     }
 
+    /// As when a file server has restarted: first it still knows the lock that the dead handle holds.
+    #[test]
+    fn a_lock_that_can_no_longer_be_read_is_no_other_runs_and_is_taken_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut lock = Lock::take(folder.path(), &mut Vec::new()).unwrap();
+        lock.claim(name(1), false).unwrap();
+        let unreadable = OpenOptions::new().append(true).open(lock.path()).unwrap();
+        let held = std::mem::replace(&mut lock.file, unreadable);
+        assert!(matches!(lock.prove(), Err(Error::Io { .. })));
+        assert!(matches!(lock.prove_or_retake(), Err(Error::Io { .. })));
+        drop(held);
+        lock.prove_or_retake().unwrap();
+        lock.prove().unwrap();
+        assert!(Lock::take(folder.path(), &mut Vec::new()).is_err(), "it is locked");
+    }
+
+    #[cfg(unix)] // elsewhere a folder with an open file in it cannot be moved
     #[test]
     fn a_folder_that_is_away_is_no_other_run_and_may_come_back() {
         let parent = tempfile::tempdir().unwrap();
