@@ -148,9 +148,17 @@ impl Train {
         let mut screen = Screen::new(self.output, trainer.step(), last, last.div_ceil(epoch));
         self.introduce(&corpus, &trainer);
         // From now on there is something to save, at step 0 already.
-        let signals = Signals::register(screen.announcer(STOPPING));
+        let (ranks, announce) = (workers.ranks.clone(), screen.announcer(STOPPING));
+        let signals = Signals::register(move |signal| {
+            ranks.ask_to_stop(signal); // a validation hears it too
+            announce(signal);
+        });
         let validation = self.starts_with(&mut trainer);
         self.begins(&corpus, &trainer, validation, &mut screen);
+        if trainer.lacks_validation() {
+            let step = trainer.step();
+            self.output.say(&format!("validating step {step}, which is still to be done"));
+        }
         let mut run = Run::new(trainer, folder)?;
         run.on_nan = self.on_nan.0;
         run.on_save_error = self.on_save_error;
@@ -281,7 +289,11 @@ impl Train {
         before: Option<f64>,
         of_lab: impl Fn() -> Option<LabNews>,
     ) -> Result<ExitCode> {
-        while let Some(event) = run.next() {
+        let asked =
+            |run: &Run| signals.received().or(run.trainer().workers().ranks.asked_to_stop());
+        while asked(&run).is_none()
+            && let Some(event) = run.next()
+        {
             if let Some(news) = of_lab() {
                 screen.lab(news);
             }
@@ -292,28 +304,32 @@ impl Train {
                 RunEvent::Warning(warning) => screen.warn(&format!("karenina: {warning}")),
                 _ => {}
             }
-            let asked = signals.received().or(run.trainer().workers().ranks.asked_to_stop());
-            if let Some(signal) = asked {
-                let path = run.stop()?;
-                if let Err(error) = read_enough(end(&run, &mut screen, "stopped", &path)) {
-                    warn(&format!("{error}; {} is saved", path.display()));
-                }
-                let as_before = match self.recipe.texts.place_of_input() {
-                    Some(place) => format!(", with the same text {place}"),
-                    None if !run.trainer().workers().ranks.is_alone() => {
-                        ", with mpirun or srun as before".into()
-                    }
-                    None => String::new(),
-                };
-                self.output.say(&format!(
-                    "stopped; {} is saved. To continue{as_before}: {}",
-                    path.display(),
-                    command(resuming(env::args_os().skip(1)))
-                ));
-                return Ok(ExitCode::from(128 + signal as u8));
-            }
         }
-        self.conclude(&run, &mut screen, before)
+        match asked(&run) {
+            Some(signal) => self.stop(run, screen, signal),
+            None => self.conclude(&run, &mut screen, before),
+        }
+    }
+
+    /// The end of a run that `signal` asked to stop: its step is saved, and how to go on is said.
+    fn stop(&self, mut run: Run, mut screen: Screen, signal: usize) -> Result<ExitCode> {
+        let path = run.stop()?;
+        if let Err(error) = read_enough(end(&run, &mut screen, "stopped", &path)) {
+            warn(&format!("{error}; {} is saved", path.display()));
+        }
+        let as_before = match self.recipe.texts.place_of_input() {
+            Some(place) => format!(", with the same text {place}"),
+            None if !run.trainer().workers().ranks.is_alone() => {
+                ", with mpirun or srun as before".into()
+            }
+            None => String::new(),
+        };
+        self.output.say(&format!(
+            "stopped; {} is saved. To continue{as_before}: {}",
+            path.display(),
+            command(resuming(env::args_os().skip(1)))
+        ));
+        Ok(ExitCode::from(128 + signal as u8))
     }
 
     /// A line about the new checkpoint, and what the network writes now.

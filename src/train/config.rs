@@ -135,6 +135,12 @@ impl TrainConfig {
         ends.into_iter().flatten().fold(all, u64::min)
     }
 
+    /// Whether a run validates and saves after `step`, with so many batches in a pass: every `save_every` steps and at the
+    /// last one.
+    pub(super) fn is_due(&self, step: u64, batches_per_epoch: u64) -> bool {
+        step.is_multiple_of(self.save_every) || step == self.last_step(batches_per_epoch)
+    }
+
     /// A builder that starts from the article's setting.
     ///
     /// ```

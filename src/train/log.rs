@@ -42,10 +42,10 @@ impl LogRow {
     const NAMELESS: &'static str =
         "step,epoch,train_loss,validation_loss,norm,learning_rate,seconds";
 
-    /// All of `log.csv` for this history of `run`.
-    pub fn table(history: &[Self], run: RunId) -> String {
-        let lines = history.iter().map(|row| row.line(run));
-        std::iter::once(format!("{}\n", Self::HEADER)).chain(lines).collect()
+    /// Every line of `log.csv` for this history of `run`.
+    pub fn lines(history: &[Self], run: RunId) -> impl Iterator<Item = String> {
+        let lines = history.iter().map(move |row| row.line(run));
+        std::iter::once(format!("{}\n", Self::HEADER)).chain(lines)
     }
 
     /// Its line in the log of `run`.
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn table() -> String {
-        LogRow::table(&history(), RunId::new(7).unwrap())
+        LogRow::lines(&history(), RunId::new(7).unwrap()).collect()
     }
 
     #[test]

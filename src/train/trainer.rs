@@ -261,6 +261,22 @@ impl Trainer {
         self.checkpoint.config.last_step(self.batches.len() as u64)
     }
 
+    /// Whether a run validates and saves after the step just made.
+    pub(super) fn is_due(&self) -> bool {
+        self.config().is_due(self.step(), self.batches.len() as u64)
+    }
+
+    /// Whether a part of the text is held back to validate with.
+    pub(super) fn validates(&self) -> bool {
+        self.batches.validation_len() > 0
+    }
+
+    /// Whether a run validates after the step just made, and has not done so yet, as when it was interrupted.
+    pub fn lacks_validation(&self) -> bool {
+        let is_lacking = self.history().last().is_some_and(|row| row.validation.is_none());
+        self.validates() && self.is_due() && is_lacking
+    }
+
     /// Collects the state of all rows in rank 0.
     pub fn gather_state(&mut self) {
         self.workers.lead(Order::Gather);
@@ -347,26 +363,31 @@ impl Trainer {
     }
 
     /// Mean loss in nats over the validation tail, without dropout and from a state of its own; none
-    /// if nothing was held back. The last log row records it, if it is finite.
+    /// if nothing was held back, or the [ranks](crate::ranks::Ranks::ask_to_stop) are asked to stop before its end. The last
+    /// log row records it, if it is finite.
     pub fn validate(&mut self) -> Option<f64> {
-        let count = self.batches.validation_len();
-        if count == 0 {
+        if !self.validates() {
             return None;
         }
         self.workers.lead(Order::Validate);
-        let Self { checkpoint, pool, network, together, batches, inputs, targets, .. } = self;
+        let Self { checkpoint, workers, pool, network, together, batches, inputs, targets, .. } =
+            self;
         let parameters = &checkpoint.parameters;
         let mut state = State::zeros(network.sizes(), inputs.ncols());
-        let sum: f64 = pool.install(|| {
+        let count = batches.validation_len();
+        let sum = pool.install(|| {
             let mut prepared = network.prepare(parameters);
             let mut sum = 0.0;
             for k in 0..count {
+                if workers.are_told_to_stop() {
+                    return None;
+                }
                 batches.fill_validation(k, inputs, targets);
                 let (x, y) = (inputs.view(), targets.view());
                 sum += prepared.loss_together(together, x, y, &mut state);
             }
-            sum
-        });
+            Some(sum)
+        })?;
         let validation = sum / count as f64;
         if let Some(row) = self.checkpoint.history.last_mut() {
             row.validation = Some(validation).filter(|loss| loss.is_finite());

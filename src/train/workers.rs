@@ -78,6 +78,13 @@ impl Workers {
         let _ = self.ranks.agree(Ok(()));
     }
 
+    /// Whether to stop in the middle of what all ranks do together: rank 0 says so to all.
+    pub(super) fn are_told_to_stop(&self) -> bool {
+        let mut is_told = [u8::from(self.ranks.asked_to_stop().is_some())];
+        self.ranks.broadcast(&mut is_told);
+        is_told != [0]
+    }
+
     /// Begins to train from `checkpoint` in all ranks.
     pub(super) fn begin(&self, checkpoint: &Checkpoint) {
         if !self.ranks.is_alone() {

@@ -314,6 +314,26 @@ fn all_ranks_learn_in_the_same_step_that_one_was_asked_to_stop() {
 }
 
 #[test]
+fn a_validation_ends_in_all_ranks_when_one_is_asked_to_stop() {
+    let validations = on_ranks(3, |ranks| {
+        let workers = Workers { threads: 1, ranks };
+        if workers.ranks.rank() == 2 {
+            workers.ranks.ask_to_stop(15);
+        }
+        if workers.ranks.rank() != 0 {
+            workers.follow(text());
+            return None;
+        }
+        let mut trainer = Trainer::new(&text(), config(8, 9), &workers).unwrap();
+        let validation = trainer.validate();
+        trainer.next().unwrap().unwrap(); // they are ready for it
+        workers.dismiss();
+        Some(validation)
+    });
+    assert_eq!(validations, [Some(None), None, None], "it has two batches");
+}
+
+#[test]
 fn every_group_has_one_rank_and_is_in_one_run_that_is_a_branch_of_the_tree() {
     for groups in 1..=40 {
         for ranks in 1..=groups {

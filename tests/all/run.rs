@@ -4,15 +4,20 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use karenina::error::Error;
+use karenina::ranks::{Collective, Message, Ranks};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::{
     Mode, OnSaveError, Opened, Run, RunEvent, RunFolder, checkpoints_in, load_any,
 };
-use karenina::train::{LogRow, TrainConfig, Trainer};
+use karenina::train::{LogRow, TrainConfig, Trainer, Workers};
 
 fn open(path: &Path, mode: Mode) -> Opened {
     RunFolder::open(path, mode).unwrap()
@@ -62,6 +67,11 @@ fn timeless(mut checkpoint: Checkpoint) -> Checkpoint {
     checkpoint
 }
 
+/// What `log.csv` is to hold.
+fn whole_log(run: &Run) -> String {
+    LogRow::lines(run.trainer().history(), run.folder().run()).collect()
+}
+
 /// The newest checkpoint, timeless.
 fn timeless_end(folder: &Path) -> Checkpoint {
     timeless(load_any(folder).unwrap().checkpoint)
@@ -81,11 +91,7 @@ fn a_run_validates_and_saves_every_so_often_and_at_its_end() {
         "one for each checkpoint but that of step 0"
     );
     let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
-    assert_eq!(
-        log,
-        LogRow::table(run.trainer().history(), run.folder().run()),
-        "and the log holds it"
-    );
+    assert_eq!(log, whole_log(&run), "and the log holds it");
     assert!(run.next().is_none());
 }
 
@@ -181,7 +187,7 @@ fn a_failed_save_is_told_once_and_tried_again_while_training_goes_on() {
             None
         }
         RunEvent::Step(_) => {
-            std::thread::sleep(std::time::Duration::from_millis(300));
+            thread::sleep(Duration::from_millis(300));
             None
         }
         RunEvent::Saved(path) => Some(path),
@@ -194,7 +200,7 @@ fn a_failed_save_is_told_once_and_tried_again_while_training_goes_on() {
     assert!(warnings[0].contains(expected) && warnings[0].ends_with("i0_l4.ckpt is safe"));
     finish(&mut run);
     let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
-    assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
+    assert_eq!(log, whole_log(&run));
 }
 
 /// As when a share comes back: its files are others than those that are open.
@@ -228,7 +234,7 @@ fn a_log_that_cannot_be_written_is_told_once_and_whole_in_the_end() {
     drop(events);
     finish(&mut run);
     let written = fs::read_to_string(&log).unwrap();
-    assert_eq!(written, LogRow::table(run.trainer().history(), run.folder().run()));
+    assert_eq!(written, whole_log(&run));
 }
 
 #[cfg(unix)] // elsewhere the name of a file that is deleted is free only when it is closed
@@ -245,7 +251,7 @@ fn a_log_that_was_deleted_is_made_again_at_the_next_save() {
             false => drop(finish(&mut run)),
         }
         let written = fs::read_to_string(&log).unwrap();
-        assert_eq!(written, LogRow::table(run.trainer().history(), run.folder().run()));
+        assert_eq!(written, whole_log(&run));
     }
 }
 
@@ -266,16 +272,92 @@ fn a_file_that_took_the_logs_name_is_not_written_over() {
 }
 
 #[test]
-fn the_last_save_is_tried_again_for_some_seconds_and_then_ends_the_run() {
+fn a_last_save_that_fails_is_told_and_tried_again_until_it_succeeds() {
     let folder = tempfile::tempdir().unwrap();
     let mut run = start(folder.path(), Mode::New);
     let last = run.trainer().last_step();
     obstruct(folder.path(), last);
-    let start = std::time::Instant::now();
-    let (error, _) = fail(&mut run);
+    let mut warnings = Vec::new();
+    for event in run.by_ref() {
+        if let RunEvent::Warning(warning) = event.unwrap() {
+            warnings.push(warning);
+            fs::remove_dir(folder.path().join(format!("i{last}_l4.ckpt"))).unwrap();
+        }
+    }
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("this was the last step, and its save is tried again until"));
+    assert!(warnings[0].ends_with(".ckpt is safe"), "{warnings:?}");
+    assert_eq!(run.folder().newest().unwrap().0, last);
+}
+
+#[test]
+fn a_run_that_waits_for_its_last_save_can_be_stopped_and_tries_for_some_seconds_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    let last = run.trainer().last_step();
+    obstruct(folder.path(), last);
+    let ranks = run.trainer().workers().ranks.clone();
+    let mut warnings = 0;
+    for event in run.by_ref() {
+        if matches!(event.unwrap(), RunEvent::Warning(_)) {
+            warnings += 1;
+            let ranks = ranks.clone();
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(1500));
+                ranks.ask_to_stop(15);
+            });
+        }
+    }
+    assert_eq!(warnings, 1);
+    let start = Instant::now();
+    let error = run.stop().unwrap_err().to_string();
     assert!(start.elapsed().as_secs() >= 7, "{:?}", start.elapsed());
     assert!(error.starts_with(&format!("step {last} is not saved: ")), "{error}");
     assert!(error.contains(".ckpt is safe"), "{error}");
+}
+
+#[test]
+fn a_last_save_that_fails_ends_the_run_if_asked_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    run.on_save_error = OnSaveError::Stop;
+    let last = run.trainer().last_step();
+    obstruct(folder.path(), last);
+    let (error, warnings) = fail(&mut run);
+    assert!(error.starts_with(&format!("step {last} is not saved: ")), "{error}");
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+/// What is only saved by the clock is deleted after a while.
+#[test]
+fn a_save_that_was_due_stays_though_it_succeeds_only_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::new(by_the_clock(), open(folder.path(), Mode::New).folder).unwrap();
+    obstruct(folder.path(), 5);
+    for event in run.by_ref() {
+        if matches!(event.unwrap(), RunEvent::Step(report) if report.row.step == 6) {
+            fs::remove_dir(folder.path().join("i5_l4.ckpt")).unwrap();
+            thread::sleep(Duration::from_millis(1100));
+        }
+    }
+    let last = run.trainer().last_step();
+    assert_eq!(steps_in(folder.path()), [0, 6, 10, 15, last - 2, last - 1, last]);
+}
+
+#[test]
+fn a_checkpoint_that_was_deleted_is_not_said_to_be_safe_and_is_saved_again_at_a_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    run.by_ref().take(2).for_each(drop);
+    let path = run.stop().unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(run.stop().unwrap(), path);
+    assert!(path.exists());
+    fs::remove_file(&path).unwrap();
+    run.on_save_error = OnSaveError::Stop;
+    fs::remove_dir_all(folder.path()).unwrap();
+    let error = run.stop().unwrap_err().to_string();
+    assert!(error.ends_with("nothing of this run is saved"), "{error}");
 }
 
 #[test]
@@ -287,18 +369,90 @@ fn a_first_save_that_fails_is_an_error_before_the_first_step() {
     assert!(Run::new(trainer, opened).err().unwrap().to_string().contains("i0_l4.ckpt"));
 }
 
+/// A trainer whose run saves each step by the clock.
+fn by_the_clock() -> Trainer {
+    let config = config().into_builder().save_minutes(Some(1e-9)).build().unwrap();
+    Trainer::new(&corpus(), config, 1).unwrap()
+}
+
 #[test]
 fn minutes_save_in_between_without_a_validation() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config().into_builder().save_minutes(Some(1e-9)).save_every(1_000);
-    let trainer = Trainer::new(&corpus(), config.build().unwrap(), 1).unwrap();
-    let mut run = Run::new(trainer, open(folder.path(), Mode::New).folder).unwrap();
+    let mut run = Run::new(by_the_clock(), open(folder.path(), Mode::New).folder).unwrap();
     finish(&mut run);
     let last = run.trainer().last_step();
-    assert_eq!(steps_in(folder.path()), [0, last - 2, last - 1, last], "of the clock's, two");
-    assert_eq!(validated(&run), [last], "the last step alone is due");
+    let due = [0, 5, 10, 15];
+    assert_eq!(steps_in(folder.path()), [&due[..], &[last - 2, last - 1, last]].concat());
+    assert_eq!(validated(&run), [5, 10, 15, last]);
     let kept = load_any(folder.path()).unwrap().checkpoint.config.save_minutes;
     assert_eq!(kept, Some(1e-9), "the run remembers it");
+}
+
+/// Each session leaves two of them, or one at which it was stopped.
+#[test]
+fn what_earlier_sessions_have_saved_by_the_clock_does_not_pile_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = Run::new(by_the_clock(), open(folder.path(), Mode::New).folder).unwrap();
+    let to_step = |run: &mut Run, step| {
+        while run.trainer().step() < step {
+            run.next().unwrap().unwrap();
+        }
+    };
+    to_step(&mut run, 4);
+    assert_eq!(steps_in(folder.path()), [0, 2, 3]);
+    run.stop().unwrap();
+    drop(run);
+    let mut run = start(folder.path(), Mode::Resume);
+    assert_eq!(steps_in(folder.path()), [0, 3, 4], "as long as nothing newer is safe");
+    to_step(&mut run, 7);
+    run.stop().unwrap();
+    assert_eq!(steps_in(folder.path()), [0, 5, 6, 7]);
+    let last = run.trainer().last_step();
+    drop(run);
+    finish(&mut start(folder.path(), Mode::Resume));
+    assert_eq!(steps_in(folder.path()), [0, 5, 10, 15, last - 2, last - 1, last]);
+}
+
+#[test]
+fn where_a_run_was_told_to_end_is_kept_when_it_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = |checkpoint: Option<Checkpoint>, steps| {
+        let mut checkpoint = checkpoint.unwrap_or_else(|| by_the_clock().checkpoint().clone());
+        checkpoint.config.steps = Some(steps);
+        Trainer::from_checkpoint(checkpoint, &corpus(), 1).unwrap()
+    };
+    for (mode, steps) in [(Mode::New, 3), (Mode::Resume, 9)] {
+        let Opened { folder, checkpoint, .. } = open(folder.path(), mode);
+        finish(&mut Run::new(end(checkpoint, steps), folder).unwrap());
+    }
+    assert_eq!(steps_in(folder.path()), [0, 3, 5, 7, 8, 9]);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_does_not_keep_a_run_from_going_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut run = start(folder.path(), Mode::New);
+    run.by_ref().take(2).for_each(drop);
+    run.stop().unwrap();
+    drop(run);
+    let log = folder.path().join(RunFolder::LOG);
+    let set_readonly = |readonly| {
+        let mut permissions = fs::metadata(&log).unwrap().permissions();
+        permissions.set_readonly(readonly);
+        fs::set_permissions(&log, permissions).unwrap();
+    };
+    set_readonly(true);
+    let mut run = start(folder.path(), Mode::Resume);
+    let warnings = |event: RunEvent| match event {
+        RunEvent::Warning(warning) => Some(warning),
+        _ => None,
+    };
+    let told: Vec<_> = run.by_ref().take(4).map(Result::unwrap).filter_map(warnings).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("log.csv: the file is read-only; training continues"), "{told:?}");
+    set_readonly(false);
+    finish(&mut run);
+    assert_eq!(fs::read_to_string(&log).unwrap(), whole_log(&run));
 }
 
 #[test]
@@ -403,6 +557,79 @@ fn a_validation_that_was_interrupted_is_made_when_the_run_goes_on() {
     assert_eq!(timeless_log(killed.path()), timeless_log(whole.path()));
 }
 
+/// A process alone, asked to stop when it has asked so often whether it is, as it does before each batch of a validation.
+#[derive(Debug)]
+struct StoppedAt {
+    question: usize,
+    asked: AtomicUsize,
+    ranks: Arc<OnceLock<Ranks>>,
+}
+
+impl Collective for StoppedAt {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn count(&self) -> usize {
+        1
+    }
+
+    fn machine(&self) -> String {
+        String::new()
+    }
+
+    fn exchange(&self, _: &[Message<&[u8]>], _: &mut [Message<&mut [u8]>]) {
+        if let Some(ranks) = self.ranks.get()
+            && self.asked.fetch_add(1, Ordering::Relaxed) == self.question
+        {
+            ranks.ask_to_stop(15);
+        }
+    }
+}
+
+fn stopped_at(question: usize) -> Workers {
+    let own = Arc::new(OnceLock::new());
+    let ranks = Arc::clone(&own);
+    let ranks = Ranks::over(StoppedAt { question, asked: AtomicUsize::new(0), ranks });
+    own.set(ranks.clone()).unwrap();
+    Workers { threads: 1, ranks }
+}
+
+#[test]
+fn a_validation_stops_when_the_run_is_to_stop_and_is_made_when_it_goes_on() {
+    let [whole, stopped] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    finish(&mut start(whole.path(), Mode::New));
+    let trainer = Trainer::new(&corpus(), config(), stopped_at(2)).unwrap(); // before the first batch of the second one
+    let mut run = Run::new(trainer, open(stopped.path(), Mode::New).folder).unwrap();
+    finish(&mut run);
+    assert_eq!((run.trainer().step(), validated(&run)), (10, vec![5]));
+    let path = stopped.path().join("i10_l4.ckpt");
+    assert_eq!(run.stop().unwrap(), path);
+    drop(run);
+
+    // Stopped again while it is made.
+    let Opened { folder, checkpoint, .. } = open(stopped.path(), Mode::Resume);
+    let trainer = Trainer::from_checkpoint(checkpoint.unwrap(), &corpus(), stopped_at(0)).unwrap();
+    assert!(trainer.lacks_validation());
+    let mut run = Run::new(trainer, folder).unwrap();
+    assert!(run.next().is_none(), "no step is made before");
+    assert_eq!(run.stop().unwrap(), path);
+    drop(run);
+
+    let mut run = start(stopped.path(), Mode::Resume);
+    assert!(matches!(run.next(), Some(Ok(RunEvent::Saved(_)))));
+    finish(&mut run);
+    let steps = steps_in(whole.path());
+    assert_eq!(steps_in(stopped.path()), steps);
+    for step in steps {
+        let end = |folder: &Path| {
+            timeless(Checkpoint::load(&folder.join(format!("i{step}_l4.ckpt"))).unwrap())
+        };
+        assert_eq!(end(stopped.path()), end(whole.path()));
+    }
+    assert_eq!(timeless_log(stopped.path()), timeless_log(whole.path()));
+}
+
 /// A run whose loss is infinite where the character number `at` of its text is predicted, and only there: all other
 /// characters have the largest logit that there is.
 fn overflowing_at(at: usize, folder: &Path) -> Run {
@@ -437,7 +664,7 @@ fn a_step_is_validated_though_its_batch_is_left_out() {
     let saved = Checkpoint::load(&folder.path().join("i5_l4.ckpt")).unwrap();
     assert_eq!(saved.history[3].validation, run.trainer().history()[3].validation);
     let log = fs::read_to_string(folder.path().join("log.csv")).unwrap();
-    assert_eq!(log, LogRow::table(run.trainer().history(), run.folder().run()));
+    assert_eq!(log, whole_log(&run));
 }
 
 #[test]

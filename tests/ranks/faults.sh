@@ -108,7 +108,7 @@ full_disk() {
         return
     fi
     local code=0
-    ranks 3 "${train[@]}" --threads 1 --steps 400 --save-every 10 --run full > out 2> messages || code=$?
+    ranks 3 "${train[@]}" --threads 1 --steps 400 --save-every 10 --on-save-error stop --run full > out 2> messages || code=$?
     ((code == 1)) && grep -q 'No space left' messages || fail "code $code: $(cat messages)"
     over 20
     cp -r full room

@@ -92,6 +92,33 @@ fn a_signal_ends_the_run_after_its_step_with_a_checkpoint_of_that_step() {
     }
 }
 
+/// A step takes milliseconds here, and its validation a minute.
+#[test]
+fn a_signal_ends_a_validation_too_and_who_goes_on_is_told_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("text"), "It was a fine day, and ".repeat(100_000)).unwrap();
+    let train = "train text --preset article --hidden 256 --layers 1 --batch 2 --unroll 8 --save-every 1 \
+                 --validation 0.9 --no-samples --threads 1 --run run";
+    for is_resumed in [false, true] {
+        let mut command = karenina(folder.path(), train.split_whitespace());
+        let command = if is_resumed { command.arg("--resume") } else { &mut command };
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        if is_resumed {
+            let said = "validating step 1, which is still to be done";
+            assert!(lines.any(|line| line == said));
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let sent = Instant::now();
+        send(&child, "-TERM");
+        assert!(lines.any(|line| line.starts_with("stopped; run/i1_l256.ckpt is saved")));
+        assert_eq!(child.wait().unwrap().code(), Some(143));
+        assert!(sent.elapsed() < Duration::from_secs(9), "{:?}", sent.elapsed());
+        let saved = load_any(&folder.path().join("run")).unwrap().checkpoint;
+        assert_eq!((saved.step, saved.history[0].validation), (1, None));
+    }
+}
+
 /// Whether the tests run under `nohup`: then so does what they start, and does not end.
 fn ignores_hup() -> bool {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

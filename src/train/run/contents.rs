@@ -1,7 +1,7 @@
 //! What a folder holds of a run, and how it is put aside: nothing is overwritten or lost.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::listing::{Entry, LOG, entries, refused};
@@ -133,8 +133,12 @@ pub fn keep(path: &Path) -> Result<()> {
 fn is_copy(path: &Path, other: &Path) -> bool {
     let is_file = |path: &Path| fs::symlink_metadata(path).ok().filter(|found| found.is_file());
     let lengths = [path, other].map(|path| is_file(path).map(|found| found.len()));
-    let same_length = lengths[0].is_some() && lengths[0] == lengths[1];
-    same_length && fs::read(path).is_ok_and(|bytes| fs::read(other).is_ok_and(|b| b == bytes))
+    if lengths[0].is_none() || lengths[0] != lengths[1] {
+        return false;
+    }
+    let bytes = |path| File::open(path).map(|file| BufReader::new(file).bytes());
+    let (Ok(bytes), Ok(others)) = (bytes(path), bytes(other)) else { return false };
+    bytes.zip(others).all(|two| matches!(two, (Ok(byte), Ok(other)) if byte == other))
 }
 
 /// A folder for what `folder` holds of the run named `run`: a name that is free.

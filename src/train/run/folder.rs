@@ -4,11 +4,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use same_file::Handle;
-
 use super::contents::{self, Contents};
 use super::listing::{LOG, by_validation, checkpoints_in, refused};
-use super::lock::{Claim, Lock};
+use super::lock::{Claim, Lock, is_at};
 use super::opening::{self, Found};
 use crate::error::{Error, Result};
 use crate::train::RunId;
@@ -64,7 +62,7 @@ pub struct RunFolder {
     newest: Option<(u64, PathBuf)>,
     /// Checkpoints in excess that could not be deleted yet.
     doomed: Vec<PathBuf>,
-    /// Those saved by the clock, oldest first.
+    /// Those saved between the steps that are due, oldest first, by earlier sessions too.
     by_the_clock: Vec<PathBuf>,
     task: Task,
     lock: Lock,
@@ -107,24 +105,25 @@ impl RunFolder {
         let known = claim.filter(|claim| !claim.is_replacing).map(|claim| claim.run);
         let old = known.or_else(|| newest_run(path));
         let path = path.to_path_buf();
-        let new = |run, task, newest| {
-            let (keep, log, doomed, by_the_clock) = (None, None, Vec::new(), Vec::new());
+        let new = |run, task, newest, by_the_clock| {
+            let (keep, log, doomed) = (None, None, Vec::new());
             Self { path, run, keep, log, newest, doomed, by_the_clock, task, lock }
         };
-        let Some(Found { run, path: file, checkpoint, damaged }) = found else {
+        let Some(Found { run, path: file, checkpoint, damaged, by_the_clock }) = found else {
             let is_free = contents.is_empty();
             let task = if is_free { Task::Begin } else { Task::Replace { old, claim } };
-            let folder = new(RunId::random()?, task, None);
+            let folder = new(RunId::random()?, task, None, Vec::new());
             return Ok(Opened { folder, checkpoint: None, warnings });
         };
         let newest = Some((checkpoint.step, file));
-        let folder = new(run, Task::GoOn { damaged }, newest);
+        let folder = new(run, Task::GoOn { damaged }, newest, by_the_clock);
         Ok(Opened { folder, checkpoint: Some(checkpoint), warnings })
     }
 
     /// Makes the folder the run's, whose first or latest state is `start`: its name is written into the
     /// lock, a new run is saved at once, and the log is written anew. Damaged checkpoints are renamed. A run
-    /// that is replaced is deleted last. What the user should know.
+    /// that is replaced is deleted last. What the user should know, as that the log of a run that goes on could not be
+    /// written.
     ///
     /// # Errors
     /// [`Error::RunFolder`] if `start` is of another run or, where a run goes on, of an earlier step than its newest
@@ -146,7 +145,11 @@ impl RunFolder {
                     let (aside, path) = (contents::set_aside(&path)?, path.display());
                     told.push(format!("{path} is damaged; it is kept as {}", aside.display()));
                 }
-                self.rewrite_log(&start.history)?;
+                match self.rewrite_log(&start.history) {
+                    Err(error @ Error::OtherRun { .. }) => return Err(error),
+                    Err(error) => told.push(log_failed(&error)),
+                    Ok(()) => {}
+                }
             }
             Task::Replace { old, claim } => {
                 self.replace(old, claim, start)?;
@@ -252,9 +255,8 @@ impl RunFolder {
     /// [`RunFolder::save`] for a checkpoint that is only there in case the run is interrupted: the last two of these
     /// are kept, as a long run would fill the disk with them.
     pub(super) fn save_by_the_clock(&mut self, checkpoint: &Checkpoint) -> Result<PathBuf> {
-        if self.by_the_clock.len() == 2 {
-            self.doomed.push(self.by_the_clock.remove(0)); // deleted once the new one is safe
-        }
+        let excess = self.by_the_clock.len().saturating_sub(1);
+        self.doomed.extend(self.by_the_clock.drain(..excess)); // deleted once the new one is safe
         let path = self.save(checkpoint)?;
         self.by_the_clock.push(path.clone());
         Ok(path)
@@ -264,7 +266,7 @@ impl RunFolder {
     fn prove(&mut self) -> Result<()> {
         self.lock.prove_or_retake()?;
         let path = self.path.join(Self::LOG);
-        self.log.take_if(|log| !is_at(log, &path));
+        self.log.take_if(|log| !is_at(log, &path).unwrap_or(false));
         Ok(())
     }
 
@@ -300,8 +302,8 @@ impl RunFolder {
         self.log = None;
         self.prove()?;
         opening::prove_log(&self.path, self.run)?;
-        let table = LogRow::table(history, self.run);
-        files::replace(&path, &|out| out.write_all(table.as_bytes()))?;
+        let lines = || LogRow::lines(history, self.run);
+        files::replace(&path, &|out| lines().try_for_each(|line| out.write_all(line.as_bytes())))?;
         let log = OpenOptions::new().append(true).open(&path);
         self.log = Some(log.map_err(Error::io("open", &path))?);
         Ok(())
@@ -323,6 +325,11 @@ impl RunFolder {
     }
 }
 
+/// Said when the log could not be written, of which each checkpoint holds all rows.
+pub(super) fn log_failed(error: &Error) -> String {
+    format!("{error}; training continues and will try to write the log again")
+}
+
 /// The run whose checkpoint is the newest in `folder` or, without one, whose log is there.
 fn newest_run(folder: &Path) -> Option<RunId> {
     let entries = checkpoints_in(folder).ok()?;
@@ -330,11 +337,4 @@ fn newest_run(folder: &Path) -> Option<RunId> {
         Some(newest) => newest.run,
         None => LogRow::run_of(&folder.join(LOG)).ok()?,
     }
-}
-
-/// Whether the open `file` is the one at `path`, where nothing else than a file is opened.
-fn is_at(file: &File, path: &Path) -> bool {
-    let open = file.try_clone().and_then(Handle::from_file);
-    fs::metadata(path).is_ok_and(|found| found.is_file())
-        && Handle::from_path(path).is_ok_and(|there| open.is_ok_and(|open| open == there))
 }

@@ -39,8 +39,9 @@ mod saving;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use folder::log_failed;
 pub use folder::{Mode, Opened, RunFolder};
 pub use listing::{Entry, Loaded, checkpoints_in, load_any, load_best};
 pub use saving::OnSaveError;
@@ -49,6 +50,9 @@ use saving::{Attempts, LAST_PAUSES, Saving};
 use crate::error::{Error, Result};
 use crate::train::LogRow;
 use crate::train::trainer::{StepReport, Trainer};
+
+/// How soon the word to stop is heard while the last save waits to be tried again.
+const HEARD_WITHIN: Duration = Duration::from_millis(50);
 
 /// What [`Run`] yields.
 #[derive(Debug)]
@@ -69,7 +73,8 @@ pub enum RunEvent {
 /// As an iterator it trains to the end: one step at a time, each in the log; every
 /// [`save_every`](crate::train::TrainConfig::save_every) steps and after the last it validates and
 /// saves, and after [`save_minutes`](crate::train::TrainConfig::save_minutes) it saves. Where the batch of such a step is
-/// left out, the row of the update before it holds the validation. Nothing follows an error.
+/// left out, the row of the update before it holds the validation. Nothing follows an error, nor the word to stop
+/// ([`Ranks::ask_to_stop`](crate::ranks::Ranks::ask_to_stop)), which ends a validation too: then call [`Run::stop`].
 #[derive(Debug)]
 pub struct Run {
     trainer: Trainer,
@@ -77,7 +82,8 @@ pub struct Run {
     /// How many batches may be left out because a number in them is not finite, those before the run was resumed
     /// included. Default none: the first such batch ends the run.
     pub on_nan: Option<u64>,
-    /// What happens when a save fails. Default: it is tried again.
+    /// What happens when a save fails. Default: it is tried again, the last one too, until it succeeds or the run is told
+    /// to stop.
     pub on_save_error: OnSaveError,
     saving: Saving,
     logging: Attempts,
@@ -109,7 +115,10 @@ impl Run {
             failure: None,
             ended: false,
         };
-        run.catch_up()?; // one that was killed while it validated has saved the step without its validation
+        if !run.folder.has_log() {
+            run.logging.failed(now); // it has been told
+        }
+        run.catch_up()?; // what was stopped while it validated has saved the step without its validation
         Ok(run)
     }
 
@@ -141,8 +150,8 @@ impl Run {
         self.trainer.step() == self.trainer.last_step()
     }
 
-    fn due(&self) -> bool {
-        self.trainer.step().is_multiple_of(self.trainer.config().save_every) || self.is_last_step()
+    fn is_told_to_stop(&self) -> bool {
+        self.trainer.workers().ranks.asked_to_stop().is_some()
     }
 
     /// After a step: validation before the row is logged, so that the row holds it.
@@ -150,7 +159,6 @@ impl Run {
         let is_due = self.ask_for_save();
         if is_due {
             report.row.validation = self.validate();
-            self.saving.ask(true, None, Instant::now());
         }
         if is_due || self.logging.is_time(Instant::now()) {
             self.write_log(RunFolder::log)?;
@@ -158,25 +166,29 @@ impl Run {
         Ok(RunEvent::Step(report))
     }
 
-    /// Validates, where the newest checkpoint is old after a save, since that may take longer than a batch system waits. A
-    /// loss that is not finite has no place in a file, and is only told.
+    /// The validation loss, if anything is held back and nobody says stop meanwhile. Where the newest checkpoint is old, a
+    /// save comes first, since a validation may take longer than a batch system waits. A loss that is not finite has no
+    /// place in a file, and is only told.
     fn validate(&mut self) -> Option<f64> {
+        if !self.trainer.validates() {
+            return None;
+        }
         if !self.is_saved() && self.saving.is_old(Instant::now()) {
             let _ = self.attempt(); // it is tried again after the validation, and a failure told then
         }
-        let validation = self.trainer.validate();
-        if validation.is_some_and(|loss| !loss.is_finite()) {
+        let loss = self.trainer.validate()?;
+        self.saving.ask(true, None, Instant::now());
+        if !loss.is_finite() {
             let step = self.trainer.step();
             self.warnings.push_back(format!("step {step}: the validation loss is not finite"));
+            return None;
         }
-        validation.filter(|loss| loss.is_finite())
+        Some(loss)
     }
 
     /// Validates after the last update, if this step calls for it and that is still to be done.
     fn catch_up(&mut self) -> Result<()> {
-        let is_lacking = self.trainer.history().last().is_some_and(|row| row.validation.is_none());
-        if self.due() && is_lacking && self.validate().is_some() {
-            self.saving.ask(true, None, Instant::now());
+        if self.trainer.lacks_validation() && self.validate().is_some() {
             self.write_log(RunFolder::rewrite_log)?;
         }
         Ok(())
@@ -188,9 +200,7 @@ impl Run {
         match write(&mut self.folder, self.trainer.history()) {
             Ok(()) => self.logging = Attempts::new(now),
             Err(error @ Error::OtherRun { .. }) => return Err(error),
-            Err(error) if self.logging.failed(now) => self.warnings.push_back(format!(
-                "{error}; training continues and will try to write the log again"
-            )),
+            Err(error) if self.logging.failed(now) => self.warnings.push_back(log_failed(&error)),
             Err(_) => {}
         }
         Ok(())
@@ -198,7 +208,10 @@ impl Run {
 
     /// After a step: notes whether to save. Whether that is by its number, and so with a validation.
     fn ask_for_save(&mut self) -> bool {
-        let is_due = self.due();
+        let is_due = self.trainer.is_due();
+        if self.is_last_step() {
+            self.saving.forget_failures(Instant::now()); // the last save is tried at once, and a failure told
+        }
         self.saving.ask(is_due, self.trainer.config().save_minutes, Instant::now());
         is_due
     }
@@ -237,29 +250,34 @@ impl Run {
 
     /// One attempt to save; nothing if it failed and that has been told.
     fn save(&mut self) -> Result<Option<RunEvent>> {
-        if self.is_last_step() {
-            return self.save_at_last().map(|path| Some(RunEvent::Saved(path)));
-        }
         let error = match self.attempt() {
             Ok(path) => return self.with_log(path).map(|path| Some(RunEvent::Saved(path))),
             Err(error) => error,
         };
-        if self.on_save_error == OnSaveError::Stop || matches!(error, Error::OtherRun { .. }) {
+        let is_hopeless = match error {
+            Error::OtherRun { .. } => true,
+            Error::Checkpoint { .. } => self.is_last_step(), // whose numbers stay as they are
+            _ => false,
+        };
+        if is_hopeless || self.on_save_error == OnSaveError::Stop {
             return Err(self.not_saved(error));
         }
+        let next = match self.is_last_step() {
+            true => {
+                "this was the last step, and its save is tried again until it succeeds or you stop the run"
+            }
+            false => "training continues and will try to save again",
+        };
         let safe = match self.safe() {
             Some(path) => format!("only {} is safe", path.display()),
             None => "nothing of this run is saved".into(),
         };
         let is_news = self.saving.failed(Instant::now());
-        Ok(is_news.then(|| {
-            RunEvent::Warning(format!(
-                "{error}; training continues and will try to save again, but until then {safe}"
-            ))
-        }))
+        let warning = || RunEvent::Warning(format!("{error}; {next}, but until then {safe}"));
+        Ok(is_news.then(warning))
     }
 
-    /// The last save: no step is left to make, so it is tried for some seconds.
+    /// The save of a run that must end, tried for some seconds.
     fn save_at_last(&mut self) -> Result<PathBuf> {
         let mut pauses = LAST_PAUSES.iter();
         loop {
@@ -280,7 +298,7 @@ impl Run {
     fn attempt(&mut self) -> Result<PathBuf> {
         self.trainer.gather_state();
         let checkpoint = self.trainer.checkpoint();
-        let path = match self.saving.is_due() || self.due() {
+        let path = match self.saving.is_due() || self.trainer.is_due() {
             true => self.folder.save(checkpoint)?,
             false => self.folder.save_by_the_clock(checkpoint)?,
         };
@@ -322,16 +340,34 @@ impl Run {
         if let Some(failure) = self.failure.take() {
             return Some(Err(failure));
         }
-        let is_time = self.saving.is_time(Instant::now());
-        if (is_time || self.saving.is_wanted() && self.is_last_step())
-            && let Some(event) = self.save().transpose()
-        {
-            return Some(event);
+        loop {
+            let is_left = self.saving.is_wanted() && self.is_last_step();
+            if is_left {
+                self.wait_for_attempt();
+            }
+            if self.is_told_to_stop() {
+                return None;
+            }
+            if self.saving.is_time(Instant::now())
+                && let Some(event) = self.save().transpose()
+            {
+                return Some(event);
+            }
+            if !is_left {
+                break;
+            }
         }
         Some(match self.trainer.next()? {
             Ok(report) => self.log(report),
             Err(error) => self.skip(error),
         })
+    }
+
+    /// With no step left to make, waits until it is time to save again, or to stop.
+    fn wait_for_attempt(&self) {
+        while !self.saving.is_time(Instant::now()) && !self.is_told_to_stop() {
+            thread::sleep(HEARD_WITHIN);
+        }
     }
 }
 
@@ -345,5 +381,32 @@ impl Iterator for Run {
         let event = self.event();
         self.ended = event.as_ref().is_none_or(Result::is_err);
         event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::batches::Validation;
+    use crate::text::corpus::Corpus;
+    use crate::train::TrainConfig;
+
+    /// As where a validation takes longer than a batch system waits.
+    #[test]
+    fn what_a_minute_has_learnt_is_saved_before_a_validation_and_not_where_there_is_none() {
+        let corpus = Corpus::from_text(&"to and fro ".repeat(10));
+        for (validation, is_saved) in [(Validation::Batches(1), true), (Validation::None, false)] {
+            let config = TrainConfig::builder().hidden(4).layers(1).batch(2).unroll(5);
+            let config = config.save_every(1).validation(validation).build().unwrap();
+            let path = tempfile::tempdir().unwrap();
+            let folder = RunFolder::open(path.path(), Mode::New).unwrap().folder;
+            let mut run = Run::new(Trainer::new(&corpus, config, 1).unwrap(), folder).unwrap();
+            let a_minute_ago = Instant::now().checked_sub(Duration::from_secs(60));
+            run.saving = Saving::new(a_minute_ago.expect("the machine has run for a minute"));
+            let report = run.trainer.next().unwrap().unwrap();
+            run.trainer.workers().ranks.ask_to_stop(15); // or the save after the validation would not be seen
+            run.log(report).unwrap();
+            assert_eq!(run.folder.newest().unwrap().0, u64::from(is_saved), "{validation:?}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::contents::{self, Contents};
-use super::listing::{LOG, Loaded, checkpoints_in, load_any, refused};
+use super::listing::{Entry, LOG, Loaded, checkpoints_in, load_any, refused};
 use super::lock::{Claim, Lock};
 use crate::error::{Error, Result};
 use crate::train::RunId;
@@ -20,6 +20,8 @@ pub struct Found {
     pub checkpoint: Checkpoint,
     /// Newer files that are proven damaged.
     pub damaged: Vec<PathBuf>,
+    /// What earlier sessions have saved by the clock, oldest first.
+    pub by_the_clock: Vec<PathBuf>,
 }
 
 /// The checkpoint to go on from; none in a folder that holds nothing of a run.
@@ -61,7 +63,8 @@ pub fn find(
             "{replaced} holds what was left when a run was replaced; check it before you delete it"
         ));
     }
-    Ok(Some(Found { run, path, checkpoint, damaged }))
+    let by_the_clock = by_the_clock(folder, &checkpoint)?;
+    Ok(Some(Found { run, path, checkpoint, damaged, by_the_clock }))
 }
 
 /// How to have a run back that was being replaced by the `new` one.
@@ -150,6 +153,27 @@ fn run_of(
 
 fn named(run: Option<RunId>) -> String {
     run.map_or("one without a name".into(), |run| run.to_string())
+}
+
+/// The files that earlier sessions of the run, which save by the clock too, have left between the steps that are due,
+/// oldest first, up to its `newest` checkpoint.
+fn by_the_clock(folder: &Path, newest: &Checkpoint) -> Result<Vec<PathBuf>> {
+    let &Checkpoint { ref config, run: Some(run), step, epoch, batch, .. } = newest else {
+        return Ok(Vec::new());
+    };
+    let batches = (step - batch as u64).checked_div(epoch).unwrap_or(u64::MAX); // before the first pass ends, it is long
+    let is_between = |entry: &Entry| {
+        entry.step <= step
+            && !entry.step.is_multiple_of(config.save_every) // most are, and need not be read
+            && entry.summary().is_ok_and(|then| {
+                let config = then.config;
+                then.run == Some(run)
+                    && config.save_minutes.is_some()
+                    && !config.is_due(then.step, batches)
+            })
+    };
+    let entries = checkpoints_in(folder)?.into_iter();
+    Ok(entries.filter(is_between).map(|entry| entry.path).collect())
 }
 
 /// Refuses a log that another run has written, or somebody else: it would be written anew.

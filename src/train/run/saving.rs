@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnSaveError {
-    /// It is tried again, for as long as there are steps to make.
+    /// It is tried again until it succeeds.
     #[default]
     Retry,
     /// It ends the run.
@@ -17,8 +17,8 @@ pub enum OnSaveError {
 const LONGEST: Duration = Duration::from_secs(60);
 /// Time between two warnings of the same trouble.
 const SILENCE: Duration = Duration::from_secs(600);
-/// Pauses between the attempts of the last save, when nothing else is left to do; a batch system gives a
-/// process that it stops some half a minute.
+/// Pauses between the attempts to save when the run must end: a batch system gives a process that it stops some half a
+/// minute.
 pub const LAST_PAUSES: [Duration; 3] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
@@ -113,6 +113,11 @@ impl Saving {
     /// A save has failed; whether to tell.
     pub fn failed(&mut self, now: Instant) -> bool {
         self.attempts.failed(now)
+    }
+
+    /// The next attempt comes at once, as if none had failed.
+    pub fn forget_failures(&mut self, now: Instant) {
+        self.attempts = Attempts::new(now);
     }
 }
 
