@@ -21,6 +21,7 @@ mod plan;
 mod profile;
 mod progress;
 mod report;
+mod room;
 mod sample;
 mod settings;
 mod shell;

@@ -22,6 +22,7 @@ use super::input::holds_run;
 use super::lab::Beside;
 use super::output::{OutputArgs, count, in_lines, layers, output_error, read_enough, warn};
 use super::progress::{Event, LabNews, Screen};
+use super::room::warn_of_little_room;
 use super::sample::short_sample;
 use super::settings::{Limit, Recipe, held_back, passes_follow_steps, plan_of};
 use super::shell::{command, path_word, resuming};
@@ -155,6 +156,7 @@ impl Train {
         });
         let validation = self.starts_with(&mut trainer);
         self.begins(&corpus, &trainer, validation, &mut screen);
+        warn_of_little_room(&self.run, self.keep_checkpoints, &trainer);
         if trainer.lacks_validation() {
             let step = trainer.step();
             self.output.say(&format!("validating step {step}, which is still to be done"));
