@@ -70,7 +70,7 @@ pub struct Train {
     /// How many of the newest checkpoints to keep, besides the best by validation [default: all]
     #[arg(long, value_name = "N")]
     keep_checkpoints: Option<usize>,
-    /// When a checkpoint cannot be saved: retry while training continues, or stop
+    /// When a checkpoint cannot be saved: retry while training continues, and after the last step until it succeeds; or stop
     #[arg(long, value_name = "retry|stop", default_value = "retry", value_parser = on_save_error)]
     on_save_error: OnSaveError,
     /// When the loss or a gradient is not finite: stop, or skip up to N such batches of the whole run
