@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
+use encoding_rs::UTF_8;
 use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile};
 
@@ -18,7 +19,8 @@ pub fn compare([first, second]: [&Path; 2]) -> Result<()> {
 
 fn load(path: &Path) -> Result<Profile> {
     let json = fs::read(path).map_err(Error::io("read", path))?;
-    serde_json::from_slice(&json).map_err(|error| {
+    let (json, ..) = UTF_8.decode(&json); // or UTF-16 with its mark, which PowerShell's `>` writes
+    serde_json::from_str(&json).map_err(|error| {
         let reason = format!("not what karenina profile --json writes ({error})");
         Error::Checkpoint { path: path.into(), reason }
     })

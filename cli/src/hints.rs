@@ -10,10 +10,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use karenina::error::Error;
 use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
-use os_display::Quotable;
 
 use super::input::{holds_run, is_io};
-use super::shell::path_word;
+use super::shell::{path_word, quoted};
 
 /// The sentence about a value that cannot be read, if that is the `error`. Our own parsers say what would work.
 pub fn of_value(error: &clap::Error) -> Option<String> {
@@ -126,7 +125,7 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
             if takes("encoding") && is_io(error, IsADirectory) && holds_run(path) =>
         {
             match takes("run") {
-                true => format!("name it with --run {}", path_word(path).maybe_quote()),
+                true => format!("name it with --run {}", quoted(&path_word(path))),
                 false => "name a text file".into(),
             }
         }
@@ -168,8 +167,8 @@ fn hint_about_run(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String>
 
 /// How a run starts with the imported model at `path`.
 fn start_with(path: &Path) -> String {
-    let path = path_word(path);
-    format!("start one with --from {} and another folder for --run", path.maybe_quote())
+    let path = quoted(&path_word(path));
+    format!("start one with --from {path} and another folder for --run")
 }
 
 /// Whether the folder at `path` holds an imported model, which belongs to no run.

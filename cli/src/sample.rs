@@ -117,6 +117,7 @@ impl Sample {
         let mut round = generator(rows)?;
         for first in (0..self.samples).step_by(rows) {
             if self.samples - first < rows {
+                drop(round); // before the next is made: there may be no memory for both
                 round = generator(self.samples - first)?;
             }
             round.reset();

@@ -17,7 +17,7 @@ pub fn command<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> String {
 }
 
 /// `word` as a shell of this system reads it, also once it has been made [`printable`].
-fn quoted(word: &OsStr) -> String {
+pub fn quoted(word: &OsStr) -> String {
     let quoted = word.maybe_quote().to_string();
     match cfg!(windows) {
         true => for_both_shells(quoted),

@@ -30,7 +30,7 @@ impl Signals {
         // only for signals that may not be caught, which none of these is.
         flag::register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&asked))
             .expect("may be caught");
-        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup()) {
+        for signal in [SIGINT, SIGTERM].into_iter().chain(of_this_system()) {
             let number = signal as usize;
             flag::register_usize(signal, Arc::clone(&received), number).expect("may be caught");
             flag::register(signal, Arc::clone(&asked)).expect("may be caught");
@@ -57,15 +57,20 @@ impl Signals {
 /// SIGHUP, which the end of a terminal or an ssh session sends; not if `nohup` started us, which
 /// asks that it be ignored.
 #[cfg(unix)]
-fn hangup() -> Option<i32> {
-    use signal_hook::consts::SIGHUP;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    (ignored >> (SIGHUP - 1) & 1 == 0).then_some(SIGHUP)
+fn of_this_system() -> Option<i32> {
+    use libc::{SIG_IGN, SIGHUP, sigaction};
+    let mut found = std::mem::MaybeUninit::<sigaction>::zeroed();
+    // SAFETY: without a new action the old one is only written to `found`, for which zeros are an action too.
+    #[expect(unsafe_code, reason = "nobody else asks what is done at a signal")]
+    let action = unsafe {
+        sigaction(SIGHUP, std::ptr::null(), found.as_mut_ptr());
+        found.assume_init()
+    };
+    (action.sa_sigaction != SIG_IGN).then_some(SIGHUP)
 }
 
-#[cfg(not(unix))]
-fn hangup() -> Option<i32> {
-    None
+/// Ctrl-Break.
+#[cfg(windows)]
+fn of_this_system() -> Option<i32> {
+    Some(signal_hook::consts::SIGBREAK)
 }

@@ -151,8 +151,7 @@ fn a_size_that_the_file_has_no_room_for_is_refused() {
 
 #[test]
 fn shapes_whose_product_overflows_are_refused() {
-    // B · H = 2^65 wraps to a small number, and the tensors are made to agree with it.
-    assert!(reason(&with(162, &(1_u64 << 63).to_le_bytes())).contains("shape"));
+    // 2^63 · 2^63 wraps to 0.
     let mut bytes = with(665, &(1_u64 << 63).to_le_bytes());
     bytes[673..681].copy_from_slice(&(1_u64 << 63).to_le_bytes());
     seal(&mut bytes);

@@ -65,6 +65,9 @@ impl Lab {
             give_way();
             end_with_standard_input();
         }
+        if !self.open {
+            be_ended_first();
+        }
         use_threads(self.threads.count()?)?;
         let (sources, excerpts) = self.sources()?;
         let (listener, port) = self.listen()?;
@@ -82,8 +85,8 @@ impl Lab {
         }
         if self.open {
             open(&address);
+            be_ended_first(); // only now: the browser would inherit it
         }
-        be_ended_first(); // only now: the browser would inherit it
         let served = server::serve(listener, Arc::new(server::Service { door, answer }));
         served.map_err(Error::io("serve", address.as_ref()))?;
         Ok(ExitCode::SUCCESS)
@@ -118,13 +121,13 @@ impl Lab {
 
 /// The run or checkpoint at `path`, which must be there.
 fn source(path: &Path) -> Result<Source> {
-    let path = path.canonicalize().map_err(Error::io("read", path))?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     if !path.is_dir() {
-        Summary::read(&path)?;
-    } else if checkpoints_in(&path)?.is_empty() {
-        return Err(Error::NoCheckpoint { path });
+        Summary::read(path)?;
+    } else if checkpoints_in(path)?.is_empty() {
+        return Err(Error::NoCheckpoint { path: path.into() });
     }
+    let path = std::path::absolute(path).map_err(Error::io("read", path))?;
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     Ok(Source::Run { name, path })
 }
 

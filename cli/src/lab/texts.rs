@@ -39,7 +39,10 @@ pub fn excerpts(texts: &TextArgs, run: &Path, is_beside: bool) -> Result<Vec<Str
 pub fn passages(corpus: &Corpus) -> Vec<String> {
     let count = EXCERPTS.min(corpus.len().div_ceil(LENGTH));
     let passage = |n: usize| {
-        let mut characters = corpus.characters().skip(n * corpus.len() / count).peekable();
+        // Not `characters().skip(…)`, which takes seconds for a long text.
+        let places = n * corpus.len() / count..corpus.len();
+        let character = |place| corpus.vocabulary().character(corpus.ids().at(place));
+        let mut characters = places.map(character).peekable();
         while n > 0 && characters.next_if(|c| !c.is_whitespace()).is_some() {}
         characters.skip_while(|c| c.is_whitespace()).take(LENGTH).collect::<String>()
     };

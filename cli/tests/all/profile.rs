@@ -260,7 +260,10 @@ fn two_profiles_stand_side_by_side() {
     let last = screen.lines().find(|line| line.starts_with("the step")).unwrap();
     assert!(last.contains(" 1.00 ") && !screen.contains("sizes differ"), "{screen}");
 
-    fs::write(folder.path().join("c.json"), measure("--layers 1")).unwrap();
+    // As the `>` of PowerShell writes it.
+    let marked = format!("\u{feff}{}", String::from_utf8(measure("--layers 1")).unwrap());
+    let utf16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(folder.path().join("c.json"), utf16).unwrap();
     let screen = String::from_utf8(compare("a.json", "c.json").stdout).unwrap();
     assert!(screen.contains("sizes differ"), "{screen}");
 

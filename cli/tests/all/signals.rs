@@ -131,11 +131,8 @@ fn ignores_hup() -> bool {
 #[test]
 fn a_second_sigint_ends_it_at_once_and_leaves_the_last_checkpoint_whole() {
     let folder = tempfile::tempdir().unwrap();
-    // `start` returns soon after a save, when the next step has just begun; on the embedded text it
-    // takes a second or more, far longer than both signals.
-    let slow = "train --hidden 512 --layers 3 --batch 100 --unroll 80 --epochs 10000 --save-every 1 \
-                --no-samples --threads 1";
-    let child = start(folder.path(), slow);
+    // `start` returns soon after a save, when the next step has just begun, far longer than both signals.
+    let child = start(folder.path(), SLOW);
     send(&child, "-INT");
     std::thread::sleep(Duration::from_millis(20));
     send(&child, "-INT");
@@ -175,9 +172,8 @@ fn a_signal_is_announced_at_once_and_not_after_the_step() {
     }
 }
 
-/// `nohup` starts a command with SIGHUP ignored; only Linux tells a program so. A script starts what goes to the background
-/// with SIGINT ignored, and yet its `kill -INT` is meant.
-#[cfg(target_os = "linux")]
+/// `nohup` starts a command with SIGHUP ignored. A script starts what goes to the background with SIGINT ignored, and
+/// yet its `kill -INT` is meant.
 #[test]
 fn a_run_under_nohup_outlives_its_terminal_and_a_script_can_stop_one_in_the_background() {
     let folder = with_text();
