@@ -206,6 +206,7 @@ impl Levels {
                 a,
                 b: b.as_slice().as_ptr(),
                 panel_stride: panel_stride(kernel, x.len()),
+                is_near: false, // sums in dW and in what waits
                 scales: std::ptr::null(),
                 origin: Origin::matrix(c.at(ms.start, 0), c.stride),
                 c: c.at(ms.start, 0),

@@ -92,6 +92,8 @@ pub(super) fn multiply<W: Copy>(
     let c_stride = c.strides()[0] as usize;
     let c_start = c.as_mut_ptr();
     let copied = Blocks::of(kernel).rows;
+    let bytes_of_b = b.rows() * c.ncols() * size_of::<W>();
+    let is_near = is_near((a.len() + c.len()) * size_of::<f32>() + bytes_of_b);
     SCRATCH.with_borrow_mut(|[copy, ..]| {
         copy.grow(copied * ROW_STRIDE);
         // LOOP 1: rows of A. Not parallel: the caller's shards already are.
@@ -110,6 +112,7 @@ pub(super) fn multiply<W: Copy>(
                     a: A::ByRows(a_block),
                     b: panels[first_panel + ks.start * kernel.panel..].as_ptr(),
                     panel_stride: b.panel_stride(),
+                    is_near,
                     scales: b.scales().wrapping_add(first),
                     origin: match ks.start {
                         0 => Origin::of(start, c_block, c_stride),
@@ -128,6 +131,12 @@ pub(super) fn multiply<W: Copy>(
             }
         }
     });
+}
+
+/// Whether operands of so many bytes stay in the second-level cache from a product to the next. To ask for them all the
+/// same would hold up the loads from there.
+fn is_near(bytes: usize) -> bool {
+    bytes <= caches::second_level() / 4 * 3
 }
 
 /// Copies the columns `ks` of some rows of A as a kernel wants them; returns where they begin.
@@ -257,6 +266,8 @@ pub(super) struct Block<'a, W: 'static> {
     pub(super) a: A,
     pub(super) b: *const W,
     pub(super) panel_stride: usize,
+    /// Whether all operands are in the second-level cache, and nothing need be asked for.
+    pub(super) is_near: bool,
     /// The scale of each column, where B is stored with scales.
     pub(super) scales: *const f32,
     pub(super) origin: Origin,
@@ -313,10 +324,10 @@ impl<W: Copy> Block<'_, W> {
                     next_c: next_c.wrapping_add(row),
                     waiting: self.waiting,
                     place: (self.place.0 + tile.start, self.place.1 + column),
-                    ahead: [
-                        ahead_in_b.from(next_b.wrapping_add(index * share_of_b)),
-                        ahead_in_a.from(next_a),
-                    ],
+                    ahead: (!self.is_near).then(|| {
+                        let next_b = next_b.wrapping_add(index * share_of_b);
+                        [ahead_in_b.from(next_b), ahead_in_a.from(next_a)]
+                    }),
                 };
                 // SAFETY: the tile lies in the block, or at its edge.
                 unsafe {

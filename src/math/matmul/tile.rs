@@ -75,8 +75,9 @@ pub(super) struct Operands<'a, W> {
     pub(super) waiting: &'a [Waiting],
     /// Where in them the tile lies: row and column.
     pub(super) place: (usize, usize),
-    /// What will be needed soon of B and of A. Several panels are read at all the cache gives.
-    pub(super) ahead: [Ahead; 2],
+    /// What will be needed soon of B and of A, and that a row of C will be, unless all is near enough. Several panels are
+    /// read at all the cache gives.
+    pub(super) ahead: Option<[Ahead; 2]>,
 }
 
 impl<W> Operands<'_, W> {
@@ -169,29 +170,29 @@ pub(super) unsafe fn tile<
                 }
             }
         }
-        let part = depth.div_ceil(MR).next_multiple_of(AT_ONCE);
-        for (asked, first) in (0..depth).step_by(part).enumerate() {
-            operands.ask_for_row::<V, LAYOUT>(asked, P * NV * V::LANES);
-            let mut left = part.min(depth - first);
-            while left > 0 {
+        // From asking for a row of C to the next one, and when the next one is due.
+        let (every, mut due, mut rows) = ((depth / AT_ONCE / MR).max(1), 0, 0..MR);
+        for at in 0..depth / AT_ONCE {
+            if let Some(ahead) = &mut ahead {
                 if P == 1 {
-                    for ahead in &mut ahead {
+                    for ahead in ahead {
                         ahead.ask_for::<V>();
                     }
                 }
-                let now = left.min(AT_ONCE);
-                left -= now;
-                // Two loops, so that the compiler makes one straight piece of the first.
-                if now == AT_ONCE {
-                    for _ in 0..AT_ONCE {
-                        multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
-                    }
-                } else {
-                    for _ in 0..now {
-                        multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
-                    }
+                if at == due
+                    && let Some(row) = rows.next()
+                {
+                    operands.ask_for_row::<V, LAYOUT>(row, P * NV * V::LANES);
+                    due += every;
                 }
             }
+            // A fixed number, so that the compiler makes one straight piece of them.
+            for _ in 0..AT_ONCE {
+                multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
+            }
+        }
+        for _ in 0..depth % AT_ONCE {
+            multiply_add::<V, W, MR, P, NV, LAYOUT>(&mut a, &mut b, operands, &mut sum);
         }
         // Sum by sum outside, so that the loops within have fixed bounds: an index that is known only at run
         // time would keep the tile in memory instead of registers, all the time.
