@@ -161,7 +161,7 @@ fn by_the_clock(folder: &Path, newest: &Checkpoint) -> Result<Vec<PathBuf>> {
     let &Checkpoint { ref config, run: Some(run), step, epoch, batch, .. } = newest else {
         return Ok(Vec::new());
     };
-    let batches = (step - batch as u64).checked_div(epoch).unwrap_or(u64::MAX); // before the first pass ends, it is long
+    let batches = step.saturating_sub(batch as u64).checked_div(epoch).unwrap_or(u64::MAX); // before the first pass ends, it is long
     let is_between = |entry: &Entry| {
         entry.step <= step
             && !entry.step.is_multiple_of(config.save_every) // most are, and need not be read
