@@ -120,15 +120,16 @@ overwritten() {
     checks=$((checks + 1))
 }
 
-# The folder goes, and another run begins in its place: the first one stops and touches nothing.
+# The folder goes, and another run's comes in its place: the first one stops and touches nothing. The other run is made
+# elsewhere: in a folder that is still empty, the first one would go on.
 delete_and_restart() {
     local first code=0
     : > messages
     "${train[@]}" 8 --epochs 100000 --save-every 5 --run taken > out 2> messages &
     first=$!
     until grep -q saved messages; do sleep 0.05; done
-    mv taken moved
-    "${six[@]}" --run taken > out 2> second || fail "$(cat second)"
+    "${six[@]}" --run other > out 2> second || fail "$(cat second)"
+    mv taken moved && mv other taken
     wait $first || code=$?
     refused $code messages 'taken.*another run'
     [[ $(numbers taken/i6_l8.ckpt) == "$whole" ]] || fail "other numbers"
