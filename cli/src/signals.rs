@@ -58,15 +58,11 @@ impl Signals {
 /// asks that it be ignored.
 #[cfg(unix)]
 fn of_this_system() -> Option<i32> {
-    use libc::{SIG_IGN, SIGHUP, sigaction};
-    let mut found = std::mem::MaybeUninit::<sigaction>::zeroed();
-    // SAFETY: without a new action the old one is only written to `found`, for which zeros are an action too.
-    #[expect(unsafe_code, reason = "nobody else asks what is done at a signal")]
-    let action = unsafe {
-        sigaction(SIGHUP, std::ptr::null(), found.as_mut_ptr());
-        found.assume_init()
-    };
-    (action.sa_sigaction != SIG_IGN).then_some(SIGHUP)
+    use signal_hook::consts::SIGHUP;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    (ignored >> (SIGHUP - 1) & 1 == 0).then_some(SIGHUP)
 }
 
 /// Ctrl-Break.

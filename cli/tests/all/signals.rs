@@ -172,8 +172,9 @@ fn a_signal_is_announced_at_once_and_not_after_the_step() {
     }
 }
 
-/// `nohup` starts a command with SIGHUP ignored. A script starts what goes to the background with SIGINT ignored, and
-/// yet its `kill -INT` is meant.
+/// `nohup` starts a command with SIGHUP ignored; only Linux tells a program so. A script starts what goes to the background
+/// with SIGINT ignored, and yet its `kill -INT` is meant.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_run_under_nohup_outlives_its_terminal_and_a_script_can_stop_one_in_the_background() {
     let folder = with_text();
