@@ -200,14 +200,24 @@ impl Error {
         matches!(self, Self::Damaged { .. })
     }
 
+    /// What kind of refusal by the system it is, if it is one.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        if let Self::Io { source, .. } = self { Some(source.kind()) } else { None }
+    }
+
     /// Whether an entry of a folder is not there.
     pub fn is_missing(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        self.io_kind() == Some(io::ErrorKind::NotFound)
     }
 
     /// Whether a setting is out of range or asks for more memory than there is, as opposed to a failure of a file or the machine.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::NoMemory { .. })
+    }
+
+    /// The error that the file at `path` cannot be used as a checkpoint.
+    pub fn checkpoint(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Checkpoint { path: path.to_path_buf(), reason: reason.into() }
     }
 
     /// The error that `found` is not a valid value of the setting `name`.
@@ -241,7 +251,12 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::TextTooShort { found, batches, needed, .. } => {
-                write_too_short(f, *found, *batches, *needed)
+                let batches = match batches {
+                    1 => "one batch needs".into(),
+                    n => format!("{n} batches (validation included) need"),
+                };
+                let s = plural(*found as u64);
+                write!(f, "the text has {found} character{s}, but {batches} {needed}")
             }
             Self::Setting { name, found, expected } => {
                 let found = if found.is_empty() { "empty" } else { found };
@@ -251,12 +266,19 @@ impl fmt::Display for Error {
                 write!(f, "cannot start {threads} thread{}: {reason}", plural(*threads as u64))
             }
             Self::FileTooLarge { path, needed, available } => {
-                write_no_memory(f, &path.display(), *needed, *available)
+                write!(f, "{} {}", path.display(), needs(*needed, *available))
             }
             Self::NoMemory { what, needed, available } => {
-                write_no_memory(f, what, *needed, *available)
+                write!(f, "{what} {}", needs(*needed, *available))
             }
-            Self::UnknownCharacter { character, nearest } => write_unknown(f, *character, nearest),
+            Self::UnknownCharacter { character, nearest } => {
+                write!(f, "the model does not know the character {character:?}")?;
+                let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
+                match nearest[..] {
+                    [] => Ok(()),
+                    _ => write!(f, "; similar ones it knows: {}", nearest.join(", ")),
+                }
+            }
             Self::Checkpoint { path, reason }
             | Self::Damaged { path, reason }
             | Self::RunFolder { path, reason } => write!(f, "{}: {reason}", path.display()),
@@ -294,8 +316,25 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::Rank { rank, machine, reason } => write!(f, "rank {rank} on {machine}: {reason}"),
-            Self::NotSaved { step, safe, source } => write_not_saved(f, *step, safe, source),
-            Self::NotFinite { step, what, text } => write_not_finite(f, *step, what, text),
+            Self::NotSaved { step, safe, source } => {
+                write!(f, "step {step} is not saved: {source}; ")?;
+                match safe {
+                    Some(path) => write!(f, "{} is safe", path.display()),
+                    None => write!(f, "nothing of this run is saved"),
+                }
+            }
+            Self::NotFinite { step, what, text } => {
+                let rows = text.iter().map(|rows| format!(" {}-{}", rows.start, rows.end));
+                let rows: String = rows.take(3).collect();
+                let more = match text.len() {
+                    ..=3 => String::new(),
+                    n => format!(" … ({n} rows)"),
+                };
+                write!(
+                    f,
+                    "step {step}: {what} is not finite in the batch of characters{rows}{more}"
+                )
+            }
         }
     }
 }
@@ -305,72 +344,16 @@ pub(crate) fn plural(n: u64) -> &'static str {
     if n == 1 { "" } else { "s" }
 }
 
-fn write_too_short(
-    f: &mut fmt::Formatter<'_>,
-    found: usize,
-    batches: usize,
-    needed: usize,
-) -> fmt::Result {
-    write!(f, "the text has {found} character{}, but ", plural(found as u64))?;
-    match batches {
-        1 => write!(f, "one batch needs {needed}"),
-        n => write!(f, "{n} batches (validation included) need {needed}"),
-    }
-}
-
-fn write_no_memory(
-    f: &mut fmt::Formatter<'_>,
-    what: &dyn fmt::Display,
-    needed: u64,
-    available: u64,
-) -> fmt::Result {
+/// The end of the sentence about what needs more bytes than there are.
+fn needs(needed: u64, available: u64) -> String {
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let more = if needed == u64::MAX { "more than " } else { "" };
     let decimals = if needed.min(available) < 1 << 29 { 3 } else { 1 };
-    write!(
-        f,
-        "{what} needs {more}{:.decimals$} GiB of memory, but only {:.decimals$} GiB is available",
+    format!(
+        "needs {more}{:.decimals$} GiB of memory, but only {:.decimals$} GiB is available",
         gib(needed),
         gib(available),
     )
-}
-
-fn write_unknown(f: &mut fmt::Formatter<'_>, character: char, nearest: &[char]) -> fmt::Result {
-    write!(f, "the model does not know the character {character:?}")?;
-    if nearest.is_empty() {
-        return Ok(());
-    }
-    let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
-    write!(f, "; similar ones it knows: {}", nearest.join(", "))
-}
-
-fn write_not_saved(
-    f: &mut fmt::Formatter<'_>,
-    step: u64,
-    safe: &Option<PathBuf>,
-    source: &Error,
-) -> fmt::Result {
-    write!(f, "step {step} is not saved: {source}; ")?;
-    match safe {
-        Some(path) => write!(f, "{} is safe", path.display()),
-        None => write!(f, "nothing of this run is saved"),
-    }
-}
-
-fn write_not_finite(
-    f: &mut fmt::Formatter<'_>,
-    step: u64,
-    what: &str,
-    text: &[Range<usize>],
-) -> fmt::Result {
-    write!(f, "step {step}: {what} is not finite in the batch of characters")?;
-    for range in text.iter().take(3) {
-        write!(f, " {}-{}", range.start, range.end)?;
-    }
-    if text.len() > 3 {
-        write!(f, " … ({} rows)", text.len())?;
-    }
-    Ok(())
 }
 
 /// A message includes its cause, so there is no `source` to repeat it.

@@ -1,7 +1,7 @@
 //! What to type against an error: the library says what is wrong, the command adds its arguments.
 
 use std::error::Error as _;
-use std::io::ErrorKind::{IsADirectory, NotFound};
+use std::io::ErrorKind::IsADirectory;
 use std::num::{IntErrorKind, ParseFloatError, ParseIntError};
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use karenina::error::Error;
 use karenina::train::checkpoint::Summary;
 use karenina::train::run::checkpoints_in;
 
-use super::input::{holds_run, is_io};
+use super::input::holds_run;
 use super::shell::{path_word, quoted};
 
 /// The sentence about a value that cannot be read, if that is the `error`. Our own parsers say what would work.
@@ -122,14 +122,14 @@ fn hint(error: &Error, takes: impl Fn(&str) -> bool) -> Option<String> {
         }
         // A text: commands that read other files take no encoding.
         Error::Io { action: "read", path, .. }
-            if takes("encoding") && is_io(error, IsADirectory) && holds_run(path) =>
+            if takes("encoding") && error.io_kind() == Some(IsADirectory) && holds_run(path) =>
         {
             match takes("run") {
                 true => format!("name it with --run {}", quoted(&path_word(path))),
                 false => "name a text file".into(),
             }
         }
-        Error::Io { path, .. } if takes("dynamic") && is_io(error, NotFound) => {
+        Error::Io { path, .. } if takes("dynamic") && error.is_missing() => {
             let rate = path.to_str().filter(|word| word.parse::<f64>().is_ok())?;
             format!("to set the rate, write --dynamic={rate}")
         }

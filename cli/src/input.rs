@@ -151,15 +151,15 @@ impl ModelArg {
             return Ok(());
         }
         let reason = format!("{what} is {x}: the network's weights are too large to compute with");
-        Err(Error::Checkpoint { path: self.run.clone(), reason })
+        Err(Error::checkpoint(&self.run, reason))
     }
 }
 
 /// The checkpoint in a file, or in a folder the best by validation; says which damaged ones it skipped.
 pub fn load(path: &Path) -> Result<Loaded> {
     let loaded = load_best(path).map_err(|error| {
-        let is_missing = error.is_missing() || is_io(&error, ErrorKind::NotADirectory);
-        match is_missing && path.extension().is_none() {
+        let is_missing = [ErrorKind::NotFound, ErrorKind::NotADirectory].map(Some);
+        match is_missing.contains(&error.io_kind()) && path.extension().is_none() {
             true => Error::NoCheckpoint { path: path.to_path_buf() }, // a folder that no run has made yet
             false => error,
         }
@@ -181,11 +181,6 @@ pub fn is_log_of(path: &Path, checkpoint: &Checkpoint) -> bool {
         (Ok(Some(log)), Some(run)) => log == run,
         _ => true,
     }
-}
-
-/// Whether the system gave `error` as one of this `kind`.
-pub fn is_io(error: &Error, kind: ErrorKind) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == kind)
 }
 
 /// Whether there is a checkpoint in `folder`.

@@ -53,23 +53,20 @@ impl Kind {
     /// anything, is empty, is one too, or is no file, as a pipe. A name in the wrong place must not cost somebody's
     /// text, checkpoint or page.
     pub fn require_at(self, path: &Path) -> Result<()> {
+        let refuse = |kind, reason: &str| Error::io("write", path)(io::Error::new(kind, reason));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder.filter(|folder| !folder.exists()) {
             let reason = format!("there is no folder {}", folder.display());
-            return Err(Error::io("write", path)(io::Error::new(ErrorKind::NotFound, reason)));
+            return Err(refuse(ErrorKind::NotFound, &reason));
         }
         if path.is_dir() {
-            let reason = "it is a folder; name a file in it";
-            return Err(Error::io("write", path)(io::Error::new(ErrorKind::IsADirectory, reason)));
+            return Err(refuse(ErrorKind::IsADirectory, "it is a folder; name a file in it"));
         }
         let open = ["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"]; // not /dev/shm, where files may lie
         let is_open = cfg!(unix) && open.iter().any(|name| path.starts_with(name));
-        let may_be_written =
-            |found: &fs::Metadata| found.is_file() && !found.permissions().readonly();
-        if is_open
-            || is_standard_output(path)
-            || !fs::metadata(path).is_ok_and(|f| may_be_written(&f))
-        {
+        let is_written_over = fs::metadata(path)
+            .is_ok_and(|found| found.is_file() && !found.permissions().readonly());
+        if is_open || is_standard_output(path) || !is_written_over {
             return Ok(()); // or refused when it is written, for another reason
         }
         let mut start = Vec::new();
@@ -83,7 +80,7 @@ impl Kind {
         let reason = format!(
             "the file exists and is not known to be a {name} written by karenina; name another file, or delete it first"
         );
-        Err(Error::io("write", path)(io::Error::new(ErrorKind::AlreadyExists, reason)))
+        Err(refuse(ErrorKind::AlreadyExists, &reason))
     }
 
     /// Whether a file of this kind begins like that.
@@ -151,7 +148,7 @@ pub fn output_error(source: io::Error) -> Error {
 
 /// Whether `error` only says that whoever read our output has seen enough.
 pub fn is_broken_pipe(error: &Error) -> bool {
-    matches!(error, Error::Io { source, .. } if source.kind() == ErrorKind::BrokenPipe)
+    error.io_kind() == Some(ErrorKind::BrokenPipe)
 }
 
 /// What became of printing, where a reader that has seen enough is no failure: for commands whose exit
@@ -199,6 +196,5 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 /// As [`print_json`], on one line and at once.
 pub fn print_json_line(value: &impl Serialize) -> Result<()> {
     let json = serde_json::to_string(value).expect("numbers and names are JSON");
-    let mut out = io::stdout().lock();
-    writeln!(out, "{json}").and_then(|()| out.flush()).map_err(output_error)
+    print_bytes(format!("{json}\n").as_bytes())
 }

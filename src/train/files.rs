@@ -221,16 +221,19 @@ pub fn is_temporary(name: &str) -> bool {
 /// # Errors
 /// [`Error::Checkpoint`] for what is no regular file.
 pub fn open_regular(path: &Path) -> Result<(File, u64)> {
-    let refuse = |metadata: &fs::Metadata| match metadata.is_file() {
-        true => Ok(()),
-        false if metadata.is_dir() => wrong(path, "a folder where a checkpoint file was expected"),
-        false => wrong(path, "neither a file nor a folder, so no checkpoint can be in it"),
+    let require_file = |metadata: io::Result<fs::Metadata>| {
+        let metadata = metadata.map_err(Error::io("read", path))?;
+        let reason = match metadata.is_dir() {
+            _ if metadata.is_file() => return Ok(metadata.len()),
+            true => "a folder where a checkpoint file was expected",
+            false => "neither a file nor a folder, so no checkpoint can be in it",
+        };
+        Err(Error::checkpoint(path, reason))
     };
-    refuse(&fs::metadata(path).map_err(Error::io("read", path))?)?;
+    require_file(fs::metadata(path))?;
     let file = File::open(path).map_err(Error::io("open", path))?;
-    let metadata = file.metadata().map_err(Error::io("read", path))?;
-    refuse(&metadata)?;
-    Ok((file, metadata.len()))
+    let length = require_file(file.metadata())?;
+    Ok((file, length))
 }
 
 /// The first `count` bytes of `file`, or all there are.
@@ -273,11 +276,10 @@ fn read_within(
         return Err(Error::FileTooLarge { path: path.to_path_buf(), needed, available });
     }
     let read = file.take(count).read_to_end(bytes).map_err(Error::io("read", path))?;
-    if read < room { wrong(path, "it shrank while it was being read") } else { Ok(()) }
-}
-
-fn wrong<T>(path: &Path, reason: &str) -> Result<T> {
-    Err(Error::Checkpoint { path: path.to_path_buf(), reason: reason.into() })
+    match read < room {
+        true => Err(Error::checkpoint(path, "it shrank while it was being read")),
+        false => Ok(()),
+    }
 }
 
 #[cfg(test)]

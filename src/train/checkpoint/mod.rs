@@ -232,7 +232,7 @@ impl Checkpoint {
         let header = record.header();
         check::record(&record, header.length)
             .map_err(|reason| format!("not saved, because the file would be {reason}"))
-            .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
+            .map_err(|reason| Error::checkpoint(path, reason))?;
         let may = || may().map_err(io::Error::other);
         files::replace_if(path, &|out| record.write(header, &mut *out), &may)
     }

@@ -86,8 +86,7 @@ pub fn export_gradients<R: Real>(
 /// [`Error::Checkpoint`], `path` named in it, for what is no such file, a damaged one, or a model that
 /// is built in another way.
 pub fn import(path: &Path, bytes: &[u8], vocabulary: Option<&str>) -> Result<Checkpoint> {
-    read::decode(bytes, vocabulary)
-        .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })
+    read::decode(bytes, vocabulary).map_err(|reason| Error::checkpoint(path, reason))
 }
 
 /// [`import`] of the file at `path`.
@@ -100,8 +99,7 @@ pub fn load(path: &Path, vocabulary: Option<&str>) -> Result<Checkpoint> {
     let (mut file, length) = files::open_regular(path)?;
     let mut bytes = files::read_start(&mut file, path, 8)?;
     // Another program's file may be huge: its first bytes are enough.
-    read::header_length(&bytes)
-        .map_err(|reason| Error::Checkpoint { path: path.to_path_buf(), reason })?;
+    read::header_length(&bytes).map_err(|reason| Error::checkpoint(path, reason))?;
     let rest = length.saturating_sub(bytes.len() as u64);
     files::read_more(&mut file, path, rest, 4, &mut bytes)?;
     import(path, &bytes, vocabulary)

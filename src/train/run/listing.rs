@@ -65,7 +65,7 @@ impl Entry {
         let reason = format!(
             "holds a network of {hidden} cells after step {step}; name it i{step}_l{hidden}.ckpt"
         );
-        Err(Error::Checkpoint { path: self.path.clone(), reason })
+        Err(Error::checkpoint(&self.path, reason))
     }
 }
 
