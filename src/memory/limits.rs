@@ -39,10 +39,15 @@ pub fn room(root: &Path) -> Option<Room> {
         .reduce(Room::tighter)
 }
 
+/// The first word after `key` in a table of lines, as a number; none where it is another word, such as "unlimited".
+fn number(table: &str, key: &str) -> Option<u64> {
+    let rest = table.lines().find_map(|line| line.strip_prefix(key))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
 /// The value after `key` in a table of lines such as "MemTotal:  24000000 kB", in bytes.
 pub fn kibibytes(table: &str, key: &str) -> Option<u64> {
-    let line = table.lines().find_map(|line| line.strip_prefix(key))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+    number(table, key)?.checked_mul(1024)
 }
 
 /// A file's text; empty if it cannot be read, for then it sets no limit.
@@ -72,16 +77,11 @@ fn promises(root: &Path) -> Option<Room> {
 fn process_limits(root: &Path) -> Vec<Room> {
     let limits = text(root.join("proc/self/limits"));
     let status = text(root.join("proc/self/status"));
-    let limit = |(name, used): (&str, &str)| {
-        let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
-        // No limit is the word "unlimited".
-        let soft = line.split_whitespace().next()?.parse().ok()?;
-        Some(Room::below(soft, kibibytes(&status, used)?))
+    let limit = |(soft, used): (&str, &str)| {
+        Some(Room::below(number(&limits, soft)?, kibibytes(&status, used)?))
     };
-    [("Max address space", "VmSize:"), ("Max data size", "VmData:")]
-        .into_iter()
-        .filter_map(limit)
-        .collect()
+    let limits = [("Max address space", "VmSize:"), ("Max data size", "VmData:")];
+    limits.into_iter().filter_map(limit).collect()
 }
 
 /// The names of one version's files.
@@ -155,13 +155,11 @@ impl Version {
     /// The room in one group, if it has a limit.
     fn room(&self, group: &Path) -> Option<Room> {
         // No limit is the word "max" in version 2, and in version 1 more than any machine has.
-        let number = |name: &str| text(group.join(name)).trim().parse::<u64>().ok();
-        let limit = self.limits.iter().filter_map(|name| number(name)).min()?;
+        let bytes = |file: &str| number(&text(group.join(file)), "");
+        let limit = self.limits.iter().filter_map(|file| bytes(file)).min()?;
         let stat = text(group.join("memory.stat"));
-        let files = self.reclaimable.iter().filter_map(|name| {
-            stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
-        });
-        let used = number(self.used).unwrap_or(0).saturating_sub(files.sum());
+        let files = self.reclaimable.iter().filter_map(|name| number(&stat, name));
+        let used = bytes(self.used).unwrap_or(0).saturating_sub(files.sum());
         Some(Room::below(limit, used))
     }
 }

@@ -65,11 +65,6 @@ impl Sizes {
         lstm.chain([self.hidden * self.vocabulary, self.vocabulary])
     }
 
-    /// Numbers in the projection's w and b.
-    fn projection_length(&self) -> usize {
-        (self.hidden + 1) * self.vocabulary
-    }
-
     /// The `numbers` of layer `l` as its weights.
     pub(super) fn lstm_mut<R>(self, l: usize, numbers: &mut [R]) -> LstmParametersMut<'_, R> {
         let [w_ih, w_hh, _] = self.lstm_lengths(l);
@@ -137,6 +132,16 @@ pub struct Tensor {
     pub shape: Vec<usize>,
     /// Where its numbers lie among all of the [`Parameters::numbers`], row by row.
     pub range: Range<usize>,
+}
+
+impl Tensor {
+    /// Its rows and columns as a matrix: a bias is one row.
+    pub(crate) fn rows_and_columns(&self) -> [usize; 2] {
+        match self.shape[..] {
+            [rows, columns] => [rows, columns],
+            _ => [1, self.range.len()],
+        }
+    }
 }
 
 /// How the LSTM kernels start; the projection is truncated normal with sd 0.1 in either case.
@@ -256,16 +261,12 @@ impl<R: Real> Parameters<R> {
     /// If there is no such layer.
     pub fn lstm(&self, l: usize) -> LstmParameters<'_, R> {
         self.sizes.require_layer(l);
-        let [w_ih, w_hh, b] = self.sizes.lstm_lengths(l);
-        let numbers = &self.numbers[self.sizes.start(l)..];
+        let [w_ih, w_hh, _] = self.sizes.lstm_lengths(l);
+        let numbers = &self.numbers[self.sizes.start(l)..self.sizes.start(l + 1)];
         let (w_ih, numbers) = numbers.split_at(w_ih);
-        let (w_hh, numbers) = numbers.split_at(w_hh);
+        let (w_hh, b) = numbers.split_at(w_hh);
         let columns = 4 * self.sizes.hidden;
-        LstmParameters {
-            w_ih: matrix(w_ih, columns),
-            w_hh: matrix(w_hh, columns),
-            b: numbers[..b].into(),
-        }
+        LstmParameters { w_ih: matrix(w_ih, columns), w_hh: matrix(w_hh, columns), b: b.into() }
     }
 
     /// [`Parameters::lstm`] for writing.
@@ -283,7 +284,7 @@ impl<R: Real> Parameters<R> {
         let sizes = self.sizes;
         let mut left = self.numbers.as_mut_slice();
         let lstm = (0..sizes.layers).map(move |l| sizes.lstm_lengths(l).iter().sum());
-        let lengths = lstm.chain([sizes.projection_length()]);
+        let lengths = lstm.chain([(sizes.hidden + 1) * sizes.vocabulary]);
         lengths.map(move |length: usize| left.split_off_mut(..length).expect("all parts' numbers"))
     }
 

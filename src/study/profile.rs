@@ -11,8 +11,7 @@ use rand_pcg::Pcg64;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::math::matmul::Kernel;
-use crate::math::matmul::Storage;
+use crate::math::matmul::{Kernel, Storage};
 use crate::math::stopwatch::{Phase, Stopwatch};
 use crate::memory;
 use crate::model::{Parameters, Sizes};
@@ -170,7 +169,10 @@ impl Profile {
         let start = Instant::now();
         let mut measured = Vec::new();
         timed_step(&mut trainer)?; // the first one allocates
-        require_writers(trainer.sizes())?;
+        let sizes = trainer.sizes();
+        let writers = Storage::ALL.len() as u64 * Generator::<f32>::bytes(sizes, 1);
+        let what = format!("the profile of {} x {} cells", sizes.layers, sizes.hidden);
+        memory::require(writers, what)?; // what is allocated after the steps
         if let Some(steps) = steps {
             memory::reserve(&mut measured, steps, format_args!("timing {steps} steps"))?;
         }
@@ -233,12 +235,6 @@ impl Profile {
             phases: phases(step, trainer, peak_of_rank),
         }
     }
-}
-
-/// Asks for what is allocated after the steps: the four that write.
-fn require_writers(sizes: Sizes) -> Result<()> {
-    let writers = Generator::<f32>::bytes(sizes, 1).saturating_mul(Storage::ALL.len() as u64);
-    memory::require(writers, format!("the profile of {} x {} cells", sizes.layers, sizes.hidden))
 }
 
 /// `config` without an end and without a tail held back: it is measured, not trained.

@@ -49,7 +49,13 @@ impl Corpus {
 
     /// A builder for a text that comes in pieces.
     pub fn builder() -> Builder {
-        Builder::new()
+        Builder {
+            hash: Sha256::new(),
+            numbers: Numbers::default(),
+            seen: Seen::new(),
+            returns: 0,
+            is_at_start: true,
+        }
     }
 
     /// The corpus of `text`.
@@ -70,17 +76,6 @@ impl Default for Corpus {
 }
 
 impl Builder {
-    /// Nothing read so far.
-    pub(super) fn new() -> Self {
-        Self {
-            hash: Sha256::new(),
-            numbers: Numbers::default(),
-            seen: Seen::new(),
-            returns: 0,
-            is_at_start: true,
-        }
-    }
-
     /// Says that another text begins, which may have a byte-order mark of its own. Nothing is put between
     /// the two, and a line end that one begins and the next completes is a line end.
     pub fn begin_text(&mut self) {
@@ -166,7 +161,7 @@ impl Builder {
         self.take_returns()?;
         let (vocabulary, table) = self.seen.sort();
         let ids = Ids::from(self.numbers).translate(&table, vocabulary.len().saturating_sub(1))?;
-        Ok(Corpus::of_parts(ids, vocabulary, self.hash.finalize().into()))
+        Ok(Corpus { ids, vocabulary, sha256: self.hash.finalize().into() })
     }
 
     /// The CRs that ended no line.

@@ -13,16 +13,12 @@ use crate::error::Result;
 /// The text is kept as the ids of its characters, mostly a byte each. A clone shares them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Corpus {
-    ids: Ids,
-    vocabulary: Vocabulary,
-    sha256: [u8; 32],
+    pub(super) ids: Ids,
+    pub(super) vocabulary: Vocabulary,
+    pub(super) sha256: [u8; 32],
 }
 
 impl Corpus {
-    pub(super) fn of_parts(ids: Ids, vocabulary: Vocabulary, sha256: [u8; 32]) -> Self {
-        Self { ids, vocabulary, sha256 }
-    }
-
     /// Title of the text that is built in, for messages.
     pub fn embedded_name() -> &'static str {
         "The House at Linden Ford"

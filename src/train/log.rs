@@ -149,10 +149,14 @@ impl fmt::Display for LogRow {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<LogRow>> {
+    fn file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), text).unwrap();
-        LogRow::read_table(file.path())
+        file
+    }
+
+    fn read(text: &str) -> Result<Vec<LogRow>> {
+        LogRow::read_table(file(text).path())
     }
 
     fn history() -> Vec<LogRow> {
@@ -175,18 +179,14 @@ mod tests {
     #[test]
     fn a_table_reads_back_as_itself_and_names_its_run() {
         assert_eq!(read(&table()).unwrap(), history());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), table()).unwrap();
-        assert_eq!(LogRow::run_of(file.path()).unwrap(), RunId::new(7));
+        assert_eq!(LogRow::run_of(file(&table()).path()).unwrap(), RunId::new(7));
     }
 
     #[test]
     fn a_table_from_before_runs_had_names_is_read() {
         let table = table().replace(",run\n", "\n").replace(",0000000000000007\n", "\n");
         assert_eq!(read(&table).unwrap(), history());
-        let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), table).unwrap();
-        assert_eq!(LogRow::run_of(file.path()).unwrap(), None);
+        assert_eq!(LogRow::run_of(file(&table).path()).unwrap(), None);
     }
 
     #[test]

@@ -131,13 +131,10 @@ impl Trainer {
         config.validate()?;
         let workers = workers.into();
         let Sizes { hidden, layers, .. } = model.sizes();
-        for (name, found, expected) in
-            [("hidden", config.hidden, hidden), ("layers", config.layers, layers)]
-        {
-            if found != expected {
-                let expected = format!("{expected}, as in the network that it starts with");
-                return Err(Error::setting(name, found, expected));
-            }
+        let sizes = [("hidden", config.hidden, hidden), ("layers", config.layers, layers)];
+        for (name, found, given) in sizes {
+            let expected = format!("{given}, as in the network that it starts with");
+            Error::require(found == given, name, found, expected)?;
         }
         let known = &model.vocabulary;
         let vocabulary = corpus.vocabulary().union(known);
@@ -192,16 +189,16 @@ impl Trainer {
     }
 
     fn build(mut checkpoint: Checkpoint, corpus: &Corpus, workers: Workers) -> Result<Self> {
-        let path = || PathBuf::from("the checkpoint");
+        let path = PathBuf::from("the checkpoint");
         checkpoint.config.validate()?;
         if !checkpoint.is_consistent() {
             let reason = "its configuration names another network or batch than it holds".into();
-            return Err(Error::Mismatch { path: path(), reason });
+            return Err(Error::Mismatch { path, reason });
         }
         let rate = checkpoint.adam.config.learning_rate; // of the last update, whatever the next one's is
         checkpoint.adam.config = checkpoint.config.adam.with_learning_rate(rate);
         if checkpoint.text_sha256 != corpus.sha256() {
-            return Err(Error::OtherText { path: path() });
+            return Err(Error::OtherText { path });
         }
         let config = &checkpoint.config;
         let vocabulary = &checkpoint.vocabulary;
@@ -213,7 +210,7 @@ impl Trainer {
         let behind = epoch.checked_mul(count as u64).and_then(|n| n.checked_add(batch as u64));
         if batch >= count || behind != Some(step) {
             let reason = format!("step {step} is not batch {batch} of {count} in epoch {epoch}");
-            return Err(Error::Mismatch { path: path(), reason });
+            return Err(Error::Mismatch { path, reason });
         }
         let sizes = config.sizes(vocabulary.len());
         let shape = (config.unroll, config.batch);

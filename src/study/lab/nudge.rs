@@ -77,7 +77,8 @@ pub struct Slope {
 impl Walk {
     /// The names and shapes of all tensors; a bias is one row.
     pub fn tensors(&self) -> Vec<(String, [usize; 2])> {
-        self.sizes().tensors().map(|tensor| (tensor.name.clone(), shape(&tensor))).collect()
+        let tensors = self.sizes().tensors();
+        tensors.map(|tensor| (tensor.name.clone(), tensor.rows_and_columns())).collect()
     }
 
     /// Some `rows` and `columns` of a tensor. Ranges end where there is no more.
@@ -91,7 +92,7 @@ impl Walk {
         columns: Range<usize>,
     ) -> Result<Matrix> {
         let (_, tensor) = self.tensor(tensor)?;
-        let shape = shape(&tensor);
+        let shape = tensor.rows_and_columns();
         let (rows, columns) = (within(rows, shape[0]), within(columns, shape[1]));
         let part = |numbers: &[f64]| -> Vec<Vec<f64>> {
             let numbers = &numbers[tensor.range.clone()];
@@ -186,16 +187,9 @@ impl Walk {
     /// The number of its tensor, the tensor, and its place in it.
     fn place(&self, at: &Weight) -> Result<(usize, Tensor, usize)> {
         let (k, tensor) = self.tensor(&at.tensor)?;
-        let [rows, columns] = shape(&tensor);
+        let [rows, columns] = tensor.rows_and_columns();
         require_below(rows, "row", at.row)?;
         require_below(columns, "column", at.column)?;
         Ok((k, tensor, at.row * columns + at.column))
-    }
-}
-
-fn shape(tensor: &Tensor) -> [usize; 2] {
-    match tensor.shape[..] {
-        [rows, columns] => [rows, columns],
-        _ => [1, tensor.shape[0]],
     }
 }

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zerocopy::IntoBytes;
 
-use crate::model::{Parameters, Sizes, State, Tensor as Place};
+use crate::model::{Parameters, Sizes, State};
 use crate::optim::adam::{Adam, AdamConfig};
 
 /// A matrix or, as one row, a vector.
@@ -72,12 +72,8 @@ pub fn list<'a>(
 
 /// Shapes of the parameters' tensors in the file: a vector is one row.
 fn parameters_shapes(sizes: Sizes) -> Vec<(u64, u64)> {
-    let two = |tensor: Place| match tensor.shape[..] {
-        [columns] => (1, columns as u64),
-        [rows, columns] => (rows as u64, columns as u64),
-        _ => unreachable!("a parameter is a vector or a matrix"),
-    };
-    sizes.tensors().map(two).collect()
+    let shapes = sizes.tensors().map(|tensor| tensor.rows_and_columns());
+    shapes.map(|[rows, columns]| (rows as u64, columns as u64)).collect()
 }
 
 /// The shape of every tensor in the file.

@@ -43,7 +43,10 @@ pub fn find(
         return Err(Error::HalfReplaced { path, back });
     }
     let Loaded { path, checkpoint, broken } = match load_any(folder) {
-        Err(Error::NoCheckpoint { .. }) => return fresh_start(folder, contents, warnings),
+        Err(Error::NoCheckpoint { .. }) if contents.is_empty() => {
+            warnings.push(format!("{} holds no checkpoint: a new run begins", folder.display()));
+            return Ok(None);
+        }
         Err(newest) if newest.is_damage() => return Err(all_damaged(folder, &newest)),
         loaded => loaded?,
     };
@@ -69,26 +72,25 @@ pub fn find(
 
 /// How to have a run back that was being replaced by the `new` one.
 fn way_back(contents: &Contents, new: RunId) -> String {
-    let names = |paths: &[&PathBuf], between| {
-        paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(between)
-    };
     let lock = Lock::NAME;
     if contents.replaced.is_empty() {
         return format!("delete {lock}");
     }
+    let name = |path: &PathBuf| path.display().to_string();
     // Its files may have other names than the old run's, and would stay.
     let files = contents.files.iter().filter(|file| contents::is_of(file, Some(new)));
-    let files: Vec<_> = files.collect();
-    let first =
-        if files.is_empty() { String::new() } else { format!("delete {}, ", names(&files, ", ")) };
+    let first = match files.map(name).collect::<Vec<_>>().join(", ").as_str() {
+        "" => String::new(),
+        files => format!("delete {files}, "),
+    };
     // A run that was moved in two attempts lies in two folders.
-    let folders: Vec<_> = contents.replaced.iter().collect();
     let run_in = |folder: &PathBuf| {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
         contents::run_replaced(&name).map(String::from)
     };
-    let is_one = folders.windows(2).all(|two| run_in(two[0]) == run_in(two[1]));
-    let folders = names(&folders, if is_one { " and " } else { " or " });
+    let is_one = contents.replaced.windows(2).all(|two| run_in(&two[0]) == run_in(&two[1]));
+    let folders: Vec<_> = contents.replaced.iter().map(name).collect();
+    let folders = folders.join(if is_one { " and " } else { " or " });
     format!("{first}move what is in {folders} back here, and delete {lock}")
 }
 
@@ -99,19 +101,6 @@ fn all_damaged(folder: &Path, newest: &Error) -> Error {
         n => format!("its {n} checkpoints are all"),
     };
     refused(folder, &format!("{all} damaged, and nothing was changed; the newest: {newest}"))
-}
-
-/// A fresh start, if nothing at all of a run is here.
-fn fresh_start(
-    folder: &Path,
-    contents: &Contents,
-    warnings: &mut Vec<String>,
-) -> Result<Option<Found>> {
-    if !contents.is_empty() {
-        return Err(Error::NoCheckpoint { path: folder.to_path_buf() });
-    }
-    warnings.push(format!("{} holds no checkpoint: a new run begins", folder.display()));
-    Ok(None)
 }
 
 /// The run that goes on with the newest checkpoint that is not `damaged`.
@@ -187,13 +176,8 @@ pub fn prove_log(folder: &Path, run: RunId) -> Result<()> {
         }
         found => found?,
     };
-    match found.filter(|&found| found != run) {
-        None => Ok(()),
-        Some(found) => {
-            let reason = format!(
-                "the log of another run ({found}), not the folder's ({run}); move it elsewhere"
-            );
-            Err(refused(&log, &reason))
-        }
-    }
+    let Some(other) = found.filter(|&found| found != run) else { return Ok(()) };
+    let reason =
+        format!("the log of another run ({other}), not the folder's ({run}); move it elsewhere");
+    Err(refused(&log, &reason))
 }
