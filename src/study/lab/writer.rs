@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::{Parameters, State};
 use crate::sample::{Generator, Picker};
+use crate::study::trace::ranked;
 
 /// How a text is drawn: with the random numbers of `karenina sample` for this seed, wherever one begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,7 +84,7 @@ impl Reader {
         for _ in 0..count {
             assert!(!self.read.is_empty(), "nothing was read yet");
             let id = draw.picker.pick(self.logits.view(), &mut rng);
-            let probability = probabilities(self.logits.view())[id as usize];
+            let probability = by_id(EVERYTHING, self.logits.view())[id as usize];
             written.push(Written { id, probability });
             self.logits = generator.step(&[id]).row(0).to_owned();
             self.read.push(id);
@@ -97,24 +98,19 @@ impl Reader {
         if self.logits.is_empty() {
             return Vec::new();
         }
-        let all = probabilities(self.logits.view());
-        let mut drawn = vec![0.0; all.len()];
-        for (id, p) in picker.candidates(self.logits.view()) {
-            drawn[id as usize] = p;
-        }
-        let candidate = |id: u32| {
-            let (probability, drawn) = (all[id as usize], drawn[id as usize]);
-            Candidate { id, probability, drawn }
-        };
-        let mut next: Vec<Candidate> = (0..all.len() as u32).map(candidate).collect();
-        next.sort_by(|a, b| b.probability.total_cmp(&a.probability).then(a.id.cmp(&b.id)));
-        next
+        let drawn = by_id(picker, self.logits.view());
+        let all = Array1::from(by_id(EVERYTHING, self.logits.view()));
+        let candidate =
+            |(id, probability)| Candidate { id, probability, drawn: drawn[id as usize] };
+        ranked(all.view()).into_iter().map(candidate).collect()
     }
 }
 
-/// Eq. F10, by id.
-fn probabilities(logits: ArrayView1<f64>) -> Vec<f64> {
-    let picker = Picker::default().with_top_n(0);
+/// Draws with the network's own probabilities (Eq. F10).
+const EVERYTHING: Picker = Picker::ARTICLE.with_top_n(0);
+
+/// The probability with which `picker` draws each id.
+fn by_id(picker: Picker, logits: ArrayView1<f64>) -> Vec<f64> {
     let mut p = vec![0.0; logits.len()];
     for (id, probability) in picker.candidates(logits) {
         p[id as usize] = probability;

@@ -6,6 +6,7 @@ use super::features;
 use crate::math::Real;
 use crate::memory;
 use crate::model::{Network, Parameters, Shard, Sizes, State};
+use crate::study::trace::ranked;
 
 /// Steps computed at once.
 const UNROLL: usize = 100;
@@ -112,12 +113,4 @@ impl Reading {
 /// The only row of a batch of one, [T, …].
 fn row_of(batch: &Array3<f32>) -> ArrayView2<'_, f32> {
     batch.index_axis(Axis(1), 0)
-}
-
-/// All characters, the likeliest first.
-fn ranked(p: ArrayView1<f32>) -> Vec<Guess> {
-    let mut ranked: Vec<Guess> = (0..).zip(p.iter().copied()).collect();
-    // Among equals the smaller id comes first.
-    ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    ranked
 }

@@ -126,10 +126,12 @@ fn step<R: Real>(
 ) -> Step {
     let (probabilities, target) = (pass.p(), pass.target(t));
     let p = probabilities.row(t);
+    let guess =
+        |(id, p): (u32, R)| Guess { character: vocabulary[id as usize], probability: p.to_f64() };
     Step {
         character: vocabulary[pass.input(t)],
         next: vocabulary[target],
-        top: guesses(p, vocabulary, view.top),
+        top: ranked(p).into_iter().take(view.top).map(guess).collect(),
         probability: p[target].to_f64(),
         bits: pass.losses().nth(t).expect("a loss for each step") / std::f64::consts::LN_2,
         layers: (0..pass.sizes.layers)
@@ -138,14 +140,12 @@ fn step<R: Real>(
     }
 }
 
-/// The `count` most probable characters by `p` [V], the likeliest first.
-fn guesses<R: Real>(p: ArrayView1<R>, vocabulary: &[char], count: usize) -> Vec<Guess> {
-    let mut ranked: Vec<usize> = (0..p.len()).collect();
+/// The ids of all characters with their probabilities `p` [V], the likeliest first.
+pub(super) fn ranked<R: Real>(p: ArrayView1<R>) -> Vec<(u32, R)> {
+    let mut ranked: Vec<_> = (0..).zip(p.iter().copied()).collect();
     // A stable sort: among equals the smaller id comes first.
-    ranked.sort_by(|&a, &b| p[b].to_f64().total_cmp(&p[a].to_f64()));
-    ranked.truncate(count);
-    let guess = |id: usize| Guess { character: vocabulary[id], probability: p[id].to_f64() };
-    ranked.into_iter().map(guess).collect()
+    ranked.sort_by(|(_, a), (_, b)| b.to_f64().total_cmp(&a.to_f64()));
+    ranked
 }
 
 fn layer_step<R: Real>(
@@ -157,28 +157,24 @@ fn layer_step<R: Real>(
 ) -> LayerStep {
     let hidden = pass.sizes.hidden;
     let (gates, c, h) = (pass.gates(l), pass.c(l), pass.h(l));
-    let gate = |n: usize| gates.slice(s![t, n * hidden..(n + 1) * hidden]);
-    let dz = |n: usize| gradient.dz.slice(s![t, n * hidden..(n + 1) * hidden]);
+    let four = [0, 1, 2, 3].map(|n| s![t, n * hidden..(n + 1) * hidden]);
+    let [i, f, g, o] = four.map(|gate| gates.slice(gate));
+    let dz = four.map(|gate| gradient.dz.slice(gate));
+    let (c, h) = (c.row(t + 1), h.row(t + 1));
+    let (dh, dc) = (gradient.dh.row(t), gradient.dc.row(t));
     LayerStep {
-        i: spread(gate(0), 0.1),
-        f: spread(gate(1), 0.1),
-        g: spread(gate(2), -0.9),
-        o: spread(gate(3), 0.1),
-        c: mean(c.row(t + 1)),
-        h: mean(h.row(t + 1)),
-        dh: norm(gradient.dh.row(t)),
-        dc: norm(gradient.dc.row(t)),
-        dz: [0, 1, 2, 3].map(|n| norm(dz(n))),
-        unit: unit.map(|u| UnitStep {
-            i: gate(0)[u].to_f64(),
-            f: gate(1)[u].to_f64(),
-            g: gate(2)[u].to_f64(),
-            o: gate(3)[u].to_f64(),
-            c: c[[t + 1, u]].to_f64(),
-            h: h[[t + 1, u]].to_f64(),
-            dh: gradient.dh[[t, u]].to_f64(),
-            dc: gradient.dc[[t, u]].to_f64(),
-            dz: [0, 1, 2, 3].map(|n| dz(n)[u].to_f64()),
+        i: spread(i, 0.1),
+        f: spread(f, 0.1),
+        g: spread(g, -0.9),
+        o: spread(o, 0.1),
+        c: mean(c),
+        h: mean(h),
+        dh: norm(dh),
+        dc: norm(dc),
+        dz: dz.map(norm),
+        unit: unit.map(|u| {
+            let [i, f, g, o, c, h, dh, dc] = [i, f, g, o, c, h, dh, dc].map(|x| x[u].to_f64());
+            UnitStep { i, f, g, o, c, h, dh, dc, dz: dz.map(|dz| dz[u].to_f64()) }
         }),
     }
 }

@@ -1,6 +1,6 @@
 //! The equations of one unit at one time step with the numbers put in.
 
-use ndarray::{ArrayView1, s};
+use ndarray::{Array2, ArrayView1, s};
 use serde::Serialize;
 
 use crate::layers::cell;
@@ -77,6 +77,11 @@ fn n(x: f64) -> String {
     if x < 0.0 { format!("({number})") } else { number }
 }
 
+/// The product of two numbers inside an expression.
+fn product(a: f64, b: f64) -> String {
+    format!("{}·{}", n(a), n(b))
+}
+
 fn dot<R: Real>(a: ArrayView1<R>, b: ArrayView1<R>) -> f64 {
     a.iter().zip(&b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
 }
@@ -99,8 +104,15 @@ impl<R: Real> At<'_, R> {
         n * self.pass.sizes.hidden + self.spot.unit
     }
 
-    fn gate(&self, n: usize) -> f64 {
-        self.pass.gates(self.spot.layer)[[self.spot.step, self.column(n)]].to_f64()
+    /// Of `of`, [T, H], the number of this step and unit.
+    fn here(&self, of: &Array2<R>) -> f64 {
+        of[[self.spot.step, self.spot.unit]].to_f64()
+    }
+
+    /// i, f, g, o of the unit.
+    fn gates(&self) -> [f64; 4] {
+        let gates = self.pass.gates(self.spot.layer);
+        [0, 1, 2, 3].map(|n| gates[[self.spot.step, self.column(n)]].to_f64())
     }
 
     fn dz(&self, n: usize) -> f64 {
@@ -146,39 +158,37 @@ impl<R: Real> At<'_, R> {
 
     /// F1 to F8.
     fn cell(&self) -> Vec<Equation> {
-        let z = [0, 1, 2, 3].map(|n| self.pre_activation(n));
-        let sum = |n: usize| z[n].iter().sum::<f64>();
-        let mut lines: Vec<_> = (0..4)
-            .map(|k| {
-                let numbers = format!("{} + {} + {}", n(z[k][0]), n(z[k][1]), n(z[k][2]));
-                equation("F1", format!("z_{} = x·W_ih + h₋·W_hh + b", GATES[k]), numbers, sum(k))
-            })
-            .collect();
+        let terms = [0, 1, 2, 3].map(|n| self.pre_activation(n));
+        let z = terms.map(|terms| terms.iter().sum::<f64>());
+        let mut lines = Vec::new();
+        for k in 0..4 {
+            let symbols = format!("z_{} = x·W_ih + h₋·W_hh + b", GATES[k]);
+            lines.push(equation("F1", symbols, terms[k].map(n).join(" + "), z[k]));
+        }
+        let gates = self.gates();
         for (k, label) in ["F2", "F3", "F4", "F5"].into_iter().enumerate() {
             let (gate, function) = (GATES[k], if k == 2 { "tanh" } else { "σ" });
-            let numbers = format!("{function}({})", significant(sum(k), 6));
+            let numbers = format!("{function}({})", significant(z[k], 6));
             lines.push(equation(
                 label,
                 format!("{gate} = {function}(z_{gate})"),
                 numbers,
-                self.gate(k),
+                gates[k],
             ));
         }
-        let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
+        let [i, f, g, o] = gates;
         let (c_prev, c, h) = (self.c(1), self.c(0), self.h(self.spot.layer, 0));
-        let numbers = format!("{}·{} + {}·{}", n(f), n(c_prev), n(i), n(g));
+        let numbers = format!("{} + {}", product(f, c_prev), product(i, g));
         lines.push(equation("F6", "c = f·c₋ + i·g", numbers, c));
-        let (c_hat, cell_norm) = (self.c_hat(), self.pass.sizes.cell_norm);
-        if cell_norm {
+        let c_hat = self.c_hat();
+        let mut shown = "h = o·tanh c";
+        if self.pass.sizes.cell_norm {
             let numbers = format!("{} / {}", n(c), n(self.root()));
             lines.push(equation("F13", "ĉ = c / √(mean c² + ε)", numbers, c_hat));
+            shown = "h = o·tanh ĉ";
         }
-        lines.push(equation(
-            "F7",
-            if cell_norm { "h = o·tanh ĉ" } else { "h = o·tanh c" },
-            format!("{}·tanh({})", n(o), significant(c_hat, 6)),
-            h,
-        ));
+        let numbers = format!("{}·tanh({})", n(o), significant(c_hat, 6));
+        lines.push(equation("F7", shown, numbers, h));
         lines.push(equation("F8", "y = h (dropout only while training)", n(h), h));
         lines
     }
@@ -200,22 +210,14 @@ impl<R: Real> At<'_, R> {
         let max = logits.iter().map(|l| l.to_f64()).fold(f64::NEG_INFINITY, f64::max);
         let total: f64 = logits.iter().map(|l| libm::exp(l.to_f64() - max)).sum();
         let p = self.pass.p()[[step, id]].to_f64();
+        let loss = self.pass.losses().nth(step).expect("a loss for each step");
         let numbers = format!("{} + {}", n(sum), n(projection.b[id].to_f64()));
+        let softmax = format!("p({next}) = exp(logit − max) / Σ exp(logits − max)");
         let share = format!("{} / {}", n(libm::exp(logit - max)), n(total));
         vec![
             equation("F9", format!("logit({next}) = y·W + b"), numbers, logit),
-            equation(
-                "F10",
-                format!("p({next}) = exp(logit − max) / Σ exp(logits − max)"),
-                share,
-                p,
-            ),
-            equation(
-                "F11",
-                format!("loss = −ln p({next})"),
-                format!("-ln({})", n(p)),
-                self.pass.losses().nth(step).expect("a loss for each step"),
-            ),
+            equation("F10", softmax, share, p),
+            equation("F11", format!("loss = −ln p({next})"), format!("-ln({})", n(p)), loss),
         ]
     }
 
@@ -228,28 +230,17 @@ impl<R: Real> At<'_, R> {
         let y = self.h(self.top(), 0);
         let projection = self.parameters.projection();
         let w = projection.w.row(unit);
-        let own = d_next * w[id].to_f64();
-        let dy = self.gradient.layers[self.top()].dy[[step, unit]].to_f64();
+        let w_next = w[id].to_f64();
+        let dy = self.here(&self.gradient.layers[self.top()].dy);
+        let mean = format!("({} - 1) / {unroll}", n(p));
+        let (dw, shared) = (format!("dW({next}) share = y·dlogit"), product(y, d_next));
+        let back = format!("dy = dlogit({next})·W({next}) + Σ over the others");
+        let others = n(dot(d, w) - d_next * w_next);
         vec![
-            equation(
-                "B1",
-                format!("dlogit({next}) = (p − 1) / T"),
-                format!("({} - 1) / {unroll}", n(p)),
-                d_next,
-            ),
-            equation(
-                "B2",
-                format!("dW({next}) share = y·dlogit"),
-                format!("{}·{}", n(y), n(d_next)),
-                y * d_next,
-            ),
+            equation("B1", format!("dlogit({next}) = (p − 1) / T"), mean, d_next),
+            equation("B2", dw, shared, y * d_next),
             equation("B3", format!("db({next}) share = dlogit"), n(d_next), d_next),
-            equation(
-                "B4",
-                format!("dy = dlogit({next})·W({next}) + Σ over the others"),
-                format!("{}·{} + {}", n(d_next), n(w[id].to_f64()), n(dot(d, w) - own)),
-                dy,
-            ),
+            equation("B4", back, format!("{} + {others}", product(d_next, w_next)), dy),
         ]
     }
 
@@ -260,19 +251,14 @@ impl<R: Real> At<'_, R> {
         if l < self.top() {
             lines.push(self.dx(l + 1, format!("dy = dz·W_ihᵀ of layer {}", l + 1)));
         }
-        let dy = self.layer.dy[[step, unit]].to_f64();
+        let dy = self.here(&self.layer.dy);
         lines.push(equation("B5", "dh from above = dy (dropout only while training)", n(dy), dy));
         let from_after = match step + 1 < self.pass.unroll() {
             true => dot(self.layer.dz.row(step + 1), self.parameters.lstm(l).w_hh.row(unit)),
             false => 0.0,
         };
-        let dh = self.layer.dh[[step, unit]].to_f64();
-        lines.push(equation(
-            "B6",
-            "dh = dy + dz₊·W_hhᵀ",
-            format!("{} + {}", n(dy), n(from_after)),
-            dh,
-        ));
+        let sum = format!("{} + {}", n(dy), n(from_after));
+        lines.push(equation("B6", "dh = dy + dz₊·W_hhᵀ", sum, self.here(&self.layer.dh)));
         lines
     }
 
@@ -282,8 +268,8 @@ impl<R: Real> At<'_, R> {
         let gates = self.pass.gates(self.spot.layer);
         let of_unit = |k: usize| {
             let c_hat = self.c_hat[k];
-            let (dh, o) =
-                (self.layer.dh[[step, k]].to_f64(), gates[[step, 3 * hidden + k]].to_f64());
+            let [dh, o] = [self.layer.dh[[step, k]], gates[[step, 3 * hidden + k]]];
+            let (dh, o) = (dh.to_f64(), o.to_f64());
             dh * o * (1.0 - libm::tanh(c_hat).powi(2)) * c_hat
         };
         (0..hidden).map(of_unit).sum::<f64>() / hidden as f64
@@ -291,19 +277,18 @@ impl<R: Real> At<'_, R> {
 
     /// B8, and before it B22 where there is one.
     fn dc(&self) -> Vec<Equation> {
-        let Spot { step, unit, .. } = self.spot;
-        let (c_hat, o) = (self.c_hat(), self.gate(3));
+        let (c_hat, [.., o]) = (self.c_hat(), self.gates());
         let tanh_c = libm::tanh(c_hat);
-        let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
+        let (dh, dc) = (self.here(&self.layer.dh), self.here(&self.layer.dc));
         let through_h = dh * o * (1.0 - tanh_c * tanh_c);
-        let product = format!("{}·{}·(1 - {}·{})", n(dh), n(o), n(tanh_c), n(tanh_c));
+        let through = format!("{}·(1 - {})", product(dh, o), product(tanh_c, tanh_c));
         if !self.pass.sizes.cell_norm {
-            let numbers = format!("{} + {product}", n(dc - through_h));
+            let numbers = format!("{} + {through}", n(dc - through_h));
             return vec![equation("B8", "dc = dc₊·f₊ + dh·o·(1 − tanh² c)", numbers, dc)];
         }
         let (along, root) = (self.along(), self.root());
         let through_norm = (through_h - c_hat * along) / root;
-        let numbers = format!("({product} - {}·{}) / {}", n(c_hat), n(along), n(root));
+        let numbers = format!("({through} - {}) / {}", product(c_hat, along), n(root));
         let symbols = "through h = (dĉ − ĉ·mean(dĉ·ĉ)) / √(mean c² + ε), dĉ = dh·o·(1 − tanh² ĉ)";
         let sum = format!("{} + {}", n(dc - through_norm), n(through_norm));
         vec![
@@ -314,13 +299,11 @@ impl<R: Real> At<'_, R> {
 
     /// B7 to B16.
     fn cell_back(&self) -> Vec<Equation> {
-        let Spot { step, unit, .. } = self.spot;
-        let [i, f, g, o] = [0, 1, 2, 3].map(|n| self.gate(n));
+        let [i, f, g, o] = self.gates();
         let (c_prev, tanh_c) = (self.c(1), libm::tanh(self.c_hat()));
-        let (dh, dc) = (self.layer.dh[[step, unit]].to_f64(), self.layer.dc[[step, unit]].to_f64());
-        let product = |a: f64, b: f64| format!("{}·{}", n(a), n(b));
-        let sigmoid = |d: f64, gate: f64| format!("{}·{}·(1 - {})", n(d), n(gate), n(gate));
-        let dz_g = format!("{}·(1 - {}·{})", n(dc * i), n(g), n(g));
+        let (dh, dc) = (self.here(&self.layer.dh), self.here(&self.layer.dc));
+        let sigmoid = |d: f64, gate: f64| format!("{}·(1 - {})", product(d, gate), n(gate));
+        let dz_g = format!("{}·(1 - {})", n(dc * i), product(g, g));
         let d_o = if self.pass.sizes.cell_norm { "do = dh·tanh ĉ" } else { "do = dh·tanh c" };
         let mut lines = vec![equation("B7", d_o, product(dh, tanh_c), dh * tanh_c)];
         lines.extend(self.dc());
@@ -347,21 +330,12 @@ impl<R: Real> At<'_, R> {
         };
         let lines = (0..4).map(|k| {
             let (gate, dz) = (GATES[k], self.dz(k));
-            let product = |a: f64| format!("{}·{}", n(a), n(dz));
+            let dw_hh = format!("dW_hh({unit}, {gate}) share = h₋·dz_{gate}");
+            let dw_ih = format!("dW_ih({from}, {gate}) share = x·dz_{gate}");
             [
                 equation("B17", format!("db_{gate} share = dz_{gate}"), n(dz), dz),
-                equation(
-                    "B18",
-                    format!("dW_hh({unit}, {gate}) share = h₋·dz_{gate}"),
-                    product(h_prev),
-                    h_prev * dz,
-                ),
-                equation(
-                    "B19",
-                    format!("dW_ih({from}, {gate}) share = x·dz_{gate}"),
-                    product(x),
-                    x * dz,
-                ),
+                equation("B18", dw_hh, product(h_prev, dz), h_prev * dz),
+                equation("B19", dw_ih, product(x, dz), x * dz),
             ]
         });
         let mut lines: Vec<_> = lines.flatten().collect();
@@ -378,13 +352,11 @@ impl<R: Real> At<'_, R> {
         }
         if step == 0 {
             let [dh_0, dc_0] = &self.layer.d_state;
-            let w_hh = self.parameters.lstm(l).w_hh;
-            let w = w_hh.row(unit);
-            let terms = self.terms(self.layer.dz.row(0), w);
-            let dc = self.layer.dc[[0, unit]].to_f64();
-            lines.push(equation("B21", "dh₋ = dz·W_hhᵀ", terms, dh_0[[0, unit]].to_f64()));
-            let numbers = format!("{}·{}", n(dc), n(self.gate(1)));
-            lines.push(equation("B21", "dc₋ = dc·f", numbers, dc_0[[0, unit]].to_f64()));
+            let terms = self.terms(self.layer.dz.row(0), self.parameters.lstm(l).w_hh.row(unit));
+            lines.push(equation("B21", "dh₋ = dz·W_hhᵀ", terms, self.here(dh_0)));
+            let [_, f, ..] = self.gates();
+            let numbers = product(self.here(&self.layer.dc), f);
+            lines.push(equation("B21", "dc₋ = dc·f", numbers, self.here(dc_0)));
         }
         lines
     }
@@ -392,10 +364,9 @@ impl<R: Real> At<'_, R> {
     /// B20 from layer `l` to the unit below.
     fn dx(&self, l: usize, symbols: String) -> Equation {
         let Spot { step, unit, .. } = self.spot;
-        let w_ih = self.parameters.lstm(l).w_ih;
-        let w = w_ih.row(unit);
-        let terms = self.terms(self.gradient.layers[l].dz.row(step), w);
-        equation("B20", symbols, terms, self.gradient.layers[l - 1].dy[[step, unit]].to_f64())
+        let (above, below) = (&self.gradient.layers[l], &self.gradient.layers[l - 1]);
+        let terms = self.terms(above.dz.row(step), self.parameters.lstm(l).w_ih.row(unit));
+        equation("B20", symbols, terms, self.here(&below.dy))
     }
 
     /// dz·w, gate by gate.
