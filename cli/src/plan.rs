@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{BinaryBytes, DecimalBytes};
 use karenina::error::Result;
-use karenina::ranks::Ranks;
 use karenina::study::plan::{Exchange, Plan as Found};
 use karenina::text::corpus::Corpus;
 use karenina::train::Workers;
@@ -29,11 +28,7 @@ pub struct Plan {
 impl Plan {
     /// Calibrates and prints.
     pub fn run(self) -> Result<ExitCode> {
-        let read = |ranks: &Ranks| {
-            self.recipe.validate()?;
-            self.recipe.texts.read_on(ranks)
-        };
-        self.recipe.workers.run(false, read, |workers, corpus| self.lead(workers, corpus))
+        self.recipe.run(false, |workers, corpus| self.lead(workers, corpus))
     }
 
     fn lead(&self, workers: &Workers, corpus: Corpus) -> Result<ExitCode> {
@@ -46,12 +41,10 @@ impl Plan {
             return Ok(ExitCode::SUCCESS);
         }
         let out = &mut io::stdout().lock();
-        let reason = if reason.is_empty() {
-            Ok(())
-        } else {
-            writeln!(out, "{}\n", printable(&in_lines(&reason)))
-        };
-        reason.and_then(|()| print(&found, held_back, out)).map_err(output_error)?;
+        if !reason.is_empty() {
+            writeln!(out, "{}\n", printable(&in_lines(&reason))).map_err(output_error)?;
+        }
+        print(&found, held_back, out).map_err(output_error)?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -10,10 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::Args;
 use karenina::error::{Error, Result};
 use karenina::memory;
-use karenina::model::Parameters;
 use karenina::sample::{Generator, Picker};
+use karenina::study::report::sample;
 use karenina::text::corpus::Corpus;
 use karenina::text::vocabulary::Vocabulary;
+use karenina::train::checkpoint::Checkpoint;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
@@ -103,7 +104,8 @@ impl Sample {
                 .map(|generator| generator.on_threads(threads))
         };
         let seed = self.seed.unwrap_or_else(seed_from_clock);
-        let writer = Writer {
+        let mut writer = Writer {
+            out: io::stdout().lock(),
             vocabulary: &vocabulary,
             picker,
             prime,
@@ -113,7 +115,6 @@ impl Sample {
             samples: self.samples,
             seed,
         };
-        let mut out = io::stdout().lock();
         let mut round = generator(rows)?;
         for first in (0..self.samples).step_by(rows) {
             if self.samples - first < rows {
@@ -122,7 +123,7 @@ impl Sample {
             }
             round.reset();
             writer.read(&mut round);
-            writer.write(&mut round, first, &mut out)?;
+            writer.write(&mut round, first)?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -171,7 +172,8 @@ fn seed_from_clock() -> u64 {
 }
 
 /// What is written, and until when.
-struct Writer<'a> {
+struct Writer<'a, W> {
+    out: W,
     vocabulary: &'a Vocabulary,
     picker: Picker,
     /// In terms of the vocabulary.
@@ -188,7 +190,7 @@ struct Writer<'a> {
     seed: u64,
 }
 
-impl Writer<'_> {
+impl<W: Write> Writer<'_, W> {
     /// Has the generator read the prime.
     fn read(&self, generator: &mut Generator<f32>) {
         if self.prime.is_empty() {
@@ -200,47 +202,32 @@ impl Writer<'_> {
     }
 
     /// As many texts as the generator has rows, from number `first` on.
-    fn write(
-        &self,
-        generator: &mut Generator<f32>,
-        first: usize,
-        out: &mut impl Write,
-    ) -> Result<()> {
+    fn write(&mut self, generator: &mut Generator<f32>, first: usize) -> Result<()> {
         match generator.logits().nrows() {
-            1 => self.stream(generator, first, out),
-            _ => self.batch(generator, first, out),
+            1 => self.stream(generator, first),
+            _ => self.batch(generator, first),
         }
     }
 
     /// One text, each character printed as soon as it is drawn.
-    fn stream(
-        &self,
-        generator: &mut Generator<f32>,
-        number: usize,
-        out: &mut impl Write,
-    ) -> Result<()> {
+    fn stream(&mut self, generator: &mut Generator<f32>, number: usize) -> Result<()> {
         let mut rng = self.rng(number);
         let mut end = String::new();
-        self.begin(number, out)?;
+        self.begin(number)?;
         for _ in 0..self.length {
             let id = self.draw(generator, 0, &mut rng)?;
             let character = self.vocabulary.character(id);
-            print(out, character)?;
+            self.print(character)?;
             if self.is_complete_with(character, &mut end) {
                 break;
             }
             generator.step(&[id]);
         }
-        print(out, '\n')
+        self.print('\n')
     }
 
     /// Several texts side by side, printed one after the other when all are complete.
-    fn batch(
-        &self,
-        generator: &mut Generator<f32>,
-        first: usize,
-        out: &mut impl Write,
-    ) -> Result<()> {
+    fn batch(&mut self, generator: &mut Generator<f32>, first: usize) -> Result<()> {
         let rows = generator.logits().nrows();
         let mut rngs: Vec<_> = (first..first + rows).map(|number| self.rng(number)).collect();
         let mut texts = vec![String::new(); rows];
@@ -258,21 +245,24 @@ impl Writer<'_> {
             generator.step(&ids);
         }
         for (number, text) in (first..).zip(&texts) {
-            self.begin(number, out)?;
-            print(out, format_args!("{text}\n"))?;
+            self.begin(number)?;
+            self.print(format_args!("{text}\n"))?;
         }
         Ok(())
     }
 
     /// What stands before a text's own characters.
-    fn begin(&self, number: usize, out: &mut impl Write) -> Result<()> {
+    fn begin(&mut self, number: usize) -> Result<()> {
         if self.samples > 1 {
-            print(out, format_args!("--- {} of {}\n", number + 1, self.samples))?;
+            self.print(format!("--- {} of {}\n", number + 1, self.samples))?;
         }
-        self.prime
-            .characters()
-            .try_for_each(|character| write!(out, "{character}"))
-            .map_err(output_error)
+        let mut prime = self.prime.characters();
+        prime.try_for_each(|character| write!(self.out, "{character}")).map_err(output_error)
+    }
+
+    /// Passes `text` on at once.
+    fn print(&mut self, text: impl Display) -> Result<()> {
+        write!(self.out, "{text}").and_then(|()| self.out.flush()).map_err(output_error)
     }
 
     /// The next character of a row.
@@ -302,36 +292,22 @@ impl Writer<'_> {
     }
 }
 
-/// Passes `text` on at once.
-fn print(out: &mut impl Write, text: impl Display) -> Result<()> {
-    write!(out, "{text}").and_then(|()| out.flush()).map_err(output_error)
-}
-
 /// Keeps closer to the likeliest characters than `karenina sample` does by default, to show which words the
 /// network has learnt.
 const GLANCE: Picker = Picker::ARTICLE.with_temperature(0.5);
 
-/// A short text for the training screen: `length` characters after a line break; if there is no memory for that any
-/// more, why there is none.
-pub fn short_sample(
-    parameters: &Parameters<f32>,
-    vocabulary: &Vocabulary,
-    length: usize,
-    seed: u64,
-) -> String {
-    let room = memory::require(Generator::<f32>::bytes(parameters.sizes(), 1), "writing a sample");
-    if let Err(error) = room {
-        return format!("({error})");
+/// A short text for the training screen: `length` characters that the network of `checkpoint` writes; if there is no
+/// memory for that any more, why there is none.
+pub fn short_sample(checkpoint: &Checkpoint, length: usize) -> String {
+    match memory::require(Generator::<f32>::bytes(checkpoint.sizes(), 1), "writing a sample") {
+        Ok(()) => sample(checkpoint, length, GLANCE, checkpoint.step).text.trim().into(),
+        Err(error) => format!("({error})"),
     }
-    let mut generator = Generator::new(parameters, 1);
-    generator.read(&[beginning(vocabulary)]);
-    let written = generator.write(length, GLANCE, &mut Pcg64::seed_from_u64(seed));
-    vocabulary.decode(&written).trim().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use karenina::model::{Initialisation, Sizes};
+    use karenina::model::{Initialisation, Parameters, Sizes};
 
     use super::*;
 
@@ -363,7 +339,8 @@ mod tests {
         let mut rng = Pcg64::seed_from_u64(0);
         let parameters = Parameters::initial(sizes, Initialisation::Glorot, &mut rng);
         let mut generator = Generator::new(&parameters, 1);
-        let writer = Writer {
+        let mut writer = Writer {
+            out: Passed::default(),
             vocabulary: &vocabulary,
             picker: Picker::default(),
             prime: Corpus::default(),
@@ -374,10 +351,10 @@ mod tests {
             seed: 0,
         };
         writer.read(&mut generator);
-        let mut out = Passed::default();
-        writer.write(&mut generator, 0, &mut out).unwrap();
-        let text = String::from_utf8(out.written).unwrap();
-        assert_eq!((text.chars().count(), out.most), (1001, '😀'.len_utf8()));
-        assert_eq!(out.passed, text.len());
+        writer.write(&mut generator, 0).unwrap();
+        let Passed { written, passed, most } = writer.out;
+        let text = String::from_utf8(written).unwrap();
+        assert_eq!((text.chars().count(), most), (1001, '😀'.len_utf8()));
+        assert_eq!(passed, text.len());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -10,6 +11,7 @@ use karenina::error::{Error, Result};
 use karenina::math::matmul::Storage;
 use karenina::model::Initialisation;
 use karenina::optim::schedule::Schedule;
+use karenina::ranks::Ranks;
 use karenina::study::choice::{Choice, for_minutes};
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
@@ -241,7 +243,7 @@ pub struct Recipe {
     #[command(flatten)]
     pub settings: Settings,
     #[command(flatten)]
-    pub workers: WorkersArgs,
+    workers: WorkersArgs,
 }
 
 /// What a new run is to start with.
@@ -257,6 +259,19 @@ pub struct Start {
 }
 
 impl Recipe {
+    /// [`WorkersArgs::run`] with the text that the user names.
+    pub fn run(
+        &self,
+        is_saved: bool,
+        lead: impl FnOnce(&Workers, Corpus) -> Result<ExitCode>,
+    ) -> Result<ExitCode> {
+        let read = |ranks: &Ranks| {
+            self.validate()?;
+            self.texts.read_on(ranks)
+        };
+        self.workers.run(is_saved, read, lead)
+    }
+
     /// The preset that the user names.
     fn preset(&self) -> Result<Option<TrainConfig>> {
         self.preset.as_deref().map(TrainConfig::preset).transpose()
@@ -313,7 +328,7 @@ impl Recipe {
     }
 
     /// Refuses settings that no text could make right, before a text is read.
-    pub fn validate(&self) -> Result<()> {
+    fn validate(&self) -> Result<()> {
         let preset = self.preset()?;
         let mut any = preset.clone().unwrap_or_default();
         if preset.is_none() {
@@ -555,9 +570,13 @@ mod tests {
         Recipe::from_arg_matches(&command.get_matches_from(words.split_whitespace())).unwrap()
     }
 
+    /// A text of some thousands of characters.
+    fn text(times: usize) -> Corpus {
+        Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(times))
+    }
+
     #[test]
     fn whoever_goes_on_with_the_same_words_changes_nothing() {
-        let text = "It was a fine day, and the carriages rolled by. ".repeat(100);
         for end in [
             "--preset quick",
             "--preset quick --steps all",
@@ -565,8 +584,8 @@ mod tests {
             "--preset quick --descent 6..10 --steps all",
         ] {
             let recipe = recipe(&format!("text --hidden 4 {end}"));
-            let (corpus, workers) = (Corpus::from_text(&text), Workers::from(1));
-            let Start { corpus, config, reason, .. } = recipe.start(corpus, &workers).unwrap();
+            let workers = Workers::from(1);
+            let Start { corpus, config, reason, .. } = recipe.start(text(100), &workers).unwrap();
             let run = Trainer::new(&corpus, config, 1).unwrap().chosen_because(reason);
             let run = run.checkpoint().clone();
             let on = recipe.settings.going_on(&run, &corpus);
@@ -574,7 +593,7 @@ mod tests {
         }
         for end in ["--steps all", "--steps all --descent none"] {
             let recipe = recipe(&format!("text --minutes 0.001 --hidden 4 {end}"));
-            let error = recipe.start(Corpus::from_text(&text), &Workers::from(1)).err().unwrap();
+            let error = recipe.start(text(100), &Workers::from(1)).err().unwrap();
             assert!(error.to_string().starts_with("steps is all, but must be a number"), "{error}");
         }
     }
@@ -630,8 +649,7 @@ mod tests {
             recipe("--hidden 4").start(Corpus::embedded(), &workers).unwrap();
         let quick = TrainConfig::quick().into_builder().hidden(4).build().unwrap();
         assert_eq!((config, reason), (quick, String::new()));
-        let corpus = Corpus::from_text(&"It was a fine day. ".repeat(100));
-        let own = recipe("text --hidden 4 --steps 2").start(corpus, &workers).unwrap();
+        let own = recipe("text --hidden 4 --steps 2").start(text(40), &workers).unwrap();
         assert!(own.reason.starts_with("for 20 minutes and "), "{}", own.reason);
     }
 
@@ -650,8 +668,7 @@ mod tests {
 
     #[test]
     fn a_planned_run_that_was_shortened_is_lengthened_again() {
-        let corpus =
-            Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(400));
+        let corpus = text(400);
         for is_given in [false, true] {
             let mut run = begun("--minutes 20 --steps 200", &corpus, is_given);
             let epoch = run.config.batches(corpus.ids().clone()).unwrap().len() as u64;
@@ -667,8 +684,7 @@ mod tests {
 
     #[test]
     fn a_run_with_a_preset_is_not_planned_whatever_network_it_starts_with() {
-        let corpus =
-            Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(400));
+        let corpus = text(400);
         for is_given in [false, true] {
             let run = begun("--preset quick --epochs 1 --steps 10", &corpus, is_given);
             let goes_on = |words| {

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use clap::Args;
 use karenina::error::{Error, Result};
-use karenina::ranks::Ranks;
 use karenina::text::batches::Validation;
 use karenina::text::corpus::Corpus;
 use karenina::train::checkpoint::Checkpoint;
@@ -110,11 +109,7 @@ fn on_save_error(text: &str) -> std::result::Result<OnSaveError, String> {
 impl Train {
     /// Trains to the end, or until a signal asks to stop.
     pub fn run(self) -> Result<ExitCode> {
-        let read = |ranks: &Ranks| {
-            self.recipe.validate()?;
-            self.recipe.texts.read_on(ranks)
-        };
-        self.recipe.workers.run(true, read, |workers, corpus| self.lead(workers, corpus))
+        self.recipe.run(true, |workers, corpus| self.lead(workers, corpus))
     }
 
     /// What to do with a run that is there already.
@@ -348,7 +343,7 @@ impl Train {
         screen.line(&format!("step {step}: {losses}saved {file}"));
         screen.event(&Event::Saved { step, file });
         if !self.no_samples && !self.output.quiet && step < trainer.last_step() {
-            let text = sample_of(trainer, SHORT_SAMPLE);
+            let text = short_sample(trainer.checkpoint(), SHORT_SAMPLE);
             screen.event(&Event::Sample { step, text: &text });
             screen.line(&format!("\n{text}\n"));
         }
@@ -356,9 +351,7 @@ impl Train {
 
     /// The checkpoint that `sample` would use, if it is better by validation than the network now.
     fn best_before(&self, trainer: &Trainer) -> Option<Checkpoint> {
-        let history = trainer.history();
-        let lowest = history.iter().filter_map(|row| row.validation).min_by(f64::total_cmp)?;
-        if history.last()?.validation == Some(lowest) {
+        if trainer.history().last()?.validation == Some(lowest_validation(trainer)?) {
             return None; // no need to read it from the disk
         }
         let best = load_best(&self.run).ok()?.checkpoint;
@@ -372,13 +365,8 @@ impl Train {
         let newest = run.folder().newest().map(|(_, path)| path.to_path_buf());
         let file = newest.unwrap_or_else(|| self.run.clone());
         let best = self.best_before(trainer);
-        let (step, text) = match &best {
-            Some(best) => (
-                best.step,
-                short_sample(&best.parameters, &best.vocabulary, LAST_SAMPLE, best.step),
-            ),
-            None => (trainer.step(), sample_of(trainer, LAST_SAMPLE)),
-        };
+        let writes = best.as_ref().unwrap_or(trainer.checkpoint());
+        let (step, text) = (writes.step, short_sample(writes, LAST_SAMPLE));
         let is_idle = trainer.step() == screen.first_step;
         screen.event(&Event::Sample { step, text: &text });
         end(run, screen, if is_idle { "nothing to do" } else { "finished" }, &file)?;
@@ -406,11 +394,14 @@ impl Train {
     }
 }
 
+/// The lowest validation loss of the run, if any was measured.
+fn lowest_validation(trainer: &Trainer) -> Option<f64> {
+    trainer.history().iter().filter_map(|row| row.validation).min_by(f64::total_cmp)
+}
+
 /// Says so if no network of the run is as good as the one that it started with.
 fn warn_if_worse(before: Option<f64>, trainer: &Trainer) {
-    let losses = trainer.history().iter().filter_map(|row| row.validation);
-    let lowest = losses.min_by(f64::total_cmp);
-    if let (Some(before), Some(lowest)) = (before, lowest)
+    if let (Some(before), Some(lowest)) = (before, lowest_validation(trainer))
         && lowest > before
     {
         warn(&format!(
@@ -418,11 +409,6 @@ fn warn_if_worse(before: Option<f64>, trainer: &Trainer) {
              the run {lowest:.4}; a lower --learning-rate may help"
         ));
     }
-}
-
-/// What the network writes now.
-fn sample_of(trainer: &Trainer, length: usize) -> String {
-    short_sample(trainer.parameters(), trainer.vocabulary(), length, trainer.step())
 }
 
 /// Tells a program that the run ends, and clears the screen.

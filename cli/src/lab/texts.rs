@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use karenina::error::Result;
 use karenina::model::Sizes;
+use karenina::sample::Picker;
 use karenina::study::report::sample;
 use karenina::text::corpus::Corpus;
 use karenina::train::TrainConfig;
@@ -31,7 +32,7 @@ pub fn excerpts(texts: &TextArgs, run: &Path, is_beside: bool) -> Result<Vec<Str
     let Ok(Loaded { checkpoint: best, .. }) = load_best(run) else { return Ok(Vec::new()) };
     Ok(match corpus {
         Some(corpus) if best.text_sha256 == corpus.sha256() => passages(&corpus),
-        _ => (0..3).map(|seed| sample(&best, LENGTH, seed).text).collect(),
+        _ => (0..3).map(|seed| sample(&best, LENGTH, Picker::default(), seed).text).collect(),
     })
 }
 

@@ -25,6 +25,7 @@ pub use samples::{Sample, sample, samples};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::model::Sizes;
+use crate::sample::Picker;
 use crate::study::trace::require_two;
 use crate::text::vocabulary::Vocabulary;
 use crate::train::checkpoint::Checkpoint;
@@ -98,7 +99,7 @@ pub fn report(
     memory::require(bytes.saturating_add(flow::bytes(checkpoint.sizes(), PLACES, LAGS)), what)?;
     let (samples, broken) = match folder {
         Some(folder) => samples(folder, checkpoint.run, SAMPLES, SAMPLE_LENGTH, SEED)?,
-        None => (vec![sample(&checkpoint, SAMPLE_LENGTH, SEED)], vec![]),
+        None => (vec![sample(&checkpoint, SAMPLE_LENGTH, Picker::default(), SEED)], vec![]),
     };
     let reading = Reading::new(&checkpoint.parameters, ids);
     let ids = &reading.ids[..reading.steps()];

@@ -40,7 +40,7 @@ pub fn samples(
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for entry in evenly(entries, count) {
         match entry.load() {
-            Ok(checkpoint) => samples.push(sample(&checkpoint, length, seed)),
+            Ok(checkpoint) => samples.push(sample(&checkpoint, length, Picker::default(), seed)),
             Err(error) if error.is_missing() => {}
             Err(error) if error.is_damage() => broken.push(error),
             Err(error) => return Err(error),
@@ -49,12 +49,12 @@ pub fn samples(
     Ok((samples, broken))
 }
 
-/// `length` characters that `checkpoint` writes after a line break.
-pub fn sample(checkpoint: &Checkpoint, length: usize, seed: u64) -> Sample {
+/// `length` characters that `checkpoint` writes after a line break, drawn by `picker`.
+pub fn sample(checkpoint: &Checkpoint, length: usize, picker: Picker, seed: u64) -> Sample {
     let Checkpoint { vocabulary, parameters, step, history, .. } = checkpoint;
     let mut generator = Generator::new(parameters, 1);
     generator.read(&[vocabulary.id('\n').unwrap_or(0)]);
-    let written = generator.write(length, Picker::default(), &mut Pcg64::seed_from_u64(seed));
+    let written = generator.write(length, picker, &mut Pcg64::seed_from_u64(seed));
     let (loss, text) = (history.last().map(|row| row.loss), vocabulary.decode(&written));
     Sample { step: *step, loss, text }
 }

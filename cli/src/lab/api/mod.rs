@@ -89,7 +89,8 @@ fn on_walk<T: DeserializeOwned>(
     body: &[u8],
     answer: fn(&Walk, &T) -> Answer,
 ) -> Answer {
-    read::<Asked<T>>(body)?.of_walk(networks, answer)
+    let Asked { on, what } = read::<Asked<T>>(body)?;
+    answer(&*networks.walk(&on.network, &on.text)?, &what)
 }
 
 /// The question in a body.

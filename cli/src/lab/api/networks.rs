@@ -52,6 +52,13 @@ impl Source {
     }
 }
 
+/// Of the checkpoints of run number `run`, the one of a step.
+pub fn of_step(run: usize, entries: Vec<Entry>, step: u64) -> Result<Entry, Refusal> {
+    let found = entries.into_iter().rfind(|entry| entry.step == step);
+    let none = || Refusal::new(404, format!("run {run} has no checkpoint of step {step}"));
+    found.ok_or_else(none)
+}
+
 /// A network in `f64`.
 #[derive(Debug)]
 pub struct Network {
@@ -110,14 +117,11 @@ impl Networks {
 
     /// The source with this number.
     pub fn source(&self, number: usize) -> Result<&Source, Refusal> {
-        let count = self.sources.len();
-        let none = || {
-            Refusal::new(
-                404,
-                format!("there is no run {number}; there are {count}, counted from 0"),
-            )
-        };
-        self.sources.get(number).ok_or_else(none)
+        self.sources.get(number).ok_or_else(|| {
+            let count = self.sources.len();
+            let sentence = format!("there is no run {number}; there are {count}, counted from 0");
+            Refusal::new(404, sentence)
+        })
     }
 
     /// The network called `name`: the number of its run, and after a colon a step; without one the best.
@@ -130,10 +134,7 @@ impl Networks {
             Source::Run { path, .. } => {
                 let entries = source.checkpoints()?;
                 let step = step.map_or_else(|| self.best(path, &entries), Ok)?;
-                let entry = entries.iter().rev().find(|entry| entry.step == step);
-                let entry = entry.ok_or_else(|| {
-                    Refusal::new(404, format!("run {run} has no checkpoint of step {step}"))
-                })?;
+                let entry = of_step(run, entries, step)?;
                 self.load(format!("{run}:{step}"), &entry.path)
             }
         }

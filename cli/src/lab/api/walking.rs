@@ -17,25 +17,17 @@ const MOST_POINTS: usize = 41;
 /// What all but Reach ask about.
 #[derive(Deserialize)]
 pub struct OnText {
-    network: String,
-    text: String,
+    pub network: String,
+    pub text: String,
 }
 
 /// What else one of them asks.
 #[derive(Deserialize)]
 pub struct Asked<T> {
     #[serde(flatten)]
-    on: OnText,
+    pub on: OnText,
     #[serde(flatten)]
-    what: T,
-}
-
-impl<T> Asked<T> {
-    /// The `answer` about the walk that was asked for.
-    pub fn of_walk(&self, networks: &Networks, answer: fn(&Walk, &T) -> Answer) -> Answer {
-        let walk = networks.walk(&self.on.network, &self.on.text)?;
-        answer(&walk, &self.what)
-    }
+    pub what: T,
 }
 
 #[derive(Deserialize)]

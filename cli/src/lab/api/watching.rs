@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use karenina::memory;
-use karenina::sample::Generator;
+use karenina::sample::{Generator, Picker};
 use karenina::study::lab::{Progress, Walk};
 use karenina::study::report::{curves, sample};
 use karenina::train::LogRow;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::cache::{Cache, Key};
-use super::networks::{Network, Networks, Source};
+use super::networks::{Network, Networks, Source, of_step};
 use super::refusal::{Answer, Refusal};
 
 /// Points of each curve.
@@ -183,10 +183,7 @@ fn events(listed: &[(Entry, Result<Arc<Summary>, Refusal>)], history: &[LogRow])
 
 /// What a checkpoint writes, and the norm of the gradient in each of its layers on the start of a text.
 pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer {
-    let entries = networks.source(asked.run)?.checkpoints()?;
-    let entry = entries.iter().rev().find(|entry| entry.step == asked.step).ok_or_else(|| {
-        Refusal::new(404, format!("run {} has no checkpoint of step {}", asked.run, asked.step))
-    })?;
+    let entry = of_step(asked.run, networks.source(asked.run)?.checkpoints()?, asked.step)?;
     let mut key = Key::of(&entry.path)?;
     key.name += &format!(" {}", asked.text);
     let make = || look(Checkpoint::load(&entry.path)?, &asked.text);
@@ -196,7 +193,7 @@ pub fn glance(networks: &Networks, watched: &Watched, asked: &Glance) -> Answer 
 
 fn look(checkpoint: Checkpoint, text: &str) -> Answer {
     memory::require(Generator::<f32>::bytes(checkpoint.sizes(), 1), "writing a sample")?;
-    let written = sample(&checkpoint, SAMPLE, 0);
+    let written = sample(&checkpoint, SAMPLE, Picker::default(), 0);
     let network = Network::new(String::new(), String::new(), checkpoint)?;
     let ids: Vec<u32> =
         text.chars().filter_map(|c| network.vocabulary.id(c)).take(MEASURED).collect();
