@@ -26,30 +26,23 @@ impl Beside {
     /// Starts a lab for the run in the folder `run`, which ends with `last_step`. Waits for nothing.
     pub fn start(run: &Path, last_step: u64) -> Self {
         let (tell, news) = mpsc::channel();
-        match spawn(run, last_step) {
-            Ok(mut child) => {
-                let alive = child.stdin.take();
-                let listen = thread::Builder::new().spawn(move || tell.send(first_line(child)));
-                if let Err(error) = listen {
-                    return Self { news: silent(error), _alive: None };
-                }
-                Self { news, _alive: alive }
-            }
-            Err(error) => Self { news: silent(error), _alive: None },
-        }
+        let failed = tell.clone();
+        let started = spawn(run, last_step).and_then(|mut child| {
+            let alive = child.stdin.take();
+            thread::Builder::new().spawn(move || tell.send(first_line(child)))?;
+            Ok(alive)
+        });
+        let alive = started.unwrap_or_else(|error| {
+            let _ = failed.send(Err(error.to_string()));
+            None
+        });
+        Self { news, _alive: alive }
     }
 
     /// Its address, or why it has none: once, when it is known.
     pub fn news(&self) -> Option<LabNews> {
         self.news.try_recv().ok()
     }
-}
-
-/// The news of a lab that was not started.
-fn silent(error: io::Error) -> Receiver<LabNews> {
-    let (tell, news) = mpsc::channel();
-    let _ = tell.send(Err(error.to_string()));
-    news
 }
 
 fn spawn(run: &Path, last_step: u64) -> io::Result<Child> {

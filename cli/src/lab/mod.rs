@@ -10,7 +10,6 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -87,7 +86,7 @@ impl Lab {
             open(&address);
             be_ended_first(); // only now: the browser would inherit it
         }
-        let served = server::serve(listener, Arc::new(server::Service { door, answer }));
+        let served = server::serve(listener, server::Service::new(door, answer));
         served.map_err(Error::io("serve", address.as_ref()))?;
         Ok(ExitCode::SUCCESS)
     }

@@ -47,16 +47,24 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers a question, by its name and its body if it has one.
-type Answer = dyn Fn(&str, Option<&[u8]>) -> Result<Value, Refusal> + Send + Sync;
+pub type Answer = dyn Fn(&str, Option<&[u8]>) -> Result<Value, Refusal> + Send + Sync;
 
 /// All that a request needs.
 pub struct Service {
-    pub door: Door,
-    pub answer: Box<Answer>,
+    door: Door,
+    answer: Box<Answer>,
+    /// Turns to compute.
+    turns: Arc<Semaphore>,
+}
+
+impl Service {
+    pub fn new(door: Door, answer: Box<Answer>) -> Self {
+        Self { door, answer, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
 }
 
 /// Serves on `listener` until the process ends.
-pub fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
+pub fn serve(listener: TcpListener, service: Service) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(AT_ONCE)
@@ -64,15 +72,14 @@ pub fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (doors, slots) =
-            (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(AT_ONCE)));
+        let (service, doors) = (Arc::new(service), Arc::new(Semaphore::new(CONNECTIONS)));
         loop {
             let permit = Arc::clone(&doors).acquire_owned().await.expect("it is never closed");
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (service, slots) = (Arc::clone(&service), Arc::clone(&slots));
+                    let service = Arc::clone(&service);
                     tokio::spawn(async move {
-                        connection(stream, service, slots).await;
+                        connection(stream, service).await;
                         drop(permit);
                     });
                 }
@@ -84,10 +91,10 @@ pub fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
 }
 
 /// Answers the requests of one client. What goes wrong with it concerns nobody else.
-async fn connection(stream: TcpStream, service: Arc<Service>, slots: Arc<Semaphore>) {
+async fn connection(stream: TcpStream, service: Arc<Service>) {
     let service = service_fn(|request| {
-        let (service, slots) = (Arc::clone(&service), Arc::clone(&slots));
-        async move { Ok::<_, Infallible>(answer(request, service, slots).await) }
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(answer(request, service).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -102,12 +109,8 @@ async fn connection(stream: TcpStream, service: Arc<Service>, slots: Arc<Semapho
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    service: Arc<Service>,
-    slots: Arc<Semaphore>,
-) -> Response<Full<Bytes>> {
-    match respond(request, service, slots).await {
+async fn answer(request: Request<Incoming>, service: Arc<Service>) -> Response<Full<Bytes>> {
+    match respond(request, service).await {
         Ok((body, kind)) => response(StatusCode::OK, body, kind),
         Err(Refusal { status, sentence }) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -121,7 +124,6 @@ const JSON: &str = "application/json";
 async fn respond(
     request: Request<Incoming>,
     service: Arc<Service>,
-    slots: Arc<Semaphore>,
 ) -> Result<(Bytes, &'static str), Refusal> {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let path = request.uri().path().to_string();
@@ -134,15 +136,14 @@ async fn respond(
         Route::Get(name) | Route::Ask(name) => {
             let (name, is_question) = (name.to_string(), request.method() == Method::POST);
             let body = if is_question { Some(body(request).await?) } else { None };
-            let turn = timeout(TURN, slots.acquire_owned()).await.map_err(|_| busy())?;
-            let work = spawn_blocking({
-                let service = Arc::clone(&service);
-                move || {
-                    let _turn = turn; // held until the work is done, whether or not anybody waits for it
-                    // On this thread and not on one of rayon's: what waits for an answer that another question is
-                    // computing must not be what computes it.
-                    (service.answer)(&name, body.as_deref())
-                }
+            let busy = "the lab is busy with other requests; try again in a moment";
+            let turn = timeout(TURN, Arc::clone(&service.turns).acquire_owned()).await;
+            let turn = turn.map_err(|_| Refusal::new(503, busy))?;
+            let work = spawn_blocking(move || {
+                let _turn = turn; // held until the work is done, whether or not anybody waits for it
+                // On this thread and not on one of rayon's: what waits for an answer that another question is
+                // computing must not be what computes it.
+                (service.answer)(&name, body.as_deref())
             });
             // A panic ends here.
             let failed = |_| Refusal::new(500, "this request made the lab fail; others still work");
@@ -150,10 +151,6 @@ async fn respond(
             Ok((value.to_string().into(), JSON))
         }
     }
-}
-
-fn busy() -> Refusal {
-    Refusal::new(503, "the lab is busy with other requests; try again in a moment")
 }
 
 /// The body of a request, which must be small and come soon.
@@ -193,8 +190,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let answer = Box::new(move |name: &str, _: Option<&[u8]>| answer(name));
-        let service = Service { door: Door::new("token".into(), port), answer };
-        std::thread::spawn(move || serve(listener, Arc::new(service)));
+        let service = Service::new(Door::new("token".into(), port), answer);
+        std::thread::spawn(move || serve(listener, service));
         port
     }
 
