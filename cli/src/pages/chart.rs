@@ -48,7 +48,7 @@ impl Chart {
     }
 
     fn svg(&self) -> String {
-        let (x, y) = (self.x_range(), self.y_range());
+        let (x, y) = (widened(extent(self.values().map(|(x, _)| x))), self.y_range());
         let at_x = |value: f64| LEFT + share(value, x) * (WIDTH - LEFT - RIGHT);
         let at_y =
             |value: f64| HEIGHT - BELOW - share(self.scaled(value), y) * (HEIGHT - BELOW - TOP);
@@ -85,10 +85,6 @@ impl Chart {
         points.filter(|(_, y)| y.is_finite() && (!self.is_log || *y > 0.0))
     }
 
-    fn x_range(&self) -> (f64, f64) {
-        widened(extent(self.values().map(|(x, _)| x)))
-    }
-
     /// Of the scaled values.
     fn y_range(&self) -> (f64, f64) {
         match &self.y {
@@ -101,11 +97,7 @@ impl Chart {
         if !self.is_log {
             return ticks(low, high, 5);
         }
-        let decades = low.floor() as i32..=high.floor() as i32;
-        let digits: &[f64] = if high - low < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
-        let inside: Vec<f64> =
-            all.filter(|tick| (low..=high).contains(&libm::log10(*tick))).collect();
+        let inside = decades(low, high, 2.5);
         if inside.len() < 2 {
             let ticks = ticks(libm::pow(10.0, low), libm::pow(10.0, high), 5);
             return ticks.into_iter().filter(|tick| *tick > 0.0).collect();
@@ -160,6 +152,14 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let step = step.unwrap_or(10.0 * power);
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
     (first..=last).map(|n| n as f64 * step).collect()
+}
+
+/// From 10^`low` to 10^`high`: 1, 2 and 5 times each power of ten, or the powers alone where they are `many`.
+pub fn decades(low: f64, high: f64, many: f64) -> Vec<f64> {
+    let digits: &[f64] = if high - low < many { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let powers = low.floor() as i32..=high.floor() as i32;
+    let all = powers.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
+    all.filter(|tick| (low..=high).contains(&libm::log10(*tick))).collect()
 }
 
 /// A tick's number, as short as it can be.

@@ -48,7 +48,14 @@ pub fn figure(caption: &str, body: &str) -> String {
     format!("<figure>\n<figcaption>{caption}</figcaption>\n{body}\n</figure>\n")
 }
 
-/// A section with one table, which scrolls by itself where the screen is narrow. Its rows are made of [`cell`]s.
+/// A part of a page that scrolls by itself where the screen is narrow.
+pub fn scrolling(label: &str, body: &str) -> String {
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{label}\">\n{body}</div>\n"
+    )
+}
+
+/// A section with one table, which is [`scrolling`]. Its rows are made of [`cell`]s.
 pub fn table<H: AsRef<str>>(
     title: &str,
     note: &str,
@@ -59,11 +66,9 @@ pub fn table<H: AsRef<str>>(
         heads.iter().map(|h| format!("<th scope=\"col\">{}</th>", h.as_ref())).collect();
     let rows: String = rows.map(|row| format!("<tr>{row}</tr>\n")).collect();
     let id = title.to_lowercase().replace(' ', "-").replace(':', "");
-    let body = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{title}\">\n\
-         <table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n"
-    );
-    section(&id, title, note, &body)
+    let body =
+        format!("<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n");
+    section(&id, title, note, &scrolling(title, &body))
 }
 
 /// A cell of a table.

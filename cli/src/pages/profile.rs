@@ -5,7 +5,7 @@ use karenina::study::profile::{PhaseProfile, Profile};
 
 use crate::output::{count, layers};
 
-use super::html::{cell, escape, figure, name, page, section, table};
+use super::html::{cell, escape, figure, name, page, scrolling, section, table};
 use super::roofline::{Point, Roofline};
 
 /// The page about a profile.
@@ -55,10 +55,7 @@ fn roofline(profile: &Profile) -> String {
     let note = "The flat part of the roof is the processor’s peak speed of multiply-adds. A slope is the speed at which bytes \
                 arrive from memory, or from the last-level cache. Bytes are the least that a phase has to read: every \
                 operand of a product once. A phase above a slope finds its bytes closer, in a core’s own cache.";
-    let body = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The roofline\">\n{}</div>\n",
-        figure(caption, &picture.to_svg())
-    );
+    let body = scrolling("The roofline", &figure(caption, &picture.to_svg()));
     section("roofline", "Roofline", note, &body)
 }
 
@@ -116,10 +113,7 @@ fn time(profile: &Profile) -> String {
                    <span class=\"key line-2\">no product</span>";
     let note = "Work that threads do in parallel counts once. At the peak, products would take only the first part of their bars; \
                 the rest, and the phases without a product, are what a perfect engine would save.";
-    let body = format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"The time of each phase\">\n{}</div>\n",
-        figure(caption, &(svg + "</svg>"))
-    );
+    let body = scrolling("The time of each phase", &figure(caption, &(svg + "</svg>")));
     section("time", "Time", note, &body)
 }
 

@@ -1,6 +1,6 @@
 //! The roofline: how fast work can be at most that needs so many bytes, and how fast it was. Both axes are logarithmic.
 
-use super::chart::label;
+use super::chart::{decades, label};
 use super::html::escape;
 
 const WIDTH: f64 = 760.0;
@@ -191,12 +191,8 @@ impl Axis {
         self.start + share * (self.end - self.start)
     }
 
-    /// 1, 2 and 5 times each power of ten, or powers of ten alone where those would be too many.
-    fn ticks(&self) -> impl Iterator<Item = f64> {
-        let digits: &[f64] = if self.high - self.low < 3.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let decades = self.low.floor() as i32..=self.high.floor() as i32;
-        let all = decades.flat_map(|n| digits.iter().map(move |digit| digit * 10f64.powi(n)));
-        all.filter(|tick| (self.low..=self.high).contains(&libm::log10(*tick)))
+    fn ticks(&self) -> Vec<f64> {
+        decades(self.low, self.high, 3.5)
     }
 }
 
@@ -274,7 +270,7 @@ mod tests {
             [0.1, 1.0, 10.0, 1000.0].map(|x| axis.at(x).round()),
             [0.0, 100.0, 200.0, 400.0]
         );
-        assert_eq!(axis.ticks().collect::<Vec<_>>(), [0.1, 1.0, 10.0, 100.0, 1000.0]);
+        assert_eq!(axis.ticks(), [0.1, 1.0, 10.0, 100.0, 1000.0]);
     }
 
     #[test]
