@@ -15,7 +15,7 @@ use karenina::train::run::checkpoints_in;
 use serde_json::{Value, json};
 
 use super::output::{OutputArgs, output_error, print_json, read_enough, warn};
-use super::table::{Colour, Table, dim, is_coloured, plain};
+use super::table::{Cell, Table, dim, plain};
 
 /// Arguments of `karenina checkpoints`.
 #[derive(Args)]
@@ -58,10 +58,10 @@ impl Checkpoints {
             .rposition(|(_, summary)| !summary.as_ref().is_err_and(Error::is_damage))
             .filter(|&at| files[at].1.is_ok());
         let run = newest.and_then(|at| files[at].1.as_ref().ok()?.run);
-        let ours =
-            files.iter().enumerate().rev().filter_map(|(at, (_, s))| Some((at, s.as_ref().ok()?)));
-        let ours = ours.filter(|(_, summary)| summary.run == run);
-        let validations = ours.filter_map(|(at, summary)| Some((at, summary.validation?)));
+        let validations = files.iter().enumerate().rev().filter_map(|(at, (_, summary))| {
+            let ours = summary.as_ref().ok().filter(|summary| summary.run == run)?;
+            Some((at, ours.validation?))
+        });
         let best = validations.min_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(at, _)| at);
         for (_, summary) in &files {
             summary.as_ref().err().into_iter().for_each(|error| warn(&error.to_string()));
@@ -69,9 +69,7 @@ impl Checkpoints {
         read_enough(match self.output {
             OutputArgs { json: true, .. } => print_json(&list(&files, newest, best)),
             OutputArgs { quiet: true, .. } => Ok(()),
-            _ => table(&files, newest, best)
-                .print(&mut io::stdout().lock(), is_coloured())
-                .map_err(output_error),
+            _ => table(&files, newest, best).print(&mut io::stdout().lock()).map_err(output_error),
         })?;
         Ok(ExitCode::from(u8::from(newest.is_none())))
     }
@@ -140,7 +138,7 @@ fn mark(is_newest: bool, is_best: bool) -> &'static str {
     }
 }
 
-fn row(s: &Summary, mark: &str) -> Vec<(String, Colour)> {
+fn row(s: &Summary, mark: &str) -> Vec<Cell> {
     let nats = |loss: Option<f64>| loss.map_or("-".to_string(), |loss| format!("{loss:.4}"));
     vec![
         plain(s.step),
@@ -169,9 +167,7 @@ fn state(error: &Error) -> &'static str {
 
 /// A date as 2026-11-24T06:51:07Z; nothing for one that no file of ours can have.
 fn date(time: SystemTime) -> Option<String> {
-    if time < SystemTime::UNIX_EPOCH {
-        return None;
-    }
     let mut text = String::new();
-    write!(text, "{}", format_rfc3339_seconds(time)).ok().map(|()| text)
+    let is_known = time >= SystemTime::UNIX_EPOCH;
+    (is_known && write!(text, "{}", format_rfc3339_seconds(time)).is_ok()).then_some(text)
 }

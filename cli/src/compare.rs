@@ -9,7 +9,7 @@ use karenina::error::{Error, Result};
 use karenina::study::profile::{PhaseProfile, Profile};
 
 use super::output::{output_error, printable};
-use super::table::{Table, is_coloured, plain};
+use super::table::{Cell, Table, plain};
 
 /// Prints what `karenina profile --json` has written to two files, of two machines or two versions.
 pub fn compare([first, second]: [&Path; 2]) -> Result<()> {
@@ -21,8 +21,7 @@ fn load(path: &Path) -> Result<Profile> {
     let json = fs::read(path).map_err(Error::io("read", path))?;
     let (json, ..) = UTF_8.decode(&json); // or UTF-16 with its mark, which PowerShell's `>` writes
     serde_json::from_str(&json).map_err(|error| {
-        let reason = format!("not what karenina profile --json writes ({error})");
-        Error::Checkpoint { path: path.into(), reason }
+        Error::checkpoint(path, format!("not what karenina profile --json writes ({error})"))
     })
 }
 
@@ -52,9 +51,9 @@ fn print(profiles: &[Profile; 2], paths: [&Path; 2], out: &mut impl Write) -> io
         writeln!(out, "\nThe sizes differ: compare the shares of the peak, not the times.")?;
     }
     writeln!(out)?;
-    phases(profiles).print(out, is_coloured())?;
+    phases(profiles).print(out)?;
     writeln!(out)?;
-    speeds(profiles).print(out, is_coloured())?;
+    speeds(profiles).print(out)?;
     out.flush()
 }
 
@@ -65,9 +64,9 @@ fn phases([a, b]: &[Profile; 2]) -> Table {
     let whole = [a.whole_step(), b.whole_step()];
     let only_b = b.phases.iter().filter(|phase| find(a, &phase.name).is_none());
     for name in a.phases.iter().chain(only_b).map(|phase| &phase.name) {
-        table.row(row(name, find(a, name), find(b, name)));
+        table.row(row(name, [find(a, name), find(b, name)]));
     }
-    table.row(row(&whole[0].name, Some(&whole[0]), Some(&whole[1])));
+    table.row(row(&whole[0].name, [Some(&whole[0]), Some(&whole[1])]));
     table
 }
 
@@ -75,11 +74,7 @@ fn find<'a>(profile: &'a Profile, name: &str) -> Option<&'a PhaseProfile> {
     profile.phases.iter().find(|phase| phase.name == name)
 }
 
-fn row(
-    name: &str,
-    a: Option<&PhaseProfile>,
-    b: Option<&PhaseProfile>,
-) -> Vec<(String, super::table::Colour)> {
+fn row(name: &str, [a, b]: [Option<&PhaseProfile>; 2]) -> [Cell; 6] {
     let ms = |phase: &PhaseProfile| format!("{:.2}", 1e3 * phase.seconds);
     let share = |phase: &PhaseProfile| match phase.gflop > 0.0 {
         true => format!("{:.1} %", 100.0 * phase.fraction_of_peak),
@@ -87,7 +82,7 @@ fn row(
     };
     let ratio = a.zip(b).filter(|(_, b)| b.seconds > 0.0);
     let text = |cell: Option<String>| plain(cell.unwrap_or_default());
-    vec![
+    [
         plain(printable(name)),
         text(a.map(ms)),
         text(b.map(ms)),
@@ -118,7 +113,7 @@ fn speeds([a, b]: &[Profile; 2]) -> Table {
         let number =
             |speed: f64| if speed > 0.0 { format!("{speed:.decimals$}") } else { "".into() };
         let ratio = if a > 0.0 && b > 0.0 { format!("{:.2}", b / a) } else { "".into() };
-        table.row(vec![plain(name), plain(number(a)), plain(number(b)), plain(ratio)]);
+        table.row([plain(name), plain(number(a)), plain(number(b)), plain(ratio)]);
     }
     table
 }

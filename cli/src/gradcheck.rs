@@ -15,10 +15,9 @@ use karenina::study::trace::visible;
 use karenina::text::vocabulary::Vocabulary;
 
 use super::input::{TextArgs, load, new_network, new_sizes};
-use super::output::output_error;
-use super::output::read_enough;
+use super::output::{output_error, read_enough};
 use super::settings::NormArg;
-use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::table::{Cell, Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Elements of each tensor that the curve is made of; one if a loss takes its time.
 fn curve_sample(sizes: Sizes) -> usize {
@@ -109,19 +108,11 @@ impl Gradcheck {
         for (name, value) in sizes {
             Error::require(value > 0, name, value, "at least 1")?;
         }
-        Error::require(
-            self.keep > 0.0 && self.keep <= 1.0,
-            "--keep",
-            self.keep,
-            "above 0 and at most 1",
-        )?;
-        let epsilon = self.epsilon.unwrap_or(1.0);
-        Error::require(
-            epsilon > 0.0 && epsilon <= 1.0,
-            "--epsilon",
-            epsilon,
-            "above 0 and at most 1",
-        )
+        for (name, value) in [("--keep", self.keep), ("--epsilon", self.epsilon.unwrap_or(1.0))] {
+            let holds = value > 0.0 && value <= 1.0;
+            Error::require(holds, name, value, "above 0 and at most 1")?;
+        }
+        Ok(())
     }
 
     fn report<R: Real>(
@@ -147,7 +138,7 @@ impl Gradcheck {
         );
         let mut print = || -> io::Result<()> {
             writeln!(out, "{head}")?;
-            table(&checks, vocabulary).print(&mut out, is_coloured())?;
+            table(&checks, vocabulary).print(&mut out)?;
             plot(&curve(&problem, &epsilons::<R>(), curve_sample(sizes)), &mut out)?;
             conclude(&checks, &mut out)
         };
@@ -196,7 +187,7 @@ fn table(checks: &[TensorCheck], vocabulary: &Vocabulary) -> Table {
     table
 }
 
-fn verdict(verdict: Verdict) -> (String, Colour) {
+fn verdict(verdict: Verdict) -> Cell {
     match verdict {
         Verdict::Agrees => ("agrees".into(), Colour::Green),
         Verdict::Differs => ("DIFFERS".into(), Colour::Red),
@@ -263,21 +254,15 @@ fn plot(points: &[CurvePoint], out: &mut impl Write) -> io::Result<()> {
 
 fn conclude(checks: &[TensorCheck], out: &mut impl Write) -> io::Result<()> {
     let count = |v: Verdict| checks.iter().filter(|check| check.verdict() == v).count();
-    let (agree, differ) = (count(Verdict::Agrees), count(Verdict::Differs));
     let all = checks.len();
     let worst = checks.iter().map(TensorCheck::relative_error).fold(0.0, f64::max);
-    let (text, colour) = match (agree == all, differ) {
-        (true, _) => {
+    let small = "too small to be checked by differences in this precision";
+    let (text, colour) = match (count(Verdict::Differs), count(Verdict::Blind)) {
+        (0, 0) => {
             (format!("all {all} gradients agree; worst relative error {worst:.1e}"), Colour::Green)
         }
-        (false, 0) => (
-            format!(
-                "{} of {all} gradients are too small to be checked by differences in this precision",
-                all - agree
-            ),
-            Colour::Yellow,
-        ),
-        _ => (format!("{differ} of {all} gradients differ"), Colour::Red),
+        (0, blind) => (format!("{blind} of {all} gradients are {small}"), Colour::Yellow),
+        (differ, _) => (format!("{differ} of {all} gradients differ"), Colour::Red),
     };
     writeln!(out, "{}", colour.paint(&text, is_coloured()))
 }

@@ -110,12 +110,8 @@ impl WorkersArgs {
             });
         let one = "1: this karenina was built without MPI; `cargo build --release -p karenina-cli --features mpi` \
                    builds one with it";
-        Error::require(
-            count.as_ref().is_none_or(|count| count == "1"),
-            "ranks",
-            count.unwrap_or_default(),
-            one,
-        )?;
+        let is_one = count.as_ref().is_none_or(|count| count == "1");
+        Error::require(is_one, "ranks", count.unwrap_or_default(), one)?;
         Ok((Ranks::alone(), ()))
     }
 }
@@ -138,8 +134,8 @@ fn require_same(ranks: &Ranks, corpus: &Corpus) -> Result<()> {
     facts.extend(arguments());
     ranks.compare(&facts)?;
     let kernels = ranks.texts_of_all(Kernel::best().name());
-    for (rank, kernel) in kernels.iter().enumerate().filter(|(_, kernel)| **kernel != kernels[0]) {
-        if ranks.rank() == 0 {
+    for (rank, kernel) in kernels.iter().enumerate() {
+        if ranks.rank() == 0 && *kernel != kernels[0] {
             warn(&format!(
                 "rank {rank} computes with {kernel}, rank 0 with {}: the same bits, but all wait for the slowest",
                 kernels[0]
@@ -157,9 +153,8 @@ fn warn_of_few_cores(ranks: &Ranks, threads: usize) {
     }
     let cores = available_parallelism().map_or(threads, usize::from);
     let few = if threads > cores { format!("{threads} threads for {cores}") } else { "".into() };
-    let few = ranks.texts_of_all(&few);
-    for (rank, few) in few.iter().enumerate().filter(|(_, few)| !few.is_empty()) {
-        if ranks.rank() == 0 {
+    for (rank, few) in ranks.texts_of_all(&few).iter().enumerate() {
+        if ranks.rank() == 0 && !few.is_empty() {
             warn(&format!(
                 "rank {rank} has {few} of its machine's processors; if its launcher allows it no more, --bind-to none (mpirun) \
                  or --cpus-per-task (srun) helps"

@@ -17,7 +17,7 @@ use super::job::WorkersArgs;
 use super::output::{Kind, count, is_standard_output, output_error, print_json};
 use super::pages;
 use super::settings::{Sizes, of_preset};
-use super::table::{Table, dim, is_coloured, plain};
+use super::table::{Table, dim, plain};
 
 /// Arguments of `karenina profile`.
 #[derive(Args)]
@@ -135,7 +135,7 @@ fn print(p: &Measured, out: &mut impl Write) -> io::Result<()> {
             p.median_step_seconds / p.step_seconds
         )?;
     }
-    phases(p).print(out, is_coloured())?;
+    phases(p).print(out)?;
     if p.ranks > 1 {
         writeln!(
             out,
@@ -169,9 +169,7 @@ fn phases(p: &Measured) -> Table {
     let mut table = Table::new(heads, &[0]);
     let whole = p.whole_step();
     for phase in p.phases.iter().chain([&whole]) {
-        let mut row = vec![plain(&phase.name)];
-        row.extend(pages::figures(phase).map(plain));
-        table.row(row);
+        table.row([phase.name.clone()].into_iter().chain(pages::figures(phase)).map(plain));
     }
     table
 }
@@ -192,8 +190,8 @@ fn print_gain(p: &Measured, out: &mut impl Write) -> io::Result<()> {
     for phase in phases.iter().take(5) {
         let what = if phase.gflop > 0.0 { "below the peak" } else { "no matrix product" };
         let ms = format!("{:.1}", 1e3 * phase.loss(peak));
-        table.row(vec![plain(&phase.name), plain(ms), dim(what)]);
+        table.row([plain(&phase.name), plain(ms), dim(what)]);
     }
-    table.print(out, is_coloured())?;
+    table.print(out)?;
     out.flush()
 }

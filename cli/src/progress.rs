@@ -1,7 +1,6 @@
 //! The screen of a training run: a bar on a terminal, plain lines elsewhere, JSON for programs, or nothing.
 
 use std::collections::VecDeque;
-use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar, ProgressStyle};
@@ -62,12 +61,30 @@ pub enum Event<'a> {
 pub type LabNews = std::result::Result<String, String>;
 
 /// How a run is shown.
+#[derive(Clone)]
 enum Display {
     Bar(ProgressBar),
     /// With the time of the last line about a step.
     Lines(Option<Instant>),
     Json,
     Nothing,
+}
+
+impl Display {
+    /// A line for people, if they are watching: it stays above the bar.
+    fn line(&self, text: &str) {
+        if let Self::Bar(_) | Self::Lines(_) = self {
+            self.warn(text);
+        }
+    }
+
+    /// A line on standard error in any case.
+    fn warn(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.suspend(|| note(text)),
+            _ => note(text),
+        }
+    }
 }
 
 /// The screen of a training run.
@@ -89,12 +106,10 @@ impl Screen {
         let display = match output {
             OutputArgs { json: true, .. } => Display::Json,
             OutputArgs { quiet: true, .. } => Display::Nothing,
-            _ if io::stderr().is_terminal() => Display::Bar(bar(first, last)),
-            _ => Display::Lines(None),
-        };
-        let display = match display {
-            Display::Bar(bar) if bar.is_hidden() => Display::Lines(None), // as in a terminal that is dumb
-            display => display,
+            _ => match bar(first, last) {
+                bar if bar.is_hidden() => Display::Lines(None), // no terminal, or one that is dumb
+                bar => Display::Bar(bar),
+            },
         };
         Self {
             display,
@@ -152,17 +167,12 @@ impl Screen {
 
     /// Tells people, if they are watching: a line that stays above the bar.
     pub fn line(&self, text: &str) {
-        if let Display::Bar(_) | Display::Lines(_) = self.display {
-            self.warn(text);
-        }
+        self.display.line(text);
     }
 
     /// A line on standard error in any case.
     pub fn warn(&self, text: &str) {
-        match &self.display {
-            Display::Bar(bar) => bar.suspend(|| note(text)),
-            _ => note(text),
-        }
+        self.display.warn(text);
     }
 
     /// Tells where the lab is that the user asked for, or why there is none.
@@ -178,16 +188,8 @@ impl Screen {
 
     /// As [`Screen::line`], for another thread.
     pub fn announcer(&self, text: &'static str) -> impl FnOnce(usize) + Send + use<> {
-        let bar = match &self.display {
-            Display::Bar(bar) => Some(bar.clone()),
-            _ => None,
-        };
-        let is_watched = matches!(self.display, Display::Bar(_) | Display::Lines(_));
-        move |_| match bar {
-            Some(bar) => bar.suspend(|| note(text)),
-            None if is_watched => note(text),
-            None => {}
-        }
+        let display = self.display.clone();
+        move |_| display.line(text)
     }
 
     /// The mean loss of the last steps in nats, in words; nothing before there was one.

@@ -71,9 +71,12 @@ fn takes_escapes() -> bool {
     env::var_os("TERM").is_some_and(|name| name != "dumb")
 }
 
+/// A text, and how it stands out.
+pub type Cell = (String, Colour);
+
 /// Rows of cells, each column as wide as its widest cell.
 pub struct Table {
-    rows: Vec<Vec<(String, Colour)>>,
+    rows: Vec<Vec<Cell>>,
     /// Columns that are aligned to the left; the others, numbers, to the right.
     left: Vec<usize>,
 }
@@ -86,12 +89,16 @@ impl Table {
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<(String, Colour)>) {
-        self.rows.push(cells);
+    pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
+        self.rows.push(cells.into_iter().collect());
     }
 
     /// Prints it with two spaces between the columns and none at the lines' ends.
-    pub fn print(&self, out: &mut impl Write, is_coloured: bool) -> io::Result<()> {
+    pub fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        self.print_coloured(is_coloured(), out)
+    }
+
+    fn print_coloured(&self, is_coloured: bool, out: &mut impl Write) -> io::Result<()> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -118,12 +125,12 @@ impl Table {
 }
 
 /// A cell like all others.
-pub fn plain(text: impl ToString) -> (String, Colour) {
+pub fn plain(text: impl ToString) -> Cell {
     (text.to_string(), Colour::Plain)
 }
 
 /// A cell of less importance.
-pub fn dim(text: impl ToString) -> (String, Colour) {
+pub fn dim(text: impl ToString) -> Cell {
     (text.to_string(), Colour::Dim)
 }
 
@@ -133,10 +140,10 @@ mod tests {
 
     fn printed(is_coloured: bool) -> String {
         let mut table = Table::new(["name", "n"], &[0]);
-        table.row(vec![plain("字"), ("7".into(), Colour::Red)]);
-        table.row(vec![plain("i"), plain("123")]);
+        table.row([plain("字"), ("7".into(), Colour::Red)]);
+        table.row([plain("i"), plain("123")]);
         let mut out = Vec::new();
-        table.print(&mut out, is_coloured).unwrap();
+        table.print_coloured(is_coloured, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

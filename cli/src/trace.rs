@@ -14,7 +14,7 @@ use super::input::{load, new_network, new_sizes};
 use super::output::{Kind, output_error, print_json, printable, write_file};
 use super::pages;
 use super::settings::NormArg;
-use super::table::{Colour, Precision, Table, dim, is_coloured, plain};
+use super::table::{Cell, Colour, Precision, Table, dim, is_coloured, plain};
 
 /// Arguments of `karenina trace`.
 #[derive(Args)]
@@ -122,7 +122,7 @@ impl Trace {
     }
 }
 
-fn number(x: f64) -> (String, Colour) {
+fn number(x: f64) -> Cell {
     plain(significant(x, 3))
 }
 
@@ -131,7 +131,7 @@ fn title(text: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Step number and character, with which every row begins.
-fn start(t: usize, character: char) -> Vec<(String, Colour)> {
+fn start(t: usize, character: char) -> Vec<Cell> {
     vec![dim(t), plain(visible(character))]
 }
 
@@ -174,42 +174,38 @@ fn predictions(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
         ]);
         table.row(row);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
 
 fn gates(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result<()> {
-    match trace.unit {
-        Some(unit) => title(&format!("Layer {l}, unit {unit}"), out)?,
-        None => title(
-            &format!("Layer {l}: means, and share of units saturated (beyond 0.1 or 0.9)"),
-            out,
-        )?,
-    }
-    let heads: &[&str] = match trace.unit {
-        Some(_) => &["t", "read", "i", "f", "g", "o", "c", "h"],
-        None => &["t", "read", "i", "", "f", "", "g", "", "o", "", "c", "h"],
+    let (what, heads): (_, &[&str]) = match trace.unit {
+        Some(unit) => (format!(", unit {unit}"), &["t", "read", "i", "f", "g", "o", "c", "h"]),
+        None => {
+            let what = ": means, and share of units saturated (beyond 0.1 or 0.9)".into();
+            (what, &["t", "read", "i", "", "f", "", "g", "", "o", "", "c", "h"])
+        }
     };
+    title(&format!("Layer {l}{what}"), out)?;
     let mut table = Table::new(heads, &[1]);
     for (t, step) in trace.steps.iter().enumerate() {
         let mut row = start(t, step.character);
-        row.extend(match step.layers[l].unit {
-            Some(u) => [u.i, u.f, u.g, u.o, u.c, u.h].map(number).to_vec(),
-            None => means(&step.layers[l]),
-        });
+        match step.layers[l].unit {
+            Some(u) => row.extend([u.i, u.f, u.g, u.o, u.c, u.h].map(number)),
+            None => row.extend(means(&step.layers[l])),
+        }
         table.row(row);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
 
-fn means(layer: &LayerStep) -> Vec<(String, Colour)> {
+fn means(layer: &LayerStep) -> impl Iterator<Item = Cell> {
     let gate = |Spread { mean, low, high, .. }: Spread| {
         let share = low + high;
         let colour = if share > 0.5 { Colour::Yellow } else { Colour::Dim };
         [number(mean), (format!("{:.0}%", 100.0 * share), colour)]
     };
-    let mut cells = [layer.i, layer.f, layer.g, layer.o].map(gate).concat();
-    cells.extend([number(layer.c), number(layer.h)]);
-    cells
+    let gates = [layer.i, layer.f, layer.g, layer.o].into_iter().flat_map(gate);
+    gates.chain([layer.c, layer.h].map(number))
 }
 
 fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result<()> {
@@ -233,7 +229,7 @@ fn gradients(trace: &trace::Trace, l: usize, out: &mut impl Write) -> io::Result
         row.extend([dh, dc, dz[0], dz[1], dz[2], dz[3]].map(number));
         table.row(row);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
 
 fn reach(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
@@ -254,22 +250,17 @@ fn reach(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
         row.push(dim("#".repeat(((libm::log10(top) + 8.0) * 4.0).round() as usize)));
         table.row(row);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
 
 fn tensors(trace: &trace::Trace, out: &mut impl Write) -> io::Result<()> {
     title("Gradient of the mean loss with respect to the parameters", out)?;
     let mut table = Table::new(["tensor", "shape", "norm", "largest"], &[0]);
     for tensor in &trace.tensors {
-        let shape = format!("{:?}", tensor.shape);
-        table.row(vec![
-            plain(&tensor.name),
-            dim(shape),
-            number(tensor.norm),
-            number(tensor.largest),
-        ]);
+        let shape = dim(format!("{:?}", tensor.shape));
+        table.row([plain(&tensor.name), shape, number(tensor.norm), number(tensor.largest)]);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
 
 fn equations(
@@ -284,13 +275,9 @@ fn equations(
     title(&format!("{text:?}, {place}: it reads {read} and should predict {next}"), out)?;
     let mut table = Table::new(["Eq.", "in symbols", "in numbers", "value"], &[0, 1, 2]);
     for line in &trace.equations {
-        let value = significant(line.value, 6);
-        table.row(vec![
-            (line.label.into(), Colour::Bold),
-            plain(&line.symbols),
-            dim(&line.numbers),
-            plain(value),
-        ]);
+        let label = (line.label.into(), Colour::Bold);
+        let value = plain(significant(line.value, 6));
+        table.row([label, plain(&line.symbols), dim(&line.numbers), value]);
     }
-    table.print(out, is_coloured())
+    table.print(out)
 }
