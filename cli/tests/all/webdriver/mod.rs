@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
 /// A headless browser with one window; it ends when this is dropped.
@@ -64,11 +65,15 @@ impl Browser {
         }
     }
 
-    /// Opens a file, in a window that has the focus even where the browser has opened another of its own.
+    /// [`Browser::visit`] of a file.
     pub fn open(&self, page: &Path) {
+        self.visit(&format!("file://{}", page.canonicalize().unwrap().display()));
+    }
+
+    /// Opens an address, in a window that has the focus even where the browser has opened another of its own.
+    pub fn visit(&self, address: &str) {
         self.devtools("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
-        let page = page.canonicalize().unwrap();
-        self.post("/url", &json!({ "url": format!("file://{}", page.display()) }));
+        self.post("/url", &json!({ "url": address }));
     }
 
     /// Runs a script in the page and returns what it returns.
@@ -117,7 +122,7 @@ impl Browser {
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let asked = json!({ "captureBeyondViewport": true, "clip": clip });
         let answer = self.devtools("Page.captureScreenshot", asked);
-        decode_base64(answer["data"].as_str().expect("an image"))
+        BASE64_STANDARD.decode(answer["data"].as_str().expect("an image")).unwrap()
     }
 
     /// What the page complained of.
@@ -173,12 +178,6 @@ impl Browser {
 /// What the lab's tests need besides.
 #[cfg(feature = "lab")]
 impl Browser {
-    /// Opens an address, in a window that has the focus.
-    pub fn visit(&self, address: &str) {
-        self.devtools("Emulation.setFocusEmulationEnabled", json!({ "enabled": true }));
-        self.post("/url", &json!({ "url": address }));
-    }
-
     /// Clicks the element that `selector` finds.
     pub fn click(&self, selector: &str) {
         let element = self.element(selector);
@@ -236,21 +235,4 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
-}
-
-fn decode_base64(text: &str) -> Vec<u8> {
-    let value = |c: u8| match c {
-        b'A'..=b'Z' => c - b'A',
-        b'a'..=b'z' => c - b'a' + 26,
-        b'0'..=b'9' => c - b'0' + 52,
-        b'+' => 62,
-        _ => 63,
-    };
-    let digits: Vec<u8> = text.bytes().filter(|&c| c != b'=').map(value).collect();
-    let bytes = digits.chunks(4).flat_map(|group| {
-        let bits =
-            group.iter().fold(0u32, |bits, &d| bits << 6 | u32::from(d)) << (6 * (4 - group.len()));
-        bits.to_be_bytes()[1..group.len()].to_vec()
-    });
-    bytes.collect()
 }
