@@ -7,13 +7,13 @@ use std::fs;
 use std::path::Path;
 
 use crate::command::{self, left_out};
-use crate::webdriver::Browser;
+use crate::webdriver::{Browser, Lent};
 use serde_json::json;
 
 #[test]
 fn the_page_of_a_profile_can_be_read() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::command::left_out;
 use crate::report_support::{report, run, run_folder};
-use crate::webdriver::Browser;
+use crate::webdriver::{Browser, Lent};
 use serde_json::json;
 
 const WIDTHS: [u32; 2] = [1280, 400];
@@ -22,7 +22,7 @@ fn the_page_works_in_a_browser() {
     run(&mut report(folder.path()));
     let page = env::var_os("KARENINA_REPORT")
         .map_or_else(|| folder.path().join("report.html"), PathBuf::from);
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::support::{Server, agree, walk};
 use crate::command::{karenina, left_out};
 use crate::report_support::run_folder;
-use crate::webdriver::Browser;
+use crate::webdriver::Lent;
 
 const TEXT: &str = "The lay (the 3rd time) & said it's over";
 const PARTS: [&str; 6] = ["step", "nudge", "reach", "write", "cells", "watch"];
@@ -32,7 +32,7 @@ const HOME: &str = "\u{e011}";
 
 /// A page of a lab in a browser.
 pub struct Page {
-    pub browser: Browser,
+    pub browser: Lent,
     pub lab: Server,
     pub run: PathBuf,
 }
@@ -104,7 +104,7 @@ impl Page {
 
 pub fn page() -> Option<(tempfile::TempDir, Page)> {
     let folder = run_folder();
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return None;
     };
@@ -450,7 +450,7 @@ fn the_keyboard_alone_reaches_everything() {
 #[test]
 fn a_live_run_is_watched_to_its_end() {
     let folder = run_folder();
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::browser::{Page, page};
 use super::support::Server;
 use crate::command::{left_out, succeed, with_text};
-use crate::webdriver::Browser;
+use crate::webdriver::Lent;
 
 const RIGHT: &str = "\u{e014}";
 const DOWN: &str = "\u{e015}";
@@ -160,7 +160,7 @@ fn the_page_forgets_a_run_that_was_overwritten() {
         succeed(folder.path(), &format!("{words} {seed}"));
     };
     train("1");
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };
@@ -186,7 +186,7 @@ fn runs_and_layers_can_be_told_apart() {
     let runs = lab.ask("watch", &json!({"runs": [0, 1, 2]}));
     let names: Vec<_> = runs.as_array().unwrap().iter().map(|run| run["name"].as_str()).collect();
     assert_eq!(names, [Some("a/checkpoints"), Some("b/checkpoints"), Some("c")]);
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };
@@ -341,7 +341,7 @@ fn a_curve_has_the_dot_of_its_own_weight() {
 fn a_passage_is_named_by_whole_characters() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("text"), format!("a{}", "🜁🜂🜃\u{202e}".repeat(200))).unwrap();
-    let Some(browser) = Browser::start(folder.path()) else {
+    let Some(browser) = Lent::new() else {
         left_out("no chromium and chromedriver here");
         return;
     };

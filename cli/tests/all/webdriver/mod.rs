@@ -2,25 +2,83 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Deref;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{panicking, sleep};
 use std::time::{Duration, Instant};
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 /// A headless browser with one window; it ends when this is dropped.
 pub struct Browser {
     driver: Child,
     port: u16,
     session: String,
+    /// Its files.
+    profile: TempDir,
+}
+
+/// Starting a browser takes longer than most tests with it, so the next test gets the one that a test has done with.
+static SHARED: Mutex<Shared> = Mutex::new(Shared { lent: 0, idle: Vec::new() });
+
+struct Shared {
+    lent: usize,
+    idle: Vec<Browser>,
+}
+
+impl Shared {
+    fn lock() -> MutexGuard<'static, Self> {
+        SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A browser that a test has, with a new window.
+pub struct Lent(Option<Browser>);
+
+impl Lent {
+    /// None if chromedriver and Chromium are not installed.
+    pub fn new() -> Option<Self> {
+        let mut shared = Shared::lock();
+        shared.lent += 1;
+        let mut lent = Self(shared.idle.pop());
+        drop(shared);
+        match &lent.0 {
+            Some(browser) => browser.renew(),
+            None => lent.0 = Browser::start(),
+        }
+        lent.0.is_some().then_some(lent)
+    }
+}
+
+impl Deref for Lent {
+    type Target = Browser;
+
+    fn deref(&self) -> &Browser {
+        self.0.as_ref().expect("a browser")
+    }
+}
+
+impl Drop for Lent {
+    /// Nothing drops a static, so the idle ones end as soon as no test has one.
+    fn drop(&mut self) {
+        // What a failed test leaves might fail another.
+        let kept = self.0.take().filter(|_| !panicking());
+        let mut shared = Shared::lock();
+        shared.lent -= 1;
+        shared.idle.extend(kept);
+        let ended = if shared.lent == 0 { std::mem::take(&mut shared.idle) } else { Vec::new() };
+        drop(shared); // the others need not wait for the end of these
+        drop(ended);
+    }
 }
 
 impl Browser {
-    /// Starts chromedriver and, through it, Chromium with an empty profile in `folder`; none if they are
-    /// not installed.
-    pub fn start(folder: &Path) -> Option<Self> {
+    /// Starts chromedriver and, through it, Chromium with an empty profile; none if they are not installed.
+    fn start() -> Option<Self> {
         let chromium = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
         let chromium = chromium.into_iter().find(|path| Path::new(path).exists())?;
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -30,7 +88,8 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .ok()?;
-        let mut browser = Self { driver, port, session: String::new() };
+        let profile = tempfile::tempdir().unwrap();
+        let mut browser = Self { driver, port, session: String::new(), profile };
         browser.wait_until_ready();
         let flags = [
             "--headless",
@@ -44,7 +103,7 @@ impl Browser {
             "--disable-dev-shm-usage",
         ];
         let mut flags: Vec<String> = flags.map(String::from).into();
-        flags.push(format!("--user-data-dir={}", folder.join("profile").display()));
+        flags.push(format!("--user-data-dir={}", browser.profile.path().display()));
         let answer = browser.request(
             "POST",
             "/session",
@@ -55,6 +114,16 @@ impl Browser {
         );
         browser.session = answer["sessionId"].as_str().expect("a session").to_string();
         Some(browser)
+    }
+
+    /// Puts a new window in the place of the old one, and forgets what that has logged.
+    fn renew(&self) {
+        let window = self.post("/window/new", &json!({ "type": "window" }));
+        self.request("DELETE", &format!("/session/{}/window", self.session), &json!({}));
+        self.post("/window", &json!({ "handle": window["handle"] }));
+        for log in ["browser", "performance"] {
+            self.post("/se/log", &json!({ "type": log }));
+        }
     }
 
     fn wait_until_ready(&self) {
