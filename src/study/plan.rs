@@ -208,4 +208,12 @@ mod tests {
         let count = |save_minutes| checkpoints(&with(save_minutes), 200, 6.0);
         assert_eq!([None, Some(19.0), Some(21.0), Some(5.0)].map(count), [2, 3, 2, 4]);
     }
+
+    #[test]
+    fn the_clock_asks_for_no_checkpoints_between_two_steps() {
+        let config = TrainConfig { save_minutes: Some(1e-9), ..TrainConfig::article() };
+        assert_eq!(checkpoints(&config, 3, 0.01), 4);
+        let config = TrainConfig { save_every: 200, save_minutes: Some(1.0), ..config };
+        assert_eq!(checkpoints(&config, 3, 0.01), 2, "it ends within seconds");
+    }
 }

@@ -135,15 +135,6 @@ fn a_plan_knows_steps_and_sizes_before_they_exist() {
 }
 
 #[test]
-fn a_plan_counts_no_checkpoints_between_two_steps() {
-    let corpus = Corpus::from_text(&"So many happy families! ".repeat(500));
-    let config = small().into_builder().steps(Some(3)).save_minutes(Some(1e-9)).build().unwrap();
-    assert_eq!(Plan::new(&corpus, &config, 1).unwrap().checkpoints, 4);
-    let config = config.into_builder().save_every(200).save_minutes(Some(1.0)).build().unwrap();
-    assert_eq!(Plan::new(&corpus, &config, 1).unwrap().checkpoints, 2, "it ends within seconds");
-}
-
-#[test]
 fn the_length_of_a_file_is_known_without_writing_it() {
     let vocabulary = Vocabulary::from_text("aжя👍");
     let config = small().into_builder().hidden(3).layers(1).batch(5).build().unwrap();
@@ -197,12 +188,26 @@ fn train_refuses_before_it_touches_the_folder() {
     assert!(!run.exists());
 }
 
+/// The kernel that is best last, so that it is used only where it is asked for.
+fn other_kernel() -> &'static str {
+    Kernel::available().last().unwrap().name()
+}
+
+fn with_kernel(kernel: &str, arguments: &str) -> Output {
+    let mut command = command::karenina(Path::new("."), arguments.split(' '));
+    command.env("KARENINA_KERNEL", kernel).output().unwrap()
+}
+
+/// What is printed for people, of [`other_kernel`].
+static SCREEN: LazyLock<String> = LazyLock::new(|| {
+    let words = "profile --hidden 32 --batch 4 --unroll 8 --threads 1 --steps 2";
+    let output = with_kernel(other_kernel(), words);
+    String::from_utf8(output.stdout).unwrap()
+});
+
 #[test]
 fn tables_are_for_people() {
-    let output = karenina(
-        &"profile --hidden 32 --batch 4 --unroll 8 --steps 3".split(' ').collect::<Vec<_>>(),
-    );
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = &*SCREEN;
     for words in ["recurrent matmul", "% of peak", "the step", "other", "GB/s", "At the peak"] {
         assert!(text.contains(words), "{words} in\n{text}");
     }
@@ -215,17 +220,10 @@ fn tables_are_for_people() {
 
 #[test]
 fn another_kernel_is_used_where_it_is_asked_for_and_an_unknown_one_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let with = |kernel: &str, arguments: &str| {
-        let mut command = command::karenina(folder.path(), arguments.split(' '));
-        command.env("KARENINA_KERNEL", kernel).output().unwrap()
-    };
-    let name = Kernel::available().last().unwrap().name();
-    let output = with(name, "profile --hidden 8 --batch 2 --unroll 4 --threads 1 --steps 2");
-    let screen = String::from_utf8(output.stdout).unwrap();
+    let (name, screen) = (other_kernel(), &*SCREEN);
     assert!(screen.contains(&format!("{name} kernel")), "{screen}");
 
-    let output = with("abacus", "profile --steps 1");
+    let output = with_kernel("abacus", "profile --steps 1");
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{message}");
     assert!(message.contains("KARENINA_KERNEL is abacus") && message.contains(name), "{message}");
@@ -235,14 +233,10 @@ fn another_kernel_is_used_where_it_is_asked_for_and_an_unknown_one_is_refused() 
 #[test]
 fn two_profiles_stand_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
-    let measure = |more: &str| {
-        let arguments = "profile --hidden 8 --batch 4 --unroll 4 --threads 1 --steps 3 --json "
-            .to_string()
-            + more;
-        command::succeed(folder.path(), &arguments).stdout
-    };
-    let mut slower: Value = serde_json::from_slice(&measure("")).unwrap();
-    fs::write(folder.path().join("a.json"), serde_json::to_vec(&slower).unwrap()).unwrap();
+    let Files { json, .. } = &*FILES;
+    fs::write(folder.path().join("a.json"), json).unwrap();
+    let mut slower: Value = serde_json::from_str(json).unwrap();
+    let mut shallow = slower.clone();
     for phase in slower["phases"].as_array_mut().unwrap() {
         phase["seconds"] = (phase["seconds"].as_f64().unwrap() * 4.0).into();
     }
@@ -261,7 +255,8 @@ fn two_profiles_stand_side_by_side() {
     assert!(last.contains(" 1.00 ") && !screen.contains("sizes differ"), "{screen}");
 
     // As the `>` of PowerShell writes it.
-    let marked = format!("\u{feff}{}", String::from_utf8(measure("--layers 1")).unwrap());
+    shallow["sizes"]["layers"] = 1.into();
+    let marked = format!("\u{feff}{shallow}");
     let utf16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(folder.path().join("c.json"), utf16).unwrap();
     let screen = String::from_utf8(compare("a.json", "c.json").stdout).unwrap();
@@ -296,18 +291,28 @@ fn two_profiles_stand_side_by_side() {
 
 const TINY: &str = "profile --hidden 8 --batch 4 --unroll 4 --threads 1 --steps 3";
 
-/// What it prints as JSON, and its page.
-static JSON_AND_PAGE: LazyLock<(Value, String)> = LazyLock::new(|| {
+/// What a measurement leaves to be read.
+pub struct Files {
+    /// What it prints.
+    json: String,
+    pub page: String,
+}
+
+/// Measured once for all tests that only read it.
+pub static FILES: LazyLock<Files> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let output = command::succeed(folder.path(), &format!("{TINY} --json --html page.html"));
+    // Of sizes that part the phases on the page.
+    let words =
+        "profile --hidden 32 --batch 8 --unroll 8 --threads 1 --steps 3 --json --html page.html";
+    let output = command::succeed(folder.path(), words);
     assert!(command::errors(&output).contains("page.html: "), "where it is");
     let page = fs::read_to_string(folder.path().join("page.html")).unwrap();
-    (serde_json::from_slice(&output.stdout).unwrap(), page)
+    Files { json: String::from_utf8(output.stdout).unwrap(), page }
 });
 
 #[test]
 fn json_has_the_promised_keys() {
-    let (json, _) = &*JSON_AND_PAGE;
+    let json: Value = serde_json::from_str(&FILES.json).unwrap();
     let keys = "step_seconds step_gflop gflops peak_gflops fraction_of_peak characters_per_second \
                 sample_characters_per_second sample_characters_per_second_f16 \
                 sample_characters_per_second_bf16 sample_characters_per_second_i8 threads";
@@ -322,7 +327,8 @@ fn json_has_the_promised_keys() {
 
 #[test]
 fn the_page_has_the_numbers_of_the_json() {
-    let (json, page) = &*JSON_AND_PAGE;
+    let Files { json, page } = &*FILES;
+    let json: Value = serde_json::from_str(json).unwrap();
     let (_, table) = page.split_once("<section id=\"phases\"").unwrap();
     for phase in json["phases"].as_array().unwrap() {
         let number = |key: &str| phase[key].as_f64().unwrap();

@@ -6,7 +6,8 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::command::{self, left_out};
+use crate::command::left_out;
+use crate::profile::FILES;
 use crate::webdriver::{Browser, Lent};
 use serde_json::json;
 
@@ -17,10 +18,9 @@ fn the_page_of_a_profile_can_be_read() {
         left_out("no chromium and chromedriver here");
         return;
     };
-    let arguments =
-        "profile --hidden 32 --batch 8 --unroll 8 --threads 1 --steps 3 --html page.html";
-    command::succeed(folder.path(), arguments);
-    browser.open(&folder.path().join("page.html"));
+    let page = folder.path().join("page.html");
+    fs::write(&page, &FILES.page).unwrap();
+    browser.open(&page);
     let sections = "return [...document.querySelectorAll('section')].map(s => s.id).join(' ')";
     assert_eq!(browser.run(sections), "roofline time phases machine");
     assert_eq!(browser.run("return document.querySelectorAll('.roofline circle').length"), 7);
