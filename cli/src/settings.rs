@@ -575,6 +575,23 @@ mod tests {
         Corpus::from_text(&"It was a fine day, and the carriages rolled by. ".repeat(times))
     }
 
+    /// Of a share, whole batches are validated, but all of it is held back.
+    #[test]
+    fn more_may_be_held_back_than_is_validated() {
+        for (validation, expected) in
+            [("", 0), ("--validation 0.101", 1939), ("--validation 3", 300)]
+        {
+            let sizes = "text --preset article --hidden 4 --batch 2 --unroll 50";
+            let recipe = recipe(&format!("{sizes} {validation}"));
+            let start = recipe.start(text(400), &Workers::from(1)).unwrap();
+            assert_eq!(
+                held_back(&start.config, &start.corpus).ok(),
+                Some(expected),
+                "{validation}"
+            );
+        }
+    }
+
     #[test]
     fn whoever_goes_on_with_the_same_words_changes_nothing() {
         for end in [

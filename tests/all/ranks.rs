@@ -281,14 +281,20 @@ fn batches_that_are_not_finite_are_left_out_in_all_ranks() {
 #[test]
 fn what_is_chosen_for_a_time_gives_every_rank_rows() {
     let small = |config: TrainConfig| config.into_builder().hidden(4).unroll(8).build().unwrap();
-    for ranks in [2, 5] {
+    let train = |ranks| {
         led(ranks, 1, |workers| {
             let config = Choice::new(&text(), 1e-3, workers, small).unwrap().config;
             Plan::new(&text(), &config, workers).unwrap();
             let mut trainer = Trainer::new(&text(), config, workers).unwrap();
             trainer.next().unwrap().unwrap();
         });
-    }
+    };
+    // Side by side, since a plan takes two seconds however many are made.
+    thread::scope(|scope| {
+        for ranks in [2, 5] {
+            scope.spawn(move || train(ranks));
+        }
+    });
 }
 
 #[test]
