@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::command::karenina;
-use crate::report_support::{report, run, run_folder, text};
+use crate::report_support::{new_run_folder, report, run, run_folder, text};
 use karenina::evaluate::evaluate;
 use karenina::model::{Initialisation, Parameters, Sizes};
 use karenina::study::report::{Flow, Reading, flow, gates};
@@ -144,7 +144,7 @@ fn a_broken_checkpoint_is_left_out_and_named() {
 
 #[test]
 fn another_runs_checkpoint_writes_no_sample() {
-    let (folder, other) = (run_folder(), run_folder());
+    let (folder, other) = (run_folder(), new_run_folder());
     let step_2 = |folder: &Path| folder.join("checkpoints/i2_l12.ckpt");
     fs::copy(step_2(other.path()), step_2(folder.path())).unwrap();
     run(&mut report(folder.path()));
