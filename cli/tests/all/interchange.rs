@@ -20,7 +20,7 @@ fn an_imported_model_starts_a_run_on_any_text() {
         let message = errors(&output);
         assert!(!output.status.success() && message.contains(expected), "{arguments}: {message}");
     };
-    good("train first.txt --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 3");
+    good("train first.txt --preset article --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 3");
     good("export --out model.safetensors");
     good("export --gradients baba --precision f64 --out gradients.safetensors");
     good("import model.safetensors");
@@ -59,7 +59,7 @@ fn a_run_starts_with_the_best_network_of_another_and_learns_new_characters() {
     std::fs::write(path("second.txt"), "xabc, ".repeat(100)).unwrap();
     let good = |arguments: &str| succeed(folder, arguments);
     good(
-        "train first.txt --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 30 --save-every 10 --validation 0.2",
+        "train first.txt --preset article --hidden 4 --layers 1 --batch 2 --unroll 5 --steps 30 --save-every 10 --validation 0.2",
     );
     let from =
         "train second.txt --from checkpoints --run second --threads 1 --batch 3 --unroll 5 --steps";
@@ -89,7 +89,8 @@ fn a_run_that_starts_with_a_network_says_how_good_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("text"), "xabc, ".repeat(100)).unwrap();
-    let train = "train text --batch 3 --unroll 5 --validation 0.2 --no-samples --steps";
+    let train =
+        "train text --preset article --batch 3 --unroll 5 --validation 0.2 --no-samples --steps";
     succeed(folder, &format!("{train} 6 --hidden 4"));
     let from = "1 --from checkpoints --learning-rate 1e-12 --json --run";
     let told = lines(&succeed(folder, &format!("{train} {from} second")).stdout);

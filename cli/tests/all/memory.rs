@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 /// A folder with a run on `text` in `checkpoints`.
 fn with_run() -> tempfile::TempDir {
     let folder = with_text();
-    let sizes = "--hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
+    let sizes = "--preset article --hidden 4 --layers 1 --batch 2 --unroll 8 --steps 2 --no-samples --threads 1";
     succeed(folder.path(), &format!("train text {sizes}"));
     folder
 }

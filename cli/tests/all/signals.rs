@@ -12,7 +12,7 @@ use crate::command::{errors, karenina, name_of, with_text};
 use karenina::train::checkpoint::Checkpoint;
 use karenina::train::run::load_any;
 
-const ENDLESS: &str = "train text --hidden 8 --layers 1 --batch 2 --unroll 8 --epochs 1000000 \
+const ENDLESS: &str = "train text --preset article --hidden 8 --layers 1 --batch 2 --unroll 8 --epochs 1000000 \
                        --save-every 20 --no-samples --threads 1";
 
 /// A run without end that has saved something.

@@ -98,7 +98,7 @@ fn fifty_clients_at_its_lab_change_no_bit_of_a_training() {
 #[test]
 fn the_lab_ends_soon_after_a_training_that_was_killed() {
     let folder = with_text();
-    let endless = "train text --hidden 8 --layers 1 --batch 2 --unroll 8 --epochs 1000000 --no-samples --threads 1 --json --lab";
+    let endless = "train text --preset article --hidden 8 --layers 1 --batch 2 --unroll 8 --epochs 1000000 --no-samples --threads 1 --json --lab";
     let (mut child, address, _) = start(folder.path(), endless);
     child.kill().unwrap();
     child.wait().unwrap();
