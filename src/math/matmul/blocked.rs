@@ -17,8 +17,8 @@ use crate::math::sums::{LONGEST_PIECE, even_parts};
 /// | second-level cache | rows of A | tiles of X, AVX2 | AVX-512 |
 /// |---|---|---|---|
 /// | 256 KiB | 64 | 5 | 2 |
-/// | 512 KiB | 104 (208 KiB) | 8 (192 KiB) | 4 |
-/// | 1 MiB and more | 104 | 8 | 8 (416 KiB) |
+/// | 512 KiB | 104 (208 KiB) | 10 (240 KiB) | 4 |
+/// | 1 MiB and more | 104 | 17 (408 KiB) | 8 (416 KiB) |
 pub(super) struct Blocks {
     /// Rows of A in a product with packed weights, [`DEPTH`] numbers each.
     rows: usize,
@@ -27,10 +27,10 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Most rows: what was best on the processors of `docs/performance.md`.
+    /// Most rows of either: what was best on the processors of `docs/performance.md`.
     const MOST_ROWS: usize = 104;
-    /// Most tiles: with 16 dW was no faster, with 4 some percent slower.
-    pub(super) const MOST_TILES: usize = 8;
+    /// Most tiles, of the fewest rows that a kernel's largest has.
+    pub(super) const MOST_TILES: usize = Self::MOST_ROWS / 4;
 
     /// For a kernel on this processor.
     pub(super) fn of(kernel: &Kernel) -> Self {
@@ -42,7 +42,7 @@ impl Blocks {
         let in_half = |numbers: usize| cache / 2 / (numbers * size_of::<f32>());
         Self {
             rows: in_half(DEPTH).clamp(tile_rows, Self::MOST_ROWS),
-            tiles: in_half(LONGEST_PIECE * tile_rows).clamp(1, Self::MOST_TILES),
+            tiles: in_half(LONGEST_PIECE * tile_rows).clamp(1, Self::MOST_ROWS / tile_rows),
         }
     }
 }
@@ -438,8 +438,8 @@ mod tests {
             (rows, tiles)
         };
         assert_eq!((blocks(256, 6), blocks(256, 13)), ((64, 5), (64, 2)));
-        assert_eq!((blocks(512, 6), blocks(512, 13)), ((104, 8), (104, 4)));
-        assert_eq!((blocks(1024, 6), blocks(2048, 13)), ((104, 8), (104, 8)));
+        assert_eq!((blocks(512, 6), blocks(512, 13)), ((104, 10), (104, 4)));
+        assert_eq!((blocks(1024, 6), blocks(2048, 13)), ((104, 17), (104, 8)));
         assert_eq!(blocks(1, 13), (13, 1));
     }
 }

@@ -67,7 +67,7 @@
 //! 8. **dW** (`accumulate`) is the one product whose operands both come from memory. It goes piece by piece of
 //!    the sum, at most 1,024 positions each, and by up to 2,048 columns of dZ: a piece of these columns is copied
 //!    into panels once and used for all X. Columns of X lie k-major already, so here A is copied in that order,
-//!    8 tiles of X at a time, which stay in the second-level cache while dZ passes. A tile starts from zero; at its
+//!    up to 104 rows of X at a time, which stay in the second-level cache while dZ passes. A tile starts from zero; at its
 //!    end it adds the sums that wait for it and leaves the result to wait in turn, beside dW or, for the largest run,
 //!    in dW itself. Parts of rows are asked for ahead, since the hardware follows whole rows only. Panels of dZ lie a
 //!    cache line further apart than they are long, so that they do not fall on the same sets of the cache, and what
