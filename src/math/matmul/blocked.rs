@@ -29,7 +29,7 @@ pub(super) struct Blocks {
 impl Blocks {
     /// Most rows of either: what was best on the processors of `docs/performance.md`.
     const MOST_ROWS: usize = 104;
-    /// Most tiles, of the fewest rows that a kernel's largest has.
+    /// Most tiles: of the portable kernel, whose largest has 4 rows.
     pub(super) const MOST_TILES: usize = Self::MOST_ROWS / 4;
 
     /// For a kernel on this processor.
