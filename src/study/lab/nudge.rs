@@ -2,15 +2,15 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView1, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::walk::{Walk, within};
 use crate::error::{Error, Result};
 use crate::memory;
-use crate::model::{State, Tensor};
+use crate::model::{Parameters, State, Tensor};
 use crate::study::gradcheck::{Probe, Problem};
+use crate::study::trace::pass::column;
 use crate::study::trace::require_below;
 
 /// A number among the parameters.
@@ -153,18 +153,14 @@ impl Walk {
     ) -> Result<Vec<T>> {
         let (sizes, threads) = (self.sizes(), rayon::current_num_threads().min(epsilons.len()));
         Problem::<f64>::require_memory(sizes, (threads, self.steps()), 1.0)?;
-        memory::require(
-            crate::model::Parameters::<f64>::bytes(sizes).saturating_mul(threads as u64),
-            "a copy of the weights for each thread",
-        )?;
-        let column =
-            |ids: &[u32]| -> Array2<u32> { ArrayView1::from(ids).insert_axis(Axis(1)).to_owned() };
+        let copies = Parameters::<f64>::bytes(sizes).saturating_mul(threads as u64);
+        memory::require(copies, "a copy of the weights for each thread")?;
         let [inputs, targets] = [&self.ids[..self.steps()], &self.ids[1..]].map(column);
         let problem = || Problem {
             parameters: (*self.parameters).clone(),
             state: State::zeros(sizes, 1),
-            inputs: inputs.clone(),
-            targets: targets.clone(),
+            inputs: inputs.to_owned(),
+            targets: targets.to_owned(),
             dropout: None,
         };
         let chunks = epsilons.par_chunks(epsilons.len().div_ceil(threads.max(1)).max(1));

@@ -1,11 +1,12 @@
 //! One pass over a text, with everything that the network thought on the way.
 
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2, Axis, s};
+use ndarray::{Array2, Array3, ArrayView2, Axis, s};
 
 use super::features;
 use crate::math::Real;
 use crate::memory;
 use crate::model::{Network, Parameters, Shard, Sizes, State};
+use crate::study::trace::pass::column;
 use crate::study::trace::ranked;
 
 /// Steps computed at once.
@@ -73,11 +74,9 @@ impl Reading {
             let mut network = Network::new(sizes, 1, unroll, 1);
             let mut network = network.prepare(parameters);
             for start in steps.step_by(unroll) {
-                let column = |first: usize| {
-                    let column = ArrayView1::from(&reading.ids[first..first + unroll]);
-                    column.insert_axis(Axis(1))
-                };
-                network.loss(column(start), column(start + 1), &mut state, None);
+                let [inputs, targets] =
+                    [start, start + 1].map(|first| column(&reading.ids[first..first + unroll]));
+                network.loss(inputs, targets, &mut state, None);
                 reading.write_down(start, &network.shards()[0]);
             }
         }

@@ -205,6 +205,6 @@ impl<R: Real> Pass<R> {
 }
 
 /// A batch of one row, [T, 1].
-fn column(ids: &[u32]) -> ArrayView2<'_, u32> {
+pub(in crate::study) fn column(ids: &[u32]) -> ArrayView2<'_, u32> {
     ArrayView2::from_shape((ids.len(), 1), ids).expect("one row")
 }

@@ -115,7 +115,7 @@ pub fn strips(walk: &Walk, asked: &Strips) -> Answer {
     if unit >= sizes.hidden {
         return Err(beyond("unit", unit, sizes.hidden));
     }
-    few(to.saturating_sub(from).saturating_mul(sizes.layers * Quantity::ALL.len()))?;
+    few([[0, sizes.layers * Quantity::ALL.len()], [from, to]])?;
     let strip = |layer: usize, quantity: Quantity| {
         Ok(walk.values(layer, quantity, unit..unit + 1, from..to)?.remove(0))
     };
@@ -127,13 +127,13 @@ pub fn strips(walk: &Walk, asked: &Strips) -> Answer {
 /// One quantity of many units of a layer.
 pub fn map(walk: &Walk, asked: &Map) -> Answer {
     let [[unit, last], [from, to]] = [asked.units, asked.steps];
-    few(last.saturating_sub(unit).saturating_mul(to.saturating_sub(from)))?;
+    few([asked.units, asked.steps])?;
     Ok(json!(walk.values(asked.layer, asked.quantity, unit..last, from..to)?))
 }
 
 pub fn matrix(walk: &Walk, asked: &Matrix) -> Answer {
     let [[row, last], [from, to]] = [asked.rows, asked.columns];
-    few(last.saturating_sub(row).saturating_mul(to.saturating_sub(from)))?;
+    few([asked.rows, asked.columns])?;
     Ok(json!(walk.weights(&asked.tensor, row..last, from..to)?))
 }
 
@@ -180,10 +180,12 @@ fn beyond(name: &'static str, found: usize, count: usize) -> Refusal {
     Error::setting(name, found, expected).into()
 }
 
-fn few(numbers: usize) -> Result<(), Refusal> {
-    match numbers {
+/// Refuses an answer of so many rows and columns, each from one place to another, if it is too long.
+fn few(ranges: [[usize; 2]; 2]) -> Result<(), Refusal> {
+    let [rows, columns] = ranges.map(|[from, to]| to.saturating_sub(from));
+    match rows.saturating_mul(columns) {
         0..=MOST_NUMBERS => Ok(()),
-        _ => Err(Refusal::bad(format!(
+        numbers => Err(Refusal::bad(format!(
             "{numbers} numbers are too many for one answer; ask for at most {MOST_NUMBERS}"
         ))),
     }
