@@ -40,49 +40,39 @@ impl Export {
     /// Writes the file and says so.
     pub fn run(self) -> Result<ExitCode> {
         let checkpoint = self.model.load()?;
-        let (kind, bytes) = match &self.gradients {
-            None => (Kind::Model, interchange::export(&checkpoint, written(self.precision))),
-            Some(phrase) => (Kind::Gradients, self.gradients(checkpoint, phrase)?),
+        let bytes = match (&self.gradients, self.precision) {
+            (None, precision) => interchange::export(&checkpoint, written(precision)),
+            (Some(phrase), Precision::F32) => self.gradients::<f32>(checkpoint, phrase)?,
+            (Some(phrase), Precision::F64) => self.gradients::<f64>(checkpoint, phrase)?,
         };
+        let kind = if self.gradients.is_some() { Kind::Gradients } else { Kind::Model };
         write_file(&self.out, kind, &bytes)?;
         note(&format!("wrote {}: {} bytes", self.out.display(), bytes.len()));
         Ok(ExitCode::SUCCESS)
     }
 
-    /// The file of the gradients of the mean loss over `phrase`.
-    fn gradients(&self, checkpoint: Checkpoint, phrase: &str) -> Result<Vec<u8>> {
-        let (loss, bytes) = match self.precision {
-            Precision::F32 => gradients::<f32>(checkpoint, phrase, self.precision)?,
-            Precision::F64 => gradients::<f64>(checkpoint, phrase, self.precision)?,
-        };
+    /// The file of the gradients of the mean loss over `phrase`, computed in `R`.
+    fn gradients<R: Real>(&self, checkpoint: Checkpoint, phrase: &str) -> Result<Vec<u8>> {
+        let length = phrase.chars().count();
+        let found = format!("a phrase of {}", count(length, "character"));
+        let expected = format!("a phrase of 2 to {LONGEST}");
+        Error::require((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
+        let ids = checkpoint.vocabulary.encode(phrase)?;
+        let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
+        let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)
+            .saturating_add(Network::<R>::packed_bytes(sizes).saturating_mul(2));
+        let bytes = Parameters::<R>::bytes(sizes).saturating_mul(2).saturating_add(network);
+        memory::require(bytes, format!("--gradients with a phrase of {length} characters"))?;
+        let parameters: Parameters<R> = checkpoint.parameters.cast();
+        let column = |from: usize| ArrayView2::from_shape((unroll, 1), &ids[from..from + unroll]);
+        let [inputs, targets] = [0, 1].map(|from| column(from).expect("as many ids as steps"));
+        let mut network = Network::new(sizes, 1, unroll, 1);
+        let (mut gradients, mut state) = (Parameters::zeros(sizes), State::zeros(sizes, 1));
+        let loss =
+            network.gradients(&mut gradients, &parameters, inputs, targets, &mut state, None);
         self.model.require_finite("the loss", loss)?;
-        Ok(bytes)
+        Ok(interchange::export_gradients(&gradients, loss, written(self.precision)))
     }
-}
-
-/// The mean loss over `phrase` and the file of its gradients, computed in `R`.
-fn gradients<R: Real>(
-    checkpoint: Checkpoint,
-    phrase: &str,
-    precision: Precision,
-) -> Result<(f64, Vec<u8>)> {
-    let length = phrase.chars().count();
-    let found = format!("a phrase of {}", count(length, "character"));
-    let expected = format!("a phrase of 2 to {LONGEST}");
-    Error::require((2..=LONGEST).contains(&length), "--gradients", found, expected)?;
-    let ids = checkpoint.vocabulary.encode(phrase)?;
-    let (sizes, unroll) = (checkpoint.parameters.sizes(), ids.len() - 1);
-    let network = Network::<R>::tape_bytes(sizes, 1, unroll, false)
-        .saturating_add(Network::<R>::packed_bytes(sizes).saturating_mul(2));
-    let bytes = Parameters::<R>::bytes(sizes).saturating_mul(2).saturating_add(network);
-    memory::require(bytes, format!("--gradients with a phrase of {length} characters"))?;
-    let parameters: Parameters<R> = checkpoint.parameters.cast();
-    let column = |from: usize| ArrayView2::from_shape((unroll, 1), &ids[from..from + unroll]);
-    let [inputs, targets] = [0, 1].map(|from| column(from).expect("as many ids as steps"));
-    let mut network = Network::new(sizes, 1, unroll, 1);
-    let (mut gradients, mut state) = (Parameters::zeros(sizes), State::zeros(sizes, 1));
-    let loss = network.gradients(&mut gradients, &parameters, inputs, targets, &mut state, None);
-    Ok((loss, interchange::export_gradients(&gradients, loss, written(precision))))
 }
 
 /// How numbers of this type are written.
