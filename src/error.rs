@@ -251,11 +251,7 @@ impl fmt::Display for Error {
                 path.display()
             ),
             Self::TextTooShort { found, batches, needed, .. } => {
-                let batches = match batches {
-                    1 => "one batch needs".into(),
-                    n => format!("{n} batches (validation included) need"),
-                };
-                let s = plural(*found as u64);
+                let (s, batches) = (plural(*found as u64), batches_need(*batches));
                 write!(f, "the text has {found} character{s}, but {batches} {needed}")
             }
             Self::Setting { name, found, expected } => {
@@ -272,12 +268,7 @@ impl fmt::Display for Error {
                 write!(f, "{what} {}", needs(*needed, *available))
             }
             Self::UnknownCharacter { character, nearest } => {
-                write!(f, "the model does not know the character {character:?}")?;
-                let nearest: Vec<_> = nearest.iter().map(|c| format!("{c:?}")).collect();
-                match nearest[..] {
-                    [] => Ok(()),
-                    _ => write!(f, "; similar ones it knows: {}", nearest.join(", ")),
-                }
+                write!(f, "the model does not know the character {character:?}{}", similar(nearest))
             }
             Self::Checkpoint { path, reason }
             | Self::Damaged { path, reason }
@@ -317,23 +308,13 @@ impl fmt::Display for Error {
             ),
             Self::Rank { rank, machine, reason } => write!(f, "rank {rank} on {machine}: {reason}"),
             Self::NotSaved { step, safe, source } => {
-                write!(f, "step {step} is not saved: {source}; ")?;
-                match safe {
-                    Some(path) => write!(f, "{} is safe", path.display()),
-                    None => write!(f, "nothing of this run is saved"),
-                }
+                let path = safe.as_ref().map(|path| format!("{} is safe", path.display()));
+                let safe = path.as_deref().unwrap_or("nothing of this run is saved");
+                write!(f, "step {step} is not saved: {source}; {safe}")
             }
             Self::NotFinite { step, what, text } => {
-                let rows = text.iter().map(|rows| format!(" {}-{}", rows.start, rows.end));
-                let rows: String = rows.take(3).collect();
-                let more = match text.len() {
-                    ..=3 => String::new(),
-                    n => format!(" … ({n} rows)"),
-                };
-                write!(
-                    f,
-                    "step {step}: {what} is not finite in the batch of characters{rows}{more}"
-                )
+                let rows = first_rows(text);
+                write!(f, "step {step}: {what} is not finite in the batch of characters{rows}")
             }
         }
     }
@@ -354,6 +335,33 @@ fn needs(needed: u64, available: u64) -> String {
         gib(needed),
         gib(available),
     )
+}
+
+/// Who needs the characters that a text does not have.
+fn batches_need(batches: usize) -> String {
+    match batches {
+        1 => "one batch needs".into(),
+        n => format!("{n} batches (validation included) need"),
+    }
+}
+
+/// The end of the sentence about a character that is not known.
+fn similar(known: &[char]) -> String {
+    let known: Vec<_> = known.iter().map(|c| format!("{c:?}")).collect();
+    match known[..] {
+        [] => String::new(),
+        _ => format!("; similar ones it knows: {}", known.join(", ")),
+    }
+}
+
+/// Where the first rows of a batch are in the text.
+fn first_rows(text: &[Range<usize>]) -> String {
+    let rows = text.iter().map(|rows| format!(" {}-{}", rows.start, rows.end));
+    let rows: String = rows.take(3).collect();
+    match text.len() {
+        ..=3 => rows,
+        n => format!("{rows} … ({n} rows)"),
+    }
 }
 
 /// A message includes its cause, so there is no `source` to repeat it.

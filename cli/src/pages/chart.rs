@@ -154,7 +154,7 @@ fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     (first..=last).map(|n| n as f64 * step).collect()
 }
 
-/// From 10^`low` to 10^`high`: 1, 2 and 5 times each power of ten, or the powers alone where they are `many`.
+/// From 10^`low` to 10^`high`: 1, 2 and 5 times each power of ten, or the powers alone where these are `many` or more.
 pub fn decades(low: f64, high: f64, many: f64) -> Vec<f64> {
     let digits: &[f64] = if high - low < many { &[1.0, 2.0, 5.0] } else { &[1.0] };
     let powers = low.floor() as i32..=high.floor() as i32;
